@@ -1,0 +1,94 @@
+# plait_objects: every room, compiled once. plait: the shared library users link. plait_internal: the same objects as
+# an archive, so that a unit test reaches hidden symbols and links only what it uses.
+
+set(PLAIT_ROOMS base memory graph backends distributed engine ops io transforms capi)
+string(TOLOWER "${CMAKE_SYSTEM_PROCESSOR}" processor)
+if(processor MATCHES "^(x86_64|amd64)$")
+  set(PLAIT_X86 ON)
+else()
+  set(PLAIT_X86 OFF)
+endif()
+
+# What all of plait's own sources see. Private: users get include/ and the generated public headers.
+add_library(plait_private INTERFACE)
+target_include_directories(plait_private INTERFACE
+  ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR}/include ${PLAIT_GENERATED}/include ${PLAIT_GENERATED}/src)
+find_package(Threads REQUIRED)
+target_link_libraries(plait_private INTERFACE plait_flags Threads::Threads ${CMAKE_DL_LIBS})
+target_compile_definitions(plait_private INTERFACE
+  PLAIT_WITH_ONEDNN=$<BOOL:${PLAIT_ONEDNN}> PLAIT_WITH_JIT=$<BOOL:${PLAIT_JIT}>)
+
+set(sources "")
+foreach(room IN LISTS PLAIT_ROOMS)
+  file(GLOB_RECURSE room_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/${room}/*.cpp)
+  list(APPEND sources ${room_sources})
+endforeach()
+list(FILTER sources EXCLUDE REGEX "_test\\.cpp$")
+set(isa_sources ${sources})
+list(FILTER isa_sources INCLUDE REGEX "/src/backends/cpu/targets/")
+list(FILTER sources EXCLUDE REGEX "/src/backends/cpu/targets/")
+if(NOT PLAIT_JIT)
+  list(FILTER sources EXCLUDE REGEX "/src/backends/cpu/jit/")
+endif()
+if(NOT PLAIT_ONEDNN)
+  list(FILTER sources EXCLUDE REGEX "/src/backends/cpu/onednn\\.cpp$")
+endif()
+file(GLOB_RECURSE generated_sources ${PLAIT_GENERATED}/src/*.cpp)
+
+add_library(plait_objects OBJECT ${sources} ${generated_sources})
+target_link_libraries(plait_objects PUBLIC plait_private)
+set(plait_all_objects $<TARGET_OBJECTS:plait_objects>)
+
+if(PLAIT_ONEDNN)
+  find_package(PlaitOneDNN REQUIRED)
+  target_link_libraries(plait_objects PUBLIC PlaitOneDNN::dnnl)
+endif()
+if(PLAIT_JIT)
+  find_path(PLAIT_XBYAK_INCLUDE xbyak/xbyak.h REQUIRED)
+  target_include_directories(plait_objects SYSTEM PRIVATE ${PLAIT_XBYAK_INCLUDE})
+endif()
+
+# src/backends/cpu/targets/*.cpp, once per instruction set, with PLAIT_TARGET naming it. These files may use any
+# instruction of their set, so all they define must be static or lie in a namespace named after the target: what the
+# linker could share would reach machines without those instructions (tests/isa_symbols.py checks).
+function(plait_isa_target target flags)
+  if(NOT ARGN)
+    return()
+  endif()
+  add_library(plait_${target} OBJECT ${ARGN})
+  target_link_libraries(plait_${target} PUBLIC plait_private)
+  target_compile_definitions(plait_${target} PRIVATE PLAIT_TARGET=${target})
+  separate_arguments(flags)
+  target_compile_options(plait_${target} PRIVATE $<$<CONFIG:Release>:-O3> -fno-math-errno -fno-trapping-math ${flags})
+  set(plait_all_objects ${plait_all_objects} $<TARGET_OBJECTS:plait_${target}> PARENT_SCOPE)
+endfunction()
+
+set(bf16_sources ${isa_sources})
+list(FILTER bf16_sources INCLUDE REGEX "_bf16\\.cpp$")
+plait_isa_target(portable "" ${isa_sources})
+if(PLAIT_X86)
+  set(avx2 "-mavx2 -mfma -mf16c -mbmi -mbmi2")
+  set(avx512 "${avx2} -mavx512f -mavx512bw -mavx512cd -mavx512dq -mavx512vl -mprefer-vector-width=512")
+  plait_isa_target(avx2 ${avx2} ${isa_sources})
+  plait_isa_target(avx512 ${avx512} ${isa_sources})
+  plait_isa_target(avx512bf16 "${avx512} -mavx512bf16" ${bf16_sources})
+endif()
+
+add_library(plait SHARED ${plait_all_objects})
+add_library(plait::plait ALIAS plait)
+target_include_directories(plait PUBLIC $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>
+                                        $<BUILD_INTERFACE:${PLAIT_GENERATED}/include> $<INSTALL_INTERFACE:include>)
+target_link_libraries(plait PRIVATE $<BUILD_INTERFACE:plait_private>)
+if(NOT PLAIT_SANITIZE)
+  target_link_options(plait PRIVATE -Wl,-z,defs)  # a missing symbol shows when linking, not when importing
+endif()
+target_compile_features(plait PUBLIC cxx_std_20)
+set_target_properties(plait PROPERTIES VERSION ${PROJECT_VERSION} SOVERSION ${PROJECT_VERSION_MAJOR})
+
+add_library(plait_internal STATIC EXCLUDE_FROM_ALL ${plait_all_objects})
+target_link_libraries(plait_internal PUBLIC plait_private)
+foreach(library plait plait_internal)
+  if(PLAIT_ONEDNN)
+    target_link_libraries(${library} PRIVATE $<BUILD_INTERFACE:PlaitOneDNN::dnnl>)
+  endif()
+endforeach()

@@ -1,0 +1,1 @@
+"""plait: an array framework for machine learning on Linux."""

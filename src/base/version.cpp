@@ -1,0 +1,7 @@
+#include "plait/library.h"
+
+namespace plait {
+
+const char* version() { return PLAIT_VERSION; }
+
+}  // namespace plait
