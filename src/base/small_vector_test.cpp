@@ -1,4 +1,4 @@
-#include "base/small_vector.h"
+#include "plait/small_vector.h"
 
 #include <gtest/gtest.h>
 
