@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <exception>
 #include <memory>
+#include <mutex>
 #include <span>
 
 #include "graph/attrs.h"
@@ -99,6 +100,9 @@ Array make_evaluated(Storage storage, Aval aval);
 /// Row-major memory of an aval, uninitialised.
 Storage allocate_storage(const Aval& aval);
 
+/// The op of nodes that never had to be computed.
+const OpDef& evaluated_op();
+
 /// Evaluated elements of an array, evaluating first. Errors: as evaluation.
 const Storage& evaluated_storage(const Array& a);
 
@@ -108,6 +112,8 @@ class Evaluator {
   virtual ~Evaluator() = default;
   virtual void eval(std::span<const Array> arrays) = 0;
   virtual void async_eval(std::span<const Array> arrays) = 0;
+  /// The thread's pending work passed its budget when `newest` was made.
+  virtual void eval_over_budget(const Array& newest) = 0;
 };
 void set_evaluator(Evaluator* evaluator);
 Evaluator& evaluator();

@@ -105,6 +105,11 @@ struct OpDef {
   /// Shapes and dtypes of the outputs.
   std::function<Avals(const AttrsBase*, std::span<const Aval>)> infer;
 
+  // Elementwise: what happens to operands before the primitive (graph/elementwise.h).
+  bool floats = false;  // integers and bool become float32
+  bool mixed = false;   // operands keep their own dtypes
+  std::function<DType(DType)> result;  // result dtype from the operands' common one; empty: the same
+
   // Lowering, by kind.
   /// elementwise: the formula, operands in their compute types; `out` is the node's output dtype.
   std::function<ir::Val(ir::Builder&, std::span<const ir::Val>, const AttrsBase*, DType out)> lower;

@@ -81,6 +81,13 @@ class OpBuilder {
     def_->infer = [fn](const AttrsBase* attrs, std::span<const Aval> in) { return fn(as(attrs), in); };
     return *this;
   }
+  /// Elementwise primitives with attributes (astype): the formula.
+  OpBuilder& lower(ir::Val (*fn)(const A&, std::span<const ir::Val>, DType out)) {
+    def_->lower = [fn](ir::Builder&, std::span<const ir::Val> in, const AttrsBase* attrs, DType out) {
+      return fn(as(attrs), in, out);
+    };
+    return *this;
+  }
   OpBuilder& view(bool (*fn)(const A&, const Aval& in, const Strides&, const Aval& out, ViewLayout&)) {
     def_->view = [fn](const AttrsBase* attrs, const Aval& in, const Strides& strides, const Aval& out, ViewLayout& to) {
       return fn(as(attrs), in, strides, out, to);
@@ -171,6 +178,11 @@ class OpRegistry {
   OpRegistry& operator=(const OpRegistry&) = delete;
 
   ElementwiseBuilder elementwise(std::string name, std::source_location at = std::source_location::current());
+  /// An elementwise primitive with attributes: give `infer`, `lower` and rules; it has no public function by itself.
+  template <class A>
+  OpBuilder<A> elementwise_with(std::string name, std::source_location at = std::source_location::current()) {
+    return OpBuilder<A>(add<A>(std::move(name), OpKind::elementwise, at));
+  }
   template <class A = NoAttrs>
   OpBuilder<A> opaque(std::string name, std::source_location at = std::source_location::current()) {
     return OpBuilder<A>(add<A>(std::move(name), OpKind::opaque, at));

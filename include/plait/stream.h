@@ -1,0 +1,49 @@
+#pragma once
+
+#include <cstdint>
+
+#include "plait/export.h"
+
+namespace plait {
+
+enum class DeviceType : uint8_t { cpu, gpu };
+
+/// Where an operation runs.
+struct Device {
+  DeviceType type = DeviceType::cpu;
+  int index = 0;
+  bool operator==(const Device&) const = default;
+};
+
+/// An order of execution on one device. Work of one stream runs in the order it was submitted.
+struct Stream {
+  uint32_t index = 0;
+  Device device;
+  bool operator==(const Stream&) const = default;
+};
+
+PLAIT_API Device default_device();
+/// Errors: DeviceError when the device is not available.
+PLAIT_API void set_default_device(Device device);
+PLAIT_API bool is_available(Device device);
+PLAIT_API int device_count(DeviceType type);
+/// The calling thread's stream for new nodes on the device.
+PLAIT_API Stream default_stream(Device device);
+PLAIT_API void set_default_stream(Stream stream);
+PLAIT_API Stream new_stream(Device device);
+/// Waits for everything submitted to the stream.
+PLAIT_API void synchronize(Stream stream);
+
+/// New nodes of this thread go to `stream` within the scope.
+class PLAIT_API StreamScope {
+ public:
+  explicit StreamScope(Stream stream);
+  ~StreamScope();
+  StreamScope(const StreamScope&) = delete;
+  StreamScope& operator=(const StreamScope&) = delete;
+
+ private:
+  Stream before_;
+};
+
+}  // namespace plait

@@ -1,0 +1,32 @@
+#include "plait/error.h"
+
+#include <utility>
+
+namespace plait {
+namespace {
+
+std::string layout(const ErrorInfo& info) {
+  std::string text = info.op;
+  if (!info.op.empty() && !info.got.empty()) text += ": ";
+  text += info.got;
+  const auto line = [&](const char* label, const std::string& value) {
+    if (!value.empty()) text += "\n  " + std::string(label) + value;
+  };
+  line("accepts: ", info.accepts);
+  line("hint:    ", info.hint);
+  line("where:   ", info.where);
+  return text;
+}
+
+}  // namespace
+
+Error::Error(ErrorInfo info) : std::runtime_error(layout(info)), info_(std::move(info)) {}
+
+InternalError::InternalError(std::string what)
+    : Error({.op = "internal error",
+             .got = std::move(what),
+             .accepts = "",
+             .hint = "this is a defect of plait; please report it with the program that showed it",
+             .where = ""}) {}
+
+}  // namespace plait

@@ -1,0 +1,188 @@
+#include "graph/node.h"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <mutex>
+
+#include "graph/op.h"
+#include "graph/stream.h"
+
+namespace plait {
+namespace {
+
+// State of one thread as a creator of nodes.
+struct Creator {
+  std::shared_ptr<PendingCounter> pending = std::make_shared<PendingCounter>();
+};
+thread_local Creator creator;
+
+std::atomic<int64_t> budget_nodes{PendingBudget{}.nodes};
+std::atomic<int64_t> budget_bytes{PendingBudget{}.bytes};
+std::atomic<uint64_t> newest_level{0};
+std::atomic<int64_t> open_traces{0};
+std::atomic<Evaluator*> the_evaluator{nullptr};
+
+int64_t result_bytes(const Node& node) {
+  int64_t bytes = 0;
+  for (const Aval& a : node.avals) bytes += a.shape.count_value() * size_of(a.dtype);
+  return bytes;
+}
+
+}  // namespace
+
+std::mutex& graph_mutex() {
+  static std::mutex* mutex = new std::mutex;  // outlives every static that may still drop arrays at exit
+  return *mutex;
+}
+
+Strides row_major_strides(const Shape& shape) {
+  Strides strides(shape.size());
+  int64_t step = 1;
+  for (size_t i = shape.size(); i-- > 0;) {
+    strides[i] = step;
+    step *= std::max<int64_t>(shape[i].value(), 1);
+  }
+  return strides;
+}
+
+bool is_row_major(const Shape& shape, const Strides& strides) {
+  int64_t step = 1;
+  for (size_t i = shape.size(); i-- > 0;) {
+    const int64_t n = shape[i].value();
+    if (n == 0) return true;
+    if (n != 1 && strides[i] != step) return false;
+    step *= n;
+  }
+  return true;
+}
+
+void Node::settle_pending() {
+  if (!pending) return;
+  pending->nodes.fetch_sub(1, std::memory_order_relaxed);
+  pending->bytes.fetch_sub(result_bytes(*this), std::memory_order_relaxed);
+  pending.reset();
+}
+
+void Node::destroy(Node* node) {
+  // Inputs are moved to a list instead of being dropped in place: nesting depth stays one for a chain of any length.
+  thread_local std::vector<Ref<Node>>* doomed = nullptr;
+  const auto empty_into = [](Node* n, std::vector<Ref<Node>>& list) {
+    for (Array& in : n->inputs) list.push_back(std::move(const_cast<Ref<Node>&>(in.node())));
+    n->settle_pending();
+    delete n;
+  };
+  if (doomed != nullptr) {
+    empty_into(node, *doomed);
+    return;
+  }
+  std::vector<Ref<Node>> list;
+  doomed = &list;
+  empty_into(node, list);
+  while (!list.empty()) {
+    Ref<Node> last = std::move(list.back());
+    list.pop_back();
+    last.reset();  // may add to the list
+  }
+  doomed = nullptr;
+}
+
+Ref<Node> make_node(const OpDef& op, Ref<AttrsBase> attrs, SmallVector<Array, 2> inputs) {
+  SmallVector<Aval, 3> in;
+  in.reserve(inputs.size());
+  uint64_t level = 0;
+  for (const Array& a : inputs) {
+    check_internal(a.defined(), "an op was given an array without a value");
+    in.push_back(a.node()->avals[a.index()]);
+    level = std::max(level, a.node()->level);
+  }
+  Avals avals = op.infer(attrs.get(), in);
+  Ref<Node> node = make_ref<Node>();
+  node->op = &op;
+  node->attrs = std::move(attrs);
+  node->inputs = std::move(inputs);
+  node->avals = std::move(avals);
+  node->level = level;
+  node->source = current_source();
+  node->stream = current_stream_index();
+  node->pending = creator.pending;
+  const int64_t nodes = node->pending->nodes.fetch_add(1, std::memory_order_relaxed) + 1;
+  const int64_t bytes = result_bytes(*node);
+  const int64_t all_bytes = node->pending->bytes.fetch_add(bytes, std::memory_order_relaxed) + bytes;
+  if (level == 0 && (nodes > budget_nodes.load(std::memory_order_relaxed) ||
+                     all_bytes > budget_bytes.load(std::memory_order_relaxed))) [[unlikely]] {
+    const Array newest(node, 0);
+    evaluator().eval_over_budget(newest);
+  }
+  return node;
+}
+
+Array make(const OpDef& op, Ref<AttrsBase> attrs, SmallVector<Array, 2> inputs) {
+  return Array(make_node(op, std::move(attrs), std::move(inputs)), 0);
+}
+
+Arrays make_all(const OpDef& op, Ref<AttrsBase> attrs, SmallVector<Array, 2> inputs) {
+  const Ref<Node> node = make_node(op, std::move(attrs), std::move(inputs));
+  Arrays out;
+  for (uint32_t i = 0; i < node->avals.size(); ++i) out.emplace_back(node, i);
+  return out;
+}
+
+Array make_evaluated(Storage storage, Aval aval) {
+  Ref<Node> node = make_ref<Node>();
+  node->op = &evaluated_op();
+  node->avals.push_back(std::move(aval));
+  node->storages.push_back(std::move(storage));
+  node->state.store(Node::State::done, std::memory_order_release);
+  return Array(std::move(node), 0);
+}
+
+Storage allocate_storage(const Aval& aval) {
+  Storage s;
+  int64_t bytes = 0;
+  if (__builtin_mul_overflow(aval.shape.count_value(), static_cast<int64_t>(size_of(aval.dtype)), &bytes))
+    throw OutOfMemory({.op = "allocate", .got = "a result of shape " + to_string(aval.shape) + " is larger than any memory"});
+  s.buffer = Buffer::allocate(bytes);
+  s.strides = row_major_strides(aval.shape);
+  s.row_major = true;
+  return s;
+}
+
+const OpDef& evaluated_op() {
+  static const OpDef* op = [] {
+    auto* def = new OpDef;
+    def->name = "array";
+    def->kind = OpKind::constant;
+    def->summary = "Elements in memory.";
+    return def;
+  }();
+  return *op;
+}
+
+const Storage& evaluated_storage(const Array& a) {
+  if (!a.node()->done()) evaluator().eval(std::span(&a, 1));
+  return a.node()->storages[a.index()];
+}
+
+void set_evaluator(Evaluator* evaluator) { the_evaluator.store(evaluator, std::memory_order_release); }
+
+Evaluator& evaluator() {
+  Evaluator* e = the_evaluator.load(std::memory_order_acquire);
+  check_internal(e != nullptr, "the engine was not started");
+  return *e;
+}
+
+PendingBudget pending_budget() { return {budget_nodes.load(), budget_bytes.load()}; }
+void set_pending_budget(PendingBudget budget) {
+  budget_nodes.store(budget.nodes);
+  budget_bytes.store(budget.bytes);
+}
+
+uint64_t open_trace() {
+  open_traces.fetch_add(1);
+  return newest_level.fetch_add(1) + 1;
+}
+void close_trace(uint64_t) { open_traces.fetch_sub(1); }
+bool any_trace_open() { return open_traces.load() > 0; }
+
+}  // namespace plait

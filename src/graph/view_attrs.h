@@ -1,0 +1,32 @@
+#pragma once
+
+#include <vector>
+
+#include "plait/shape.h"
+
+/// Attributes of the views that the engine understands as index maps.
+namespace plait {
+
+struct ReshapeAttrs {
+  Shape shape;
+};
+struct TransposeAttrs {
+  std::vector<int> axes;  // output axis i is input axis axes[i]
+};
+struct BroadcastToAttrs {
+  Shape shape;  // aligned at the innermost axis
+};
+struct ExpandDimsAttrs {
+  std::vector<int> axes;  // of the output, sorted, non-negative
+};
+struct SqueezeAttrs {
+  std::vector<int> axes;  // of the input, sorted, non-negative; each has extent 1
+};
+/// Element start + k * step of each axis, for k below size. All bound: a new position or length is no new plan.
+struct SliceAttrs {
+  Shape start;
+  Shape size;
+  Shape step;  // may be negative, never 0
+};
+
+}  // namespace plait
