@@ -9,11 +9,11 @@ namespace plait {
 
 /// The fields of a message; what does not apply stays empty. `where` is the user's file, line and function.
 struct ErrorInfo {
-  std::string op;
-  std::string got;
-  std::string accepts;
-  std::string hint;
-  std::string where;
+  std::string op = {};
+  std::string got = {};
+  std::string accepts = {};
+  std::string hint = {};
+  std::string where = {};
 };
 
 /// Base of everything plait throws. `what()` is the fields laid out for a person.

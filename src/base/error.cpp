@@ -25,8 +25,6 @@ Error::Error(ErrorInfo info) : std::runtime_error(layout(info)), info_(std::move
 InternalError::InternalError(std::string what)
     : Error({.op = "internal error",
              .got = std::move(what),
-             .accepts = "",
-             .hint = "this is a defect of plait; please report it with the program that showed it",
-             .where = ""}) {}
+             .hint = "this is a defect of plait; please report it with the program that showed it"}) {}
 
 }  // namespace plait

@@ -35,7 +35,6 @@ Shape broadcast_shapes(std::string_view op, const Shape& a, const Shape& b) {
       throw ShapeError({.op = std::string(op),
                         .got = "shapes " + to_string(a) + " and " + to_string(b) + " do not broadcast",
                         .accepts = "extents that are equal or 1, aligned at the last axis",
-                        .hint = "",
                         .where = describe_source(current_source())});
     to = other;
   }

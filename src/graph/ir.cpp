@@ -1,5 +1,6 @@
 #include "graph/ir.h"
 
+#include <algorithm>
 #include <array>
 #include <cinttypes>
 #include <cstdio>
@@ -100,11 +101,11 @@ Val Builder::binary(Op op, Val a, Val b) {
 }
 Val Builder::select(Val condition, Val x, Val y) {
   check_internal(condition.type() == Type::bool_ && x.type() == y.type(), "kernel IR: select operands");
-  const Level level = std::max({at(condition.id).level, at(x.id).level, at(y.id).level});
+  const Level level = std::max(at(condition.id).level, std::max(at(x.id).level, at(y.id).level));
   return push({.op = Op::select, .type = x.type(), .level = level, .a = condition.id, .b = x.id, .c = y.id});
 }
 Val Builder::fma(Val a, Val b, Val c) {
-  const Level level = std::max({at(a.id).level, at(b.id).level, at(c.id).level});
+  const Level level = std::max(at(a.id).level, std::max(at(b.id).level, at(c.id).level));
   return push({.op = Op::fma, .type = a.type(), .level = level, .a = a.id, .b = b.id, .c = c.id});
 }
 Val Builder::convert(Val a, Type type) { return a.type() == type ? a : unary_to(Op::convert, a, type); }

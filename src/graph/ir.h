@@ -111,7 +111,7 @@ struct Inst {
   Level level = Level::row;
   uint32_t a = 0, b = 0, c = 0;  // operands: positions of earlier instructions
   int64_t index = 0;             // input, scalar: which
-  ScalarBits imm;                // constant: bits of one element of `type`
+  ScalarBits imm = {};           // constant: bits of one element of `type`
 };
 
 using Program = std::vector<Inst>;

@@ -231,10 +231,11 @@ class OpHandle {
   explicit OpHandle(std::string_view name);
   const OpDef& operator*() const { return *def_; }
   const OpDef* operator->() const { return def_; }
-  template <class... T>
-  Array operator()(T&&... args) const {
-    return (*def_)(std::forward<T>(args)...);
+  template <class A>
+  Array operator()(A attrs, SmallVector<Array, 2> in) const {
+    return make(*def_, std::move(attrs), std::move(in));
   }
+  Array operator()(SmallVector<Array, 2> in) const { return make(*def_, Ref<AttrsBase>(), std::move(in)); }
 
  private:
   const OpDef* def_;
