@@ -1,1 +1,7 @@
-"""plait: an array framework for machine learning on Linux."""
+"""plait: lazy arrays with a NumPy-like API, composable transforms, and the packages to train networks with them.
+
+- ``plait.core``: arrays, operations, transforms, devices (``import plait.core as pc``)
+- ``plait.nn``: layers, losses, initialisers
+- ``plait.optimizers``: optimizers and learning-rate schedules
+- ``plait.utils``: functions over trees (nested dicts, lists and tuples) of arrays
+"""
