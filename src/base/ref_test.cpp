@@ -35,7 +35,8 @@ TEST(Ref, CountsHolders) {
   Ref<Counted> c = std::move(b);
   EXPECT_EQ(b, nullptr);
   EXPECT_EQ(a.use_count(), 2u);
-  c = c;
+  const Ref<Counted>& self = c;
+  c = self;
   c.reset();
   EXPECT_EQ(a.use_count(), 1u);
   EXPECT_EQ(alive, 1);
