@@ -20,3 +20,8 @@ if(PLAIT_ONEDNN)
     install(PROGRAMS ${real} DESTINATION lib RENAME ${name})
   endforeach()
 endif()
+
+if(NOT SKBUILD)  # a wheel has them among its metadata
+  install(FILES LICENSE THIRD_PARTY.md DESTINATION share/doc/plait)
+  install(DIRECTORY licenses DESTINATION share/doc/plait)
+endif()

@@ -83,7 +83,9 @@ if(NOT PLAIT_SANITIZE)
   target_link_options(plait PRIVATE -Wl,-z,defs)  # a missing symbol shows when linking, not when importing
 endif()
 target_compile_features(plait PUBLIC cxx_std_20)
-set_target_properties(plait PROPERTIES VERSION ${PROJECT_VERSION} SOVERSION ${PROJECT_VERSION_MAJOR})
+if(NOT SKBUILD)  # a wheel cannot hold the links and would carry the library three times
+  set_target_properties(plait PROPERTIES VERSION ${PROJECT_VERSION} SOVERSION ${PROJECT_VERSION_MAJOR})
+endif()
 
 add_library(plait_internal STATIC EXCLUDE_FROM_ALL ${plait_all_objects})
 target_link_libraries(plait_internal PUBLIC plait_private)
