@@ -95,7 +95,7 @@ def binary_cross_entropy(
     `inputs` are logits, or probabilities if not `with_logits`; `targets` are probabilities. `weights` multiply the
     values; a mean still divides by the number of elements.
 
-    Shapes: all equal; weights broadcast.
+    Shapes: all equal.
     Numerics: logits don't overflow; logarithms of probabilities are at least -100.
     """
     _same_shape("binary_cross_entropy", inputs=inputs, targets=targets)
@@ -106,8 +106,7 @@ def binary_cross_entropy(
         log_no = pc.maximum(pc.log1p(-inputs), -100)
         loss = -(targets * log_yes + (1 - targets) * log_no)
     if weights is not None:
-        if pc.broadcast_shapes(weights.shape, loss.shape) != loss.shape:
-            raise ValueError(f"binary_cross_entropy: weights {weights.shape} don't broadcast to {loss.shape}")
+        _same_shape("binary_cross_entropy", weights=weights, inputs=inputs)
         loss = loss * weights
     return _reduce(loss, reduction)
 
@@ -143,18 +142,16 @@ def smooth_l1_loss(
 def huber_loss(
     inputs: pc.array, targets: pc.array, delta: float = 1.0, reduction: Reduction = "none"
 ) -> pc.array:
-    """e^2 / 2 where e = |inputs - targets| is at most `delta`, else delta * (e - delta / 2). Shapes: equal.
+    """e^2 / 2 where e = |inputs - targets| is at most `delta`, else delta * (e - delta / 2). Shapes broadcast.
 
     Source: Huber, 1964, "Robust Estimation of a Location Parameter".
     """
-    _same_shape("huber_loss", inputs=inputs, targets=targets)
     error = pc.abs(inputs - targets)
     return _reduce(pc.where(error <= delta, 0.5 * pc.square(error), delta * (error - 0.5 * delta)), reduction)
 
 
 def log_cosh_loss(inputs: pc.array, targets: pc.array, reduction: Reduction = "none") -> pc.array:
-    """log(cosh(inputs - targets)), without overflow. Shapes: equal."""
-    _same_shape("log_cosh_loss", inputs=inputs, targets=targets)
+    """log(cosh(inputs - targets)), without overflow. Shapes broadcast."""
     error = inputs - targets
     return _reduce(pc.logaddexp(error, -error) - math.log(2), reduction)
 
@@ -193,15 +190,13 @@ def gaussian_nll_loss(
 def kl_div_loss(inputs: pc.array, targets: pc.array, axis: int = -1, reduction: Reduction = "none") -> pc.array:
     """Kullback-Leibler divergence of the distribution `inputs` from `targets`; both are log-probabilities along `axis`.
 
-    Shapes: equal -> without `axis`.
+    Shapes broadcast -> without `axis`.
     """
-    _same_shape("kl_div_loss", inputs=inputs, targets=targets)
     return _reduce(pc.sum(pc.exp(targets) * (targets - inputs), axis=axis), reduction)
 
 
 def hinge_loss(inputs: pc.array, targets: pc.array, reduction: Reduction = "none") -> pc.array:
-    """max(1 - inputs * targets, 0), where targets are -1 or 1. Shapes: equal."""
-    _same_shape("hinge_loss", inputs=inputs, targets=targets)
+    """max(1 - inputs * targets, 0), where targets are -1 or 1. Shapes broadcast."""
     return _reduce(pc.maximum(1 - inputs * targets, 0), reduction)
 
 
@@ -218,9 +213,8 @@ def cosine_similarity_loss(
 ) -> pc.array:
     """The cosine of the angle between x1 and x2 along `axis`; the product of norms is at least `eps`.
 
-    This is the similarity itself: to be maximised, or negated. Shapes: equal -> without `axis`.
+    This is the similarity itself: to be maximised, or negated. Shapes broadcast -> without `axis`.
     """
-    _same_shape("cosine_similarity_loss", x1=x1, x2=x2)
     dot = pc.sum(x1 * x2, axis=axis)
     norms = pc.sqrt(pc.sum(pc.square(x1), axis=axis)) * pc.sqrt(pc.sum(pc.square(x2), axis=axis))
     return _reduce(dot / pc.maximum(norms, eps), reduction)
@@ -240,10 +234,9 @@ def triplet_loss(
 
     `eps` is added under the root, whose derivative is then finite where two vectors are equal.
 
-    Shapes: equal -> without `axis`.
+    Shapes broadcast -> without `axis`.
     Source: Balntas et al., 2016, "Learning Local Feature Descriptors with Triplets".
     """
-    _same_shape("triplet_loss", anchors=anchors, positives=positives, negatives=negatives)
 
     def distance(other: pc.array) -> pc.array:
         return (pc.sum(pc.abs(anchors - other) ** p, axis=axis) + eps) ** (1 / p)
