@@ -7,7 +7,7 @@ keys and positions that lead to it, joined by dots (``"layers.0.weight"``).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, Dict, List, Optional, Tuple, Union
+from typing import Any, overload
 
 Leaf = Callable[[Any], bool]
 
@@ -25,7 +25,7 @@ def _rebuild(like: Any, items: Iterable[Any]) -> Any:
     return type(like)(items)
 
 
-def tree_map(fn: Callable[..., Any], tree: Any, *rest: Any, is_leaf: Optional[Leaf] = None) -> Any:
+def tree_map(fn: Callable[..., Any], tree: Any, *rest: Any, is_leaf: Leaf | None = None) -> Any:
     """Call `fn` on each leaf of `tree` and return the results in the same structure.
 
     Further trees in `rest` hold at least the structure of `tree`; their elements at the same place are passed along:
@@ -44,7 +44,7 @@ def tree_map(fn: Callable[..., Any], tree: Any, *rest: Any, is_leaf: Optional[Le
 
 
 def tree_map_with_path(
-    fn: Callable[..., Any], tree: Any, *rest: Any, is_leaf: Optional[Leaf] = None, path: Optional[Any] = None
+    fn: Callable[..., Any], tree: Any, *rest: Any, is_leaf: Leaf | None = None, path: Any | None = None
 ) -> Any:
     """Like `tree_map`, with the path of the leaf first: ``fn(path, leaf, *elements)``.
 
@@ -67,7 +67,7 @@ def tree_map_with_path(
     return fn(path, tree, *rest)
 
 
-def _flatten_into(put: Callable[[str, Any], None], tree: Any, prefix: str, is_leaf: Optional[Leaf]) -> None:
+def _flatten_into(put: Callable[[str, Any], None], tree: Any, prefix: str, is_leaf: Leaf | None) -> None:
     if is_leaf is None or not is_leaf(tree):
         if isinstance(tree, dict):
             for k, child in tree.items():
@@ -80,12 +80,20 @@ def _flatten_into(put: Callable[[str, Any], None], tree: Any, prefix: str, is_le
     put(prefix[1:], tree)
 
 
+@overload
+def tree_flatten(
+    tree: Any, prefix: str = "", is_leaf: Leaf | None = None, destination: list[tuple[str, Any]] | None = None
+) -> list[tuple[str, Any]]: ...
+@overload
+def tree_flatten(
+    tree: Any, prefix: str = "", is_leaf: Leaf | None = None, *, destination: dict[str, Any]
+) -> dict[str, Any]: ...
 def tree_flatten(
     tree: Any,
     prefix: str = "",
-    is_leaf: Optional[Leaf] = None,
-    destination: Optional[Union[List[Tuple[str, Any]], Dict[str, Any]]] = None,
-) -> Union[List[Tuple[str, Any]], Dict[str, Any]]:
+    is_leaf: Leaf | None = None,
+    destination: list[tuple[str, Any]] | dict[str, Any] | None = None,
+) -> list[tuple[str, Any]] | dict[str, Any]:
     """The leaves of `tree` with their paths, in order: a list of pairs, or a dict if `destination` is one.
 
     `destination` is filled and returned. `prefix` stands before each path and starts with the separator, which is
@@ -104,7 +112,7 @@ def tree_flatten(
     return destination
 
 
-class _Node(Dict[str, Any]):
+class _Node(dict[str, Any]):
     """A branch while a tree is put together; told apart from dicts that are leaves."""
 
 
@@ -120,11 +128,11 @@ def _finish(node: Any) -> Any:
         return children  # "1" and "01" are two keys, but one position
     last = max(by_position)
     if last >= _MOST_GAPS + len(by_position):
-        raise ValueError(f"tree_unflatten: a list of {last + 1} elements for {len(by_position)} paths is out of proportion")
+        raise ValueError(f"tree_unflatten: a list of {last + 1} elements for {len(by_position)} paths: too many gaps")
     return [by_position.get(i, {}) for i in range(last + 1)]
 
 
-def tree_unflatten(tree: Union[List[Tuple[str, Any]], Dict[str, Any]]) -> Any:
+def tree_unflatten(tree: list[tuple[str, Any]] | dict[str, Any]) -> Any:
     """The tree whose leaves and paths are given: the inverse of `tree_flatten`.
 
     A branch becomes a list when all its keys are positions, and a dict otherwise. Positions that no path names hold an
@@ -157,9 +165,7 @@ def tree_unflatten(tree: Union[List[Tuple[str, Any]], Dict[str, Any]]) -> Any:
     return _finish(root)
 
 
-def tree_reduce(
-    fn: Callable[[Any, Any], Any], tree: Any, initializer: Any = None, is_leaf: Optional[Leaf] = None
-) -> Any:
+def tree_reduce(fn: Callable[[Any, Any], Any], tree: Any, initializer: Any = None, is_leaf: Leaf | None = None) -> Any:
     """Fold the leaves of `tree` in order: ``fn(... fn(fn(initializer, leaf0), leaf1) ..., last)``.
 
     With no `initializer` the first leaf starts the fold. A tree without leaves gives `initializer`.
@@ -174,7 +180,7 @@ def _is_void(tree: Any) -> bool:
     return tree is None or (isinstance(tree, (dict, list, tuple)) and not tree)
 
 
-def tree_merge(tree_a: Any, tree_b: Any, merge_fn: Optional[Callable[[Any, Any], Any]] = None) -> Any:
+def tree_merge(tree_a: Any, tree_b: Any, merge_fn: Callable[[Any, Any], Any] | None = None) -> Any:
     """One tree with the elements of both.
 
     `None` and empty containers count as nothing. Where both trees have a leaf, ``merge_fn(a, b)`` decides.
@@ -192,7 +198,7 @@ def tree_merge(tree_a: Any, tree_b: Any, merge_fn: Optional[Callable[[Any, Any],
         return merged
     if isinstance(tree_a, (list, tuple)) and isinstance(tree_b, (list, tuple)):
         shared = min(len(tree_a), len(tree_b))
-        items = [tree_merge(a, b, merge_fn) for a, b in zip(tree_a, tree_b)]
+        items = [tree_merge(a, b, merge_fn) for a, b in zip(tree_a, tree_b, strict=False)]
         return _rebuild(tree_a, [*items, *tree_a[shared:], *tree_b[shared:]])
     if merge_fn is None:
         raise ValueError("tree_merge: both trees have an element at the same place; pass merge_fn to combine them")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Literal, Tuple
+from typing import Literal
 
 import plait.core as pc
 
@@ -51,7 +51,7 @@ def identity(dtype: pc.Dtype = pc.float32) -> Callable[[pc.array], pc.array]:
     return initializer
 
 
-def _fans(a: pc.array) -> Tuple[int, int]:
+def _fans(a: pc.array) -> tuple[int, int]:
     """Inputs and outputs of one unit."""
     if a.ndim < 2:
         raise ValueError(f"fans are defined for arrays with at least 2 axes, got shape {a.shape}")
@@ -155,6 +155,7 @@ def orthogonal(gain: float = 1.0, dtype: pc.Dtype = pc.float32) -> Callable[[pc.
         if a.ndim != 2:
             raise ValueError(f"orthogonal: the array must be a matrix, got shape {a.shape}")
         n = max(a.shape)
+        q: pc.array
         q, r = pc.linalg.qr(pc.random.normal(shape=(n, n)), stream=pc.cpu)
         # With the signs of r's diagonal the distribution is uniform over rotations.
         q = q * pc.sign(pc.diag(r))

@@ -7,7 +7,7 @@ and "sum" give a scalar. `ValueError` for another `reduction` and for shapes tha
 from __future__ import annotations
 
 import math
-from typing import Literal, Optional
+from typing import Literal
 
 import plait.core as pc
 
@@ -47,7 +47,7 @@ def _pick(x: pc.array, classes: pc.array, axis: int) -> pc.array:
 def cross_entropy(
     logits: pc.array,
     targets: pc.array,
-    weights: Optional[pc.array] = None,
+    weights: pc.array | None = None,
     axis: int = -1,
     label_smoothing: float = 0.0,
     reduction: Reduction = "none",
@@ -86,7 +86,7 @@ def cross_entropy(
 def binary_cross_entropy(
     inputs: pc.array,
     targets: pc.array,
-    weights: Optional[pc.array] = None,
+    weights: pc.array | None = None,
     with_logits: bool = True,
     reduction: Reduction = "mean",
 ) -> pc.array:
@@ -139,9 +139,7 @@ def smooth_l1_loss(
     return _reduce(pc.where(error < beta, (0.5 / beta) * pc.square(error), error - 0.5 * beta), reduction)
 
 
-def huber_loss(
-    inputs: pc.array, targets: pc.array, delta: float = 1.0, reduction: Reduction = "none"
-) -> pc.array:
+def huber_loss(inputs: pc.array, targets: pc.array, delta: float = 1.0, reduction: Reduction = "none") -> pc.array:
     """e^2 / 2 where e = |inputs - targets| is at most `delta`, else delta * (e - delta / 2). Shapes broadcast.
 
     Source: Huber, 1964, "Robust Estimation of a Location Parameter".

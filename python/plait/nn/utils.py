@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, Optional
+from typing import Any
 
 import plait.core as pc
 from plait.nn.layers.base import Module
@@ -35,7 +35,7 @@ def value_and_grad(model: Module, fn: Callable[..., Any]) -> Callable[..., Any]:
     return value_and_gradient
 
 
-def checkpoint(module: Module, fn: Optional[Callable[..., Any]] = None) -> Callable[..., Any]:
+def checkpoint(module: Module, fn: Callable[..., Any] | None = None) -> Callable[..., Any]:
     """A function like `fn` (the module itself by default) that keeps no intermediate results for the gradient.
 
     They are computed again when the gradient needs them: less memory for more time. `fn` may use the parameters of

@@ -13,7 +13,7 @@ from typing import Any
 
 import plait.core as pc
 from plait.nn.layers.base import Module
-from plait.utils import tree_flatten, tree_map, tree_map_with_path, tree_merge, tree_reduce
+from plait.utils import tree_map, tree_map_with_path, tree_merge, tree_reduce
 
 Rate = float | pc.array | Callable[[pc.array], pc.array]
 
@@ -193,7 +193,7 @@ class SGD(Optimizer):
         step = gradient
         if self.momentum > 0:
             fresh = (1 - self.dampening) * gradient if self.dampening else gradient
-            v = self.momentum * state["v"] + fresh
+            v: pc.array = self.momentum * state["v"] + fresh
             state["v"] = v
             step = gradient + self.momentum * v if self.nesterov else v
         return parameter - _rate(self, gradient) * step
@@ -217,7 +217,7 @@ class RMSprop(Optimizer):
         state["v"] = pc.zeros_like(parameter)
 
     def apply_single(self, gradient: pc.array, parameter: pc.array, state: dict[str, Any]) -> pc.array:
-        v = self.alpha * state["v"] + (1 - self.alpha) * pc.square(gradient)
+        v: pc.array = self.alpha * state["v"] + (1 - self.alpha) * pc.square(gradient)
         state["v"] = v
         return parameter - _rate(self, gradient) * gradient / (pc.sqrt(v) + self.eps)
 
@@ -239,7 +239,7 @@ class Adagrad(Optimizer):
         state["v"] = pc.zeros_like(parameter)
 
     def apply_single(self, gradient: pc.array, parameter: pc.array, state: dict[str, Any]) -> pc.array:
-        v = state["v"] + pc.square(gradient)
+        v: pc.array = state["v"] + pc.square(gradient)
         state["v"] = v
         return parameter - _rate(self, gradient) * gradient / (pc.sqrt(v) + self.eps)
 
@@ -263,8 +263,8 @@ class AdaDelta(Optimizer):
         state["u"] = pc.zeros_like(parameter)
 
     def apply_single(self, gradient: pc.array, parameter: pc.array, state: dict[str, Any]) -> pc.array:
-        v = self.rho * state["v"] + (1 - self.rho) * pc.square(gradient)
-        step = gradient * pc.sqrt(state["u"] + self.eps) / pc.sqrt(v + self.eps)
+        v: pc.array = self.rho * state["v"] + (1 - self.rho) * pc.square(gradient)
+        step: pc.array = gradient * pc.sqrt(state["u"] + self.eps) / pc.sqrt(v + self.eps)
         state["v"] = v
         state["u"] = self.rho * state["u"] + (1 - self.rho) * pc.square(step)
         return parameter - _rate(self, gradient) * step
@@ -282,7 +282,7 @@ class Adam(Optimizer):
     def __init__(
         self,
         learning_rate: Rate,
-        betas: Sequence[float] = [0.9, 0.999],  # noqa: B006  (the interface's default; only read)
+        betas: Sequence[float] = [0.9, 0.999],
         eps: float = 1e-8,
         bias_correction: bool = False,
     ) -> None:
@@ -301,8 +301,8 @@ class Adam(Optimizer):
     def apply_single(self, gradient: pc.array, parameter: pc.array, state: dict[str, Any]) -> pc.array:
         beta1, beta2 = self.betas
         rate = _rate(self, gradient)
-        m = beta1 * state["m"] + (1 - beta1) * gradient
-        v = beta2 * state["v"] + (1 - beta2) * pc.square(gradient)
+        m: pc.array = beta1 * state["m"] + (1 - beta1) * gradient
+        v: pc.array = beta2 * state["v"] + (1 - beta2) * pc.square(gradient)
         state["m"] = m
         state["v"] = v
         root = pc.sqrt(v)
@@ -322,7 +322,7 @@ class AdamW(Adam):
     def __init__(
         self,
         learning_rate: Rate,
-        betas: Sequence[float] = [0.9, 0.999],  # noqa: B006  (the interface's default; only read)
+        betas: Sequence[float] = [0.9, 0.999],
         eps: float = 1e-8,
         weight_decay: float = 0.01,
         bias_correction: bool = False,
@@ -345,7 +345,7 @@ class Adamax(Adam):
     def __init__(
         self,
         learning_rate: Rate,
-        betas: Sequence[float] = [0.9, 0.999],  # noqa: B006  (the interface's default; only read)
+        betas: Sequence[float] = [0.9, 0.999],
         eps: float = 1e-8,
     ) -> None:
         super().__init__(learning_rate, betas, eps)
@@ -356,8 +356,8 @@ class Adamax(Adam):
 
     def apply_single(self, gradient: pc.array, parameter: pc.array, state: dict[str, Any]) -> pc.array:
         beta1, beta2 = self.betas
-        m = beta1 * state["m"] + (1 - beta1) * gradient
-        v = pc.maximum(beta2 * state["v"], pc.abs(gradient))
+        m: pc.array = beta1 * state["m"] + (1 - beta1) * gradient
+        v: pc.array = pc.maximum(beta2 * state["v"], pc.abs(gradient))
         state["m"] = m
         state["v"] = v
         return parameter - _rate(self, gradient) * m / (v + self.eps)
@@ -373,7 +373,7 @@ class Lion(Optimizer):
     def __init__(
         self,
         learning_rate: Rate,
-        betas: Sequence[float] = [0.9, 0.99],  # noqa: B006  (the interface's default; only read)
+        betas: Sequence[float] = [0.9, 0.99],
         weight_decay: float = 0.0,
     ) -> None:
         super().__init__()
@@ -388,7 +388,7 @@ class Lion(Optimizer):
     def apply_single(self, gradient: pc.array, parameter: pc.array, state: dict[str, Any]) -> pc.array:
         beta1, beta2 = self.betas
         rate = _rate(self, gradient)
-        direction = beta1 * state["m"] + (1 - beta1) * gradient
+        direction: pc.array = beta1 * state["m"] + (1 - beta1) * gradient
         state["m"] = beta2 * state["m"] + (1 - beta2) * gradient
         if self.weight_decay > 0:
             parameter = parameter * (1 - rate * self.weight_decay)
@@ -463,11 +463,11 @@ class Adafactor(Optimizer):
         keep = (1 - self.step**self.decay_rate).astype(gradient.dtype)
         squares = pc.square(gradient) + self.eps[0]
         if gradient.ndim < 2:
-            average = keep * state["exp_avg_sq"] + (1 - keep) * squares
+            average: pc.array = keep * state["exp_avg_sq"] + (1 - keep) * squares
             state["exp_avg_sq"] = average
             return gradient * pc.rsqrt(average)
-        row = keep * state["exp_avg_sq_row"] + (1 - keep) * pc.mean(squares, axis=-1)
-        col = keep * state["exp_avg_sq_col"] + (1 - keep) * pc.mean(squares, axis=-2)
+        row: pc.array = keep * state["exp_avg_sq_row"] + (1 - keep) * pc.mean(squares, axis=-1)
+        col: pc.array = keep * state["exp_avg_sq_col"] + (1 - keep) * pc.mean(squares, axis=-2)
         state["exp_avg_sq_row"] = row
         state["exp_avg_sq_col"] = col
         row_scale = pc.rsqrt(row / pc.mean(row, axis=-1, keepdims=True))
@@ -490,8 +490,8 @@ class Muon(Optimizer):
 
     v = momentum v + (1 - momentum) g; with `nesterov` the step is momentum v + (1 - momentum) g, else v. For arrays
     with 2 axes or more (all but the first are joined) it goes through `ns_steps` Newton-Schulz iterations and is scaled
-    by sqrt(max(1, rows / columns)). `weight_decay` p is added to g first. Meant for the matrices inside a network; embeddings,
-    biases and the last layer do better with `AdamW` (see `MultiOptimizer`).
+    by sqrt(max(1, rows / columns)). `weight_decay` p is added to g first. Meant for the matrices inside a
+    network; embeddings, biases and the last layer do better with `AdamW` (see `MultiOptimizer`).
 
     State: v.
     Source: Jordan et al., 2024, "Muon: An Optimizer for Hidden Layers in Neural Networks".
@@ -534,7 +534,7 @@ class Muon(Optimizer):
         rate = _rate(self, gradient)
         if self.weight_decay != 0:
             gradient = gradient + self.weight_decay * parameter
-        v = self.momentum * state["v"] + (1 - self.momentum) * gradient
+        v: pc.array = self.momentum * state["v"] + (1 - self.momentum) * gradient
         state["v"] = v
         step = self.momentum * v + (1 - self.momentum) * gradient if self.nesterov else v
         if step.ndim >= 2:
@@ -547,8 +547,8 @@ class Muon(Optimizer):
 class MultiOptimizer(Optimizer):
     """Several optimizers, each for its part of the parameters.
 
-    ``filters[i](path, gradient)`` says whether a parameter belongs to ``optimizers[i]``; the first that agrees takes it,
-    and the last optimizer, which has no filter, takes what remains.
+    ``filters[i](path, gradient)`` says whether a parameter belongs to ``optimizers[i]``; the first that agrees takes
+    it, and the last optimizer, which has no filter, takes what remains.
 
     State: {"states": [one per optimizer]}. Raises `ValueError` unless there is one filter less than optimizers.
     """
@@ -560,15 +560,18 @@ class MultiOptimizer(Optimizer):
                 f"got {len(optimizers)} optimizers and {len(filters)} filters"
             )
         self.optimizers = optimizers
-        self.filters = [*filters, lambda path, gradient: True]
+        self.filters: list[Callable[[str, Any], bool]] = [*filters, lambda path, gradient: True]
 
     def _split(self, tree: dict[str, Any]) -> list[dict[str, Any]]:
         """One tree per optimizer; what belongs to others is an empty dict there."""
         chosen = tree_map_with_path(
             lambda path, leaf: next(i for i, accepts in enumerate(self.filters) if accepts(path, leaf)), tree
         )
-        count = range(len(self.optimizers))
-        return [tree_map(lambda leaf, owner, i=i: leaf if owner == i else {}, tree, chosen) for i in count]
+
+        def part(i: int) -> Any:
+            return tree_map(lambda leaf, owner: leaf if owner == i else {}, tree, chosen)
+
+        return [part(i) for i in range(len(self.optimizers))]
 
     def init(self, parameters: dict[str, Any]) -> None:
         if isinstance(parameters, Module):

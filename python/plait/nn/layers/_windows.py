@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
-from typing import Any, Tuple, Union
+from typing import Any
 
-Size = Union[int, Sequence[int]]
+Size = int | Sequence[int]
 
 
-def sizes(layer: str, name: str, value: Any, rank: int, least: int) -> Tuple[int, ...]:
+def sizes(layer: str, name: str, value: Any, rank: int, least: int) -> tuple[int, ...]:
     """`value` as `rank` ints, a single one standing for all. `ValueError` unless each is at least `least`."""
     items = value if isinstance(value, (tuple, list)) else (value,) * rank
     try:

@@ -191,6 +191,8 @@ def glu(x: pc.array, axis: int = -1) -> pc.array:
     Shapes: `axis` has an even size, halved in the result; `ValueError` otherwise.
     Source: Dauphin et al., 2017, "Language Modeling with Gated Convolutional Networks".
     """
+    value: pc.array
+    gate: pc.array
     value, gate = pc.split(x, 2, axis=axis)
     return value * pc.sigmoid(gate)
 
@@ -291,19 +293,20 @@ class SiLU(Module):
         return silu(x)
 
 
+_GELU_FORMS = {"none": gelu, "precise": gelu_approx, "tanh": gelu_approx, "fast": gelu_fast_approx}
+
+
 class GELU(Module):
     """Applies `gelu` (approx "none"), `gelu_approx` ("precise" or "tanh") or `gelu_fast_approx` ("fast")."""
 
-    _FORMS = {"none": gelu, "precise": gelu_approx, "tanh": gelu_approx, "fast": gelu_fast_approx}
-
     def __init__(self, approx: str = "none") -> None:
         super().__init__()
-        if approx not in self._FORMS:
-            raise ValueError(f"GELU: approx must be one of {', '.join(self._FORMS)}, got {approx!r}")
+        if approx not in _GELU_FORMS:
+            raise ValueError(f"GELU: approx must be one of {', '.join(_GELU_FORMS)}, got {approx!r}")
         self._approx = approx
 
     def __call__(self, x: pc.array) -> pc.array:
-        return self._FORMS[self._approx](x)
+        return _GELU_FORMS[self._approx](x)
 
 
 class Softplus(Module):

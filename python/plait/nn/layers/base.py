@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import textwrap
-from collections.abc import Callable
-from typing import Any, Dict, List, Mapping, Optional, Set, Tuple, Union
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import plait.core as pc
 from plait.utils import tree_flatten, tree_unflatten
@@ -13,7 +13,7 @@ from plait.utils import tree_flatten, tree_unflatten
 Filter = Callable[["Module", str, Any], bool]
 
 
-class Module(Dict[str, Any]):
+class Module(dict[str, Any]):
     """A container of parameters and of other modules.
 
     Subclasses assign arrays and modules (or dicts, lists and tuples of them) to attributes and define ``__call__``.
@@ -28,7 +28,7 @@ class Module(Dict[str, Any]):
 
     def __init__(self) -> None:
         super().__init__()
-        self._no_grad: Set[str] = set()
+        self._no_grad: set[str] = set()
         self._training = True
 
     @property
@@ -37,7 +37,7 @@ class Module(Dict[str, Any]):
         return self._training
 
     @property
-    def state(self) -> "Module":
+    def state(self) -> Module:
         """The module itself: all arrays, to be given to ``compile`` as captured state."""
         return self
 
@@ -84,17 +84,17 @@ class Module(Dict[str, Any]):
         return isinstance(value, Module)
 
     @staticmethod
-    def valid_child_filter(module: "Module", key: str, value: Any) -> bool:
+    def valid_child_filter(module: Module, key: str, value: Any) -> bool:
         """Whether `value` is a module or may contain some."""
         return isinstance(value, (dict, list))
 
     @staticmethod
-    def valid_parameter_filter(module: "Module", key: str, value: Any) -> bool:
+    def valid_parameter_filter(module: Module, key: str, value: Any) -> bool:
         """Whether `value` is a parameter or may contain some: its name does not start with an underscore."""
         return isinstance(value, (dict, list, pc.array)) and not key.startswith("_")
 
     @staticmethod
-    def trainable_parameter_filter(module: "Module", key: str, value: Any) -> bool:
+    def trainable_parameter_filter(module: Module, key: str, value: Any) -> bool:
         """As `valid_parameter_filter`, without what is frozen in `module`."""
         return Module.valid_parameter_filter(module, key, value) and key not in module._no_grad
 
@@ -103,9 +103,9 @@ class Module(Dict[str, Any]):
     def filter_and_map(
         self,
         filter_fn: Filter,
-        map_fn: Optional[Callable[[Any], Any]] = None,
-        is_leaf_fn: Optional[Filter] = None,
-    ) -> Dict[str, Any]:
+        map_fn: Callable[[Any], Any] | None = None,
+        is_leaf_fn: Filter | None = None,
+    ) -> dict[str, Any]:
         """The tree of what `filter_fn` lets pass, its leaves replaced by ``map_fn(leaf)``.
 
         Modules become dicts. Inside a dict or list, what is filtered out leaves an empty dict, so that positions stay.
@@ -114,7 +114,7 @@ class Module(Dict[str, Any]):
         Raises `RuntimeError` when `is_leaf_fn` denies something that has nothing below it.
         """
 
-        def walk(module: "Module", key: str, value: Any) -> Any:
+        def walk(module: Module, key: str, value: Any) -> Any:
             if is_leaf_fn is None:
                 if not isinstance(value, (dict, list)):
                     return value if map_fn is None else map_fn(value)
@@ -131,38 +131,38 @@ class Module(Dict[str, Any]):
                 "but is_leaf_fn says it is no leaf"
             )
 
-        def nested(module: "Module", key: str, value: Any) -> Any:
+        def nested(module: Module, key: str, value: Any) -> Any:
             return walk(module, key, value) if filter_fn(module, key, value) else {}
 
         return {k: walk(self, k, v) for k, v in self.items() if filter_fn(self, k, v)}
 
-    def parameters(self) -> Dict[str, Any]:
+    def parameters(self) -> dict[str, Any]:
         """All parameters, as a tree of arrays."""
         return self.filter_and_map(self.valid_parameter_filter)
 
-    def trainable_parameters(self) -> Dict[str, Any]:
+    def trainable_parameters(self) -> dict[str, Any]:
         """The parameters that are not frozen, as a tree of arrays."""
         return self.filter_and_map(self.trainable_parameter_filter)
 
-    def children(self) -> Dict[str, Any]:
+    def children(self) -> dict[str, Any]:
         """The modules directly below this one, as a tree."""
         return self.filter_and_map(self.valid_child_filter, is_leaf_fn=lambda m, k, v: isinstance(v, Module))
 
-    def leaf_modules(self) -> Dict[str, Any]:
+    def leaf_modules(self) -> dict[str, Any]:
         """The modules that contain no further ones, as a tree."""
 
-        def is_leaf(module: "Module", key: str, value: Any) -> bool:
+        def is_leaf(module: Module, key: str, value: Any) -> bool:
             return isinstance(value, Module) and not tree_flatten(value.children(), is_leaf=self.is_module)
 
         return self.filter_and_map(self.valid_child_filter, is_leaf_fn=is_leaf)
 
-    def named_modules(self) -> List[Tuple[str, "Module"]]:
+    def named_modules(self) -> list[tuple[str, Module]]:
         """This module and all below it with their paths: parents before children, last child first.
 
         The path of this module is empty. A module reached by two paths is listed twice.
         """
-        found: List[Tuple[str, Module]] = []
-        pending: List[Tuple[str, Module]] = [("", self)]
+        found: list[tuple[str, Module]] = []
+        pending: list[tuple[str, Module]] = [("", self)]
         while pending:
             path, module = pending.pop()
             found.append((path, module))
@@ -170,46 +170,44 @@ class Module(Dict[str, Any]):
             pending.extend(tree_flatten(module.children(), prefix=prefix, is_leaf=self.is_module))
         return found
 
-    def modules(self) -> List["Module"]:
+    def modules(self) -> list[Module]:
         """This module and all below it, in the order of `named_modules`."""
         return [module for _, module in self.named_modules()]
 
     # Changing
 
-    def update(self, parameters: Dict[str, Any], strict: bool = True) -> "Module":  # type: ignore[override]
+    def update(self, parameters: dict[str, Any], strict: bool = True) -> Module:  # type: ignore[override]
         """Replace the parameters that the tree `parameters` names; the others stay.
 
         Shapes and dtypes may change. Raises `ValueError` for a name that is no parameter or a value that is no array,
         and then changes nothing; with ``strict=False`` such elements are passed over. Returns the module.
         """
-        pending: List[Tuple[Any, Any, Any]] = []
+        pending: list[tuple[Any, Any, Any]] = []
         _match(self, parameters, "", strict, _put_array, pending)
         for container, key, value in pending:
             container[key] = value
         return self
 
-    def update_modules(self, modules: Dict[str, Any], strict: bool = True) -> "Module":
+    def update_modules(self, modules: dict[str, Any], strict: bool = True) -> Module:
         """Replace the modules that the tree `modules` names, in the shape that `children` gives; the others stay.
 
         Raises `ValueError` for a name that is no module or a value that is none, and then changes nothing; with
         ``strict=False`` such elements are passed over. Returns the module.
         """
-        pending: List[Tuple[Any, Any, Any]] = []
+        pending: list[tuple[Any, Any, Any]] = []
         _match(self, modules, "", strict, _put_module, pending)
         for container, key, value in pending:
             container[key] = value
         return self
 
-    def apply(
-        self, map_fn: Callable[[pc.array], pc.array], filter_fn: Optional[Filter] = None
-    ) -> "Module":
+    def apply(self, map_fn: Callable[[pc.array], pc.array], filter_fn: Filter | None = None) -> Module:
         """Replace each parameter (or what `filter_fn` chooses) by ``map_fn(parameter)``. Returns the module.
 
         Raises `ValueError` when `map_fn` gives something else than an array.
         """
         return self.update(self.filter_and_map(filter_fn or self.valid_parameter_filter, map_fn))
 
-    def apply_to_modules(self, apply_fn: Callable[[str, "Module"], Any]) -> "Module":
+    def apply_to_modules(self, apply_fn: Callable[[str, Module], Any]) -> Module:
         """Call ``apply_fn(path, module)`` for this module and all below it. Returns the module."""
         for path, module in self.named_modules():
             apply_fn(path, module)
@@ -218,7 +216,7 @@ class Module(Dict[str, Any]):
     def set_dtype(
         self,
         dtype: pc.Dtype,
-        predicate: Optional[Callable[[pc.Dtype], bool]] = lambda dtype: pc.issubdtype(dtype, pc.floating),
+        predicate: Callable[[pc.Dtype], bool] | None = lambda dtype: pc.issubdtype(dtype, pc.floating),
     ) -> None:
         """Cast the parameters whose dtype satisfies `predicate` (all, if it is `None`) to `dtype`."""
         self.apply(lambda p: p.astype(dtype) if predicate is None or predicate(p.dtype) else p)
@@ -227,19 +225,17 @@ class Module(Dict[str, Any]):
         """A layer that holds something depending on the mode overrides this."""
         self._training = mode
 
-    def train(self, mode: bool = True) -> "Module":
-        """Set training mode (or, with ``mode=False``, evaluation mode) here and in all modules below. Returns the module."""
+    def train(self, mode: bool = True) -> Module:
+        """Set training (``mode=False``: evaluation) mode here and in all modules below. Returns the module."""
         for module in self.modules():
             module._set_training_mode(bool(mode))
         return self
 
-    def eval(self) -> "Module":
+    def eval(self) -> Module:
         """Set evaluation mode here and in all modules below. Returns the module."""
         return self.train(False)
 
-    def freeze(
-        self, *, recurse: bool = True, keys: Optional[Union[str, List[str]]] = None, strict: bool = False
-    ) -> "Module":
+    def freeze(self, *, recurse: bool = True, keys: str | list[str] | None = None, strict: bool = False) -> Module:
         """Take parameters out of training: `trainable_parameters` omits them, so they get no gradient.
 
         Acts on this module and, if `recurse`, on all below it: on all their parameters or, with `keys`, on those names.
@@ -254,9 +250,7 @@ class Module(Dict[str, Any]):
                 module._no_grad.update([keys] if isinstance(keys, str) else keys)
         return self
 
-    def unfreeze(
-        self, *, recurse: bool = True, keys: Optional[Union[str, List[str]]] = None, strict: bool = False
-    ) -> "Module":
+    def unfreeze(self, *, recurse: bool = True, keys: str | list[str] | None = None, strict: bool = False) -> Module:
         """Undo `freeze`: for everything or, with `keys`, for those names. Arguments and errors as there."""
         for module in self._select(recurse, keys, strict):
             if module is not self:
@@ -267,7 +261,7 @@ class Module(Dict[str, Any]):
                 module._no_grad.difference_update([keys] if isinstance(keys, str) else keys)
         return self
 
-    def _select(self, recurse: bool, keys: Optional[Union[str, List[str]]], strict: bool) -> List["Module"]:
+    def _select(self, recurse: bool, keys: str | list[str] | None, strict: bool) -> list[Module]:
         """The modules that `freeze` acts on, after checking them if `strict`."""
         named = self.named_modules() if recurse else [("", self)]
         if strict and keys is not None:
@@ -278,14 +272,14 @@ class Module(Dict[str, Any]):
                         raise KeyError(f"{type(module).__name__}{where} has no parameter {key!r}")
         return [module for _, module in named]
 
-    def _own_parameter_names(self) -> List[str]:
+    def _own_parameter_names(self) -> list[str]:
         """Paths of the parameters in this module and its containers, without those of modules below."""
         own = self.filter_and_map(lambda m, k, v: not isinstance(v, Module) and self.valid_parameter_filter(m, k, v))
         return [path for path, _ in tree_flatten(own)]
 
     # Files
 
-    def save_weights(self, file: Union[str, "os.PathLike[str]"]) -> None:
+    def save_weights(self, file: str | os.PathLike[str]) -> None:
         """Write all parameters under their paths to `file`, by its ending: ``.safetensors`` or ``.npz``.
 
         Raises `ValueError` for another ending.
@@ -301,9 +295,9 @@ class Module(Dict[str, Any]):
 
     def load_weights(
         self,
-        file_or_weights: Union[str, "os.PathLike[str]", List[Tuple[str, pc.array]], Mapping[str, pc.array]],
+        file_or_weights: str | os.PathLike[str] | list[tuple[str, pc.array]] | Mapping[str, pc.array],
         strict: bool = True,
-    ) -> "Module":
+    ) -> Module:
         """Replace parameters by those in a ``.safetensors`` or ``.npz`` file, or in pairs of path and array.
 
         If `strict`, the paths must be exactly those of this module's parameters and the shapes must agree, else
@@ -314,14 +308,14 @@ class Module(Dict[str, Any]):
             loaded = pc.load(os.fspath(file_or_weights))
             if not isinstance(loaded, dict):
                 raise ValueError(f"load_weights: {os.fspath(file_or_weights)!r} holds no named arrays")
-            weights: Dict[str, Any] = loaded
+            weights: dict[str, Any] = loaded
         else:
             weights = dict(file_or_weights)
         if strict:
             self._check_weights(weights)
         return self.update(tree_unflatten(weights), strict=False)
 
-    def _check_weights(self, weights: Dict[str, Any]) -> None:
+    def _check_weights(self, weights: dict[str, Any]) -> None:
         """Raise `ValueError` unless `weights` are exactly this module's parameters."""
         have = dict(tree_flatten(self.parameters()))
         problems = [f"missing: {name}" for name in have if name not in weights]
@@ -340,13 +334,13 @@ class Module(Dict[str, Any]):
 # whether the new one replaces it: True, False (an error if strict), or None to look further down.
 
 
-def _put_array(old: Any, new: Any) -> Optional[bool]:
+def _put_array(old: Any, new: Any) -> bool | None:
     if isinstance(old, pc.array):
         return isinstance(new, pc.array)
     return None if isinstance(old, (dict, list)) else False
 
 
-def _put_module(old: Any, new: Any) -> Optional[bool]:
+def _put_module(old: Any, new: Any) -> bool | None:
     if isinstance(old, Module) and isinstance(new, Module):
         return True
     return None if isinstance(old, (dict, list)) else False
@@ -357,8 +351,8 @@ def _match(
     new: Any,
     path: str,
     strict: bool,
-    put: Callable[[Any, Any], Optional[bool]],
-    pending: List[Tuple[Any, Any, Any]],
+    put: Callable[[Any, Any], bool | None],
+    pending: list[tuple[Any, Any, Any]],
 ) -> None:
     """Collect in `pending` what of `new` replaces what in `old`: (container, key, value)."""
     unknown: Any = ValueError

@@ -8,7 +8,6 @@ parameters. As everywhere in machine learning, the kernel is not flipped: this i
 from __future__ import annotations
 
 import math
-from typing import Tuple
 
 import plait.core as pc
 from plait.nn.layers._windows import Size, size, sizes
@@ -19,14 +18,14 @@ class _Conv(Module):
     """What convolutions of each rank share: parameters, checks and text form."""
 
     def _init_parameters(
-        self, in_channels: int, out_channels: int, kernel: Tuple[int, ...], groups: int, bias: bool
+        self, in_channels: int, out_channels: int, kernel: tuple[int, ...], groups: int, bias: bool
     ) -> None:
         name = type(self).__name__
         if in_channels < 1 or out_channels < 1:
             raise ValueError(f"{name}: channels must be at least 1, got {in_channels} in and {out_channels} out")
         if groups < 1 or in_channels % groups or out_channels % groups:
             raise ValueError(
-                f"{name}: groups must divide the channels, got {groups} groups for {in_channels} in and {out_channels} out"
+                f"{name}: groups must divide the channels, got {groups} for {in_channels} in and {out_channels} out"
             )
         shape = (out_channels, *kernel, in_channels // groups)
         bound = math.sqrt(1.0 / math.prod(shape[1:]))
@@ -157,9 +156,7 @@ class Conv3d(_Conv):
         self.dilation = sizes("Conv3d", "dilation", dilation, 3, 1)
 
     def _extra_repr(self) -> str:
-        return self._describe(
-            self.weight.shape[-1], stride=self.stride, padding=self.padding, dilation=self.dilation
-        )
+        return self._describe(self.weight.shape[-1], stride=self.stride, padding=self.padding, dilation=self.dilation)
 
     def __call__(self, x: pc.array) -> pc.array:
         self._check_input(x, 1)

@@ -25,11 +25,13 @@ class Embedding(Module):
         return f"{self.weight.shape[0]}, {self.weight.shape[1]}"
 
     def __call__(self, x: pc.array) -> pc.array:
-        return self["weight"][x]
+        weight: pc.array = self["weight"]
+        return weight[x]
 
     def as_linear(self, x: pc.array) -> pc.array:
         """x @ weight.T: scores for each index, when input and output of a model share the table.
 
         Shapes: x (..., dims) -> (..., num_embeddings).
         """
-        return x @ self["weight"].T
+        weight: pc.array = self["weight"]
+        return x @ weight.T

@@ -40,9 +40,10 @@ class Linear(Module):
         return f"input_dims={input_dims}, output_dims={output_dims}, bias={'bias' in self}"
 
     def __call__(self, x: pc.array) -> pc.array:
+        weight: pc.array = self["weight"]
         if "bias" in self:
-            return pc.addmm(self["bias"], x, self["weight"].T)
-        return x @ self["weight"].T
+            return pc.addmm(self["bias"], x, weight.T)
+        return x @ weight.T
 
 
 class Bilinear(Module):

@@ -7,7 +7,7 @@ parameters have another dtype than x.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Optional, Tuple, Union
+from typing import Any
 
 import plait.core as pc
 from plait.nn.layers.base import Module
@@ -17,13 +17,13 @@ def _widen(x: pc.array) -> pc.array:
     return x.astype(pc.float32) if x.dtype == pc.float16 or x.dtype == pc.bfloat16 else x
 
 
-def _standardize(x: pc.array, axes: Union[int, Sequence[int]], eps: float) -> pc.array:
+def _standardize(x: pc.array, axes: int | Sequence[int], eps: float) -> pc.array:
     """(x - mean) / sqrt(variance + eps) over `axes`."""
     centered = x - pc.mean(x, axis=axes, keepdims=True)
     return centered * pc.rsqrt(pc.mean(pc.square(centered), axis=axes, keepdims=True) + eps)
 
 
-def _finish(y: pc.array, x: pc.array, weight: Optional[pc.array], bias: Optional[pc.array]) -> pc.array:
+def _finish(y: pc.array, x: pc.array, weight: pc.array | None, bias: pc.array | None) -> pc.array:
     """y * weight + bias, brought back to the dtype of x unless the parameters have a wider one."""
     if weight is not None:
         y = y * weight
@@ -186,7 +186,7 @@ class BatchNorm(Module):
     def _freeze_running_stats(self) -> None:
         self.freeze(keys=["running_mean", "running_var"], recurse=False)
 
-    def unfreeze(self, *args: Any, **kwargs: Any) -> "Module":
+    def unfreeze(self, *args: Any, **kwargs: Any) -> Module:
         """As `Module.unfreeze`; the running averages stay frozen."""
         super().unfreeze(*args, **kwargs)
         self._freeze_running_stats()
@@ -198,7 +198,7 @@ class BatchNorm(Module):
             f"track_running_stats={self.track_running_stats}"
         )
 
-    def _batch_stats(self, x: pc.array) -> Tuple[pc.array, pc.array]:
+    def _batch_stats(self, x: pc.array) -> tuple[pc.array, pc.array]:
         """Mean and variance of each channel, and one step of the running averages."""
         axes = tuple(range(x.ndim - 1))
         mean = pc.mean(x, axis=axes)
@@ -214,7 +214,8 @@ class BatchNorm(Module):
     def __call__(self, x: pc.array) -> pc.array:
         if not 2 <= x.ndim <= 4 or x.shape[-1] != self.num_features:
             raise ValueError(
-                f"BatchNorm: x must be (N, C), (N, L, C) or (N, H, W, C) with C = {self.num_features}, got shape {x.shape}"
+                f"BatchNorm: x must be (N, C), (N, L, C) or (N, H, W, C) with C = {self.num_features}, "
+                f"got shape {x.shape}"
             )
         wide = _widen(x)
         if self.training or not self.track_running_stats:

@@ -7,7 +7,7 @@ at the end is not used. `ValueError` for other arguments, or if the window is la
 
 from __future__ import annotations
 
-from typing import Any, List, Optional, Tuple, Union
+from typing import Any
 
 import plait.core as pc
 from plait.nn.layers._windows import sizes
@@ -32,11 +32,11 @@ class _Pool(Module):
     def _pad_value(self, dtype: pc.Dtype) -> Any:
         raise NotImplementedError
 
-    def _reduce(self, windows: pc.array, axes: Tuple[int, ...]) -> pc.array:
+    def _reduce(self, windows: pc.array, axes: tuple[int, ...]) -> pc.array:
         """Combine over axes of one array."""
         raise NotImplementedError
 
-    def _combine(self, parts: List[pc.array]) -> pc.array:
+    def _combine(self, parts: list[pc.array]) -> pc.array:
         """Combine arrays element by element."""
         raise NotImplementedError
 
@@ -45,7 +45,7 @@ class _Pool(Module):
         axes = ", ".join(("N", *("L" if rank == 1 else "DHW"[3 - rank :]), "C"))
         if x.ndim != rank + 2:
             raise ValueError(f"{name}: x must be ({axes}), got shape {x.shape}")
-        for length, kernel, padding in zip(x.shape[1:-1], self._kernel, self._padding):
+        for length, kernel, padding in zip(x.shape[1:-1], self._kernel, self._padding, strict=False):
             if length + 2 * padding < kernel:
                 raise ValueError(
                     f"{name}: the window {self._kernel} does not fit into x ({axes}) of shape {x.shape} "
@@ -63,16 +63,16 @@ class _Pool(Module):
 
     def _pool_tiles(self, x: pc.array) -> pc.array:
         """Windows that lie side by side: one reshape, one reduction."""
-        counts = [length // kernel for length, kernel in zip(x.shape[1:-1], self._kernel)]
-        used = tuple(count * kernel for count, kernel in zip(counts, self._kernel))
+        counts = [length // kernel for length, kernel in zip(x.shape[1:-1], self._kernel, strict=False)]
+        used = tuple(count * kernel for count, kernel in zip(counts, self._kernel, strict=False))
         if used != tuple(x.shape[1:-1]):
             x = x[(slice(None), *(slice(0, n) for n in used))]
-        split = [n for pair in zip(counts, self._kernel) for n in pair]
+        split = [n for pair in zip(counts, self._kernel, strict=False) for n in pair]
         return self._reduce(x.reshape(x.shape[0], *split, x.shape[-1]), tuple(range(2, 2 * self._rank + 1, 2)))
 
     def _pool_overlapping(self, x: pc.array) -> pc.array:
         """Other windows, one axis after the other: slices of the input, combined element by element."""
-        for axis, (kernel, stride) in enumerate(zip(self._kernel, self._stride), start=1):
+        for axis, (kernel, stride) in enumerate(zip(self._kernel, self._stride, strict=False), start=1):
             count = (x.shape[axis] - kernel) // stride + 1
             before = (slice(None),) * axis
             parts = [x[(*before, slice(i, i + (count - 1) * stride + 1, stride))] for i in range(kernel)]
@@ -87,9 +87,9 @@ class _Pool1d(_Pool):
 
     def __init__(
         self,
-        kernel_size: Union[int, Tuple[int]],
-        stride: Optional[Union[int, Tuple[int]]] = None,
-        padding: Union[int, Tuple[int]] = 0,
+        kernel_size: int | tuple[int],
+        stride: int | tuple[int] | None = None,
+        padding: int | tuple[int] = 0,
     ) -> None:
         super().__init__(kernel_size, stride, padding)
 
@@ -101,9 +101,9 @@ class _Pool2d(_Pool):
 
     def __init__(
         self,
-        kernel_size: Union[int, Tuple[int, int]],
-        stride: Optional[Union[int, Tuple[int, int]]] = None,
-        padding: Optional[Union[int, Tuple[int, int]]] = 0,
+        kernel_size: int | tuple[int, int],
+        stride: int | tuple[int, int] | None = None,
+        padding: int | tuple[int, int] | None = 0,
     ) -> None:
         super().__init__(kernel_size, stride, padding)
 
@@ -115,9 +115,9 @@ class _Pool3d(_Pool):
 
     def __init__(
         self,
-        kernel_size: Union[int, Tuple[int, int, int]],
-        stride: Optional[Union[int, Tuple[int, int, int]]] = None,
-        padding: Optional[Union[int, Tuple[int, int, int]]] = 0,
+        kernel_size: int | tuple[int, int, int],
+        stride: int | tuple[int, int, int] | None = None,
+        padding: int | tuple[int, int, int] | None = 0,
     ) -> None:
         super().__init__(kernel_size, stride, padding)
 
@@ -130,10 +130,10 @@ class _Max(_Pool):
             return False
         return -float("inf") if pc.issubdtype(dtype, pc.inexact) else pc.iinfo(dtype).min
 
-    def _reduce(self, windows: pc.array, axes: Tuple[int, ...]) -> pc.array:
+    def _reduce(self, windows: pc.array, axes: tuple[int, ...]) -> pc.array:
         return pc.max(windows, axis=axes)
 
-    def _combine(self, parts: List[pc.array]) -> pc.array:
+    def _combine(self, parts: list[pc.array]) -> pc.array:
         result = parts[0]
         for part in parts[1:]:
             result = pc.maximum(result, part)
@@ -146,10 +146,10 @@ class _Mean(_Pool):
     def _pad_value(self, dtype: pc.Dtype) -> Any:
         return 0
 
-    def _reduce(self, windows: pc.array, axes: Tuple[int, ...]) -> pc.array:
+    def _reduce(self, windows: pc.array, axes: tuple[int, ...]) -> pc.array:
         return pc.mean(windows, axis=axes)
 
-    def _combine(self, parts: List[pc.array]) -> pc.array:
+    def _combine(self, parts: list[pc.array]) -> pc.array:
         result = parts[0]
         for part in parts[1:]:
             result = result + part
