@@ -1,0 +1,1 @@
+"""Runs plait and its peers side by side; see README.md in this folder."""
