@@ -21,7 +21,7 @@ def chosen(names: list[str]) -> list[Workload]:
     unknown = [name for name in names if name not in known]
     if unknown:
         raise SystemExit(f"no workload or group {', '.join(unknown)}; --list shows them")
-    return [workload for workload in REGISTRY.values() if not names or workload.name in names or workload.group in names]
+    return [workload for workload in REGISTRY.values() if not names or {workload.name, workload.group} & set(names)]
 
 
 def chosen_subject(name: str | None, peers: list[str]) -> Side:
@@ -29,8 +29,8 @@ def chosen_subject(name: str | None, peers: list[str]) -> Side:
     if name:
         return SUBJECTS[name]
     for candidate in ("plait", *(peer for peer in ("mlx", "numpy") if peer in peers)):
-        found = subprocess.run([sys.executable, "-c", f"import {SUBJECTS[candidate].package}"], cwd=PROJECT, capture_output=True)
-        if found.returncode == 0:
+        probe = [sys.executable, "-c", f"import {SUBJECTS[candidate].package}"]
+        if subprocess.run(probe, cwd=PROJECT, capture_output=True, check=False).returncode == 0:
             return SUBJECTS[candidate]
     raise SystemExit("neither plait nor a peer in its place can be imported")
 
@@ -41,7 +41,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, help="interleaved rounds (20; with --quick 3)")
     parser.add_argument("--peers", default=",".join(PEERS), help="of " + ",".join(PEERS))
     parser.add_argument("--out", type=Path, help="folder for results.json and results.md")
-    parser.add_argument("--quick", action="store_true", help="small sizes: shows that everything runs, measures nothing")
+    parser.add_argument("--quick", action="store_true", help="small sizes: shows that all runs, measures nothing")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--subject", choices=SUBJECTS, help="what the peers are compared with (plait)")
     parser.add_argument("--list", action="store_true", help="name the workloads and stop")
@@ -64,8 +64,7 @@ def main() -> int:
     if args.out:
         report.write(args.out, rows, options, load)
         print(f"report: {args.out / 'results.md'}")
-    wrong = any(column.state in ("error", "differs") for row in rows for column in row.columns.values())
-    return 1 if wrong else 0
+    return 1 if any(row.wrong() for row in rows) else 0
 
 
 if __name__ == "__main__":

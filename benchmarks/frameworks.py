@@ -1,4 +1,4 @@
-"""What differs among frameworks outside the workloads: making arrays, waiting for results, compiling, reading them back.
+"""What differs among frameworks outside the workloads: making arrays, waiting, compiling, reading results back.
 
 Only workers import this module, and it imports a framework only when that framework's worker asks for it.
 """
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.sides import Side
-from benchmarks.workload import NotOffered, Workload
+from benchmarks.workload import NotOfferedError, Workload
 
 
 class Framework:
@@ -35,7 +35,7 @@ class Framework:
     def array(self, value: Any) -> Any:
         """The framework's own copy of a NumPy array; floating ones in the workload's dtype."""
         if self.dtype == "bfloat16":
-            raise NotOffered("NumPy has no bfloat16")
+            raise NotOfferedError("NumPy has no bfloat16")
         return value.astype(self.dtype) if value.dtype.kind == "f" else value.copy()
 
     def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -76,7 +76,7 @@ class MX(Framework):
         try:
             return importlib.import_module(f"{self.side.package.split('.')[0]}.{name}")
         except ModuleNotFoundError as missing:
-            raise NotOffered(f"no {missing.name}") from None
+            raise NotOfferedError(f"no {missing.name}") from None
 
     def array(self, value: Any) -> Any:
         made = self.xp.array(value)

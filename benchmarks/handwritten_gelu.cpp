@@ -1,5 +1,6 @@
-// The yardstick for fused code: tanh-gelu(x * a + b) + x, as a person would write it for AVX-512 by hand. It keeps to the
-// formula as the workload states it, with a tanh of its own that is good to 2.5 ULP: handwritten_gelu THREADS ROWS COLUMNS.
+// The yardstick for fused code: tanh-gelu(x * a + b) + x, as a person would write it for AVX-512 by hand. It keeps to
+// the formula as the workload states it, with a tanh of its own that is good to 2.5 ULP: handwritten_gelu THREADS ROWS
+// COLUMNS.
 #include <algorithm>
 #include <cmath>
 
@@ -14,16 +15,18 @@ int main() { return yardstick::refuse("missing", "this machine has no AVX-512");
 namespace {
 
 /// tanh(u) = e / (e + 2) with e = exp(2u) - 1, which loses nothing near zero.
-/// e is taken as 2^n (1 + p) - 1 = 2^n p + (2^n - 1), where 2u = n ln 2 + r and p = exp(r) - 1 is a polynomial in r: its
-/// Taylor series up to r^7, whose rest is below 2^-27 of r for |r| <= ln(2) / 2.
+/// e is taken as 2^n (1 + p) - 1 = 2^n p + (2^n - 1), where 2u = n ln 2 + r and p = exp(r) - 1 is a polynomial in r:
+/// its Taylor series up to r^7, whose rest is below 2^-27 of r for |r| <= ln(2) / 2.
 __m512 tanh16(__m512 u) {
   const __m512 limit = _mm512_set1_ps(9.02F);  // beyond it tanh rounds to 1
   u = _mm512_min_ps(_mm512_max_ps(u, _mm512_sub_ps(_mm512_setzero_ps(), limit)), limit);
-  const __m512 n = _mm512_roundscale_ps(_mm512_mul_ps(u, _mm512_set1_ps(2.88539008F)), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+  const __m512 n = _mm512_roundscale_ps(_mm512_mul_ps(u, _mm512_set1_ps(2.88539008F)),
+                                        _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
   __m512 r = _mm512_fnmadd_ps(n, _mm512_set1_ps(0x1.62e4p-1F), _mm512_add_ps(u, u));  // ln 2 in two parts
   r = _mm512_fnmadd_ps(n, _mm512_set1_ps(0x1.7f7d1cp-20F), r);
   __m512 q = _mm512_set1_ps(1.0F / 5040);
-  for (const float term : {1.0F / 720, 1.0F / 120, 1.0F / 24, 1.0F / 6, 1.0F / 2}) q = _mm512_fmadd_ps(q, r, _mm512_set1_ps(term));
+  for (const float term : {1.0F / 720, 1.0F / 120, 1.0F / 24, 1.0F / 6, 1.0F / 2})
+    q = _mm512_fmadd_ps(q, r, _mm512_set1_ps(term));
   const __m512 p = _mm512_fmadd_ps(_mm512_mul_ps(r, r), q, r);
   const __m512 one = _mm512_set1_ps(1.0F);
   const __m512 power = _mm512_scalef_ps(one, n);
@@ -34,7 +37,8 @@ __m512 tanh16(__m512 u) {
 __m512 gelu16(__m512 x, __m512 a, __m512 b) {
   const __m512 z = _mm512_fmadd_ps(x, a, b);
   const __m512 cube = _mm512_mul_ps(_mm512_mul_ps(z, z), z);
-  const __m512 inner = _mm512_mul_ps(_mm512_fmadd_ps(cube, _mm512_set1_ps(0.044715F), z), _mm512_set1_ps(0.7978845608F));
+  const __m512 inner =
+      _mm512_mul_ps(_mm512_fmadd_ps(cube, _mm512_set1_ps(0.044715F), z), _mm512_set1_ps(0.7978845608F));
   const __m512 half = _mm512_mul_ps(z, _mm512_set1_ps(0.5F));
   return _mm512_add_ps(_mm512_fmadd_ps(half, tanh16(inner), half), x);
 }
@@ -70,7 +74,8 @@ int main(int argc, char** argv) {
   const int64_t columns = std::atoll(argv[3]);
   if (columns % 16 != 0) return yardstick::refuse("error", "columns must be a multiple of 16");
   const double ulp = worst_tanh_ulp();
-  if (ulp > 2.5) return yardstick::refuse("error", "tanh is off by " + std::to_string(ulp) + " units in the last place");
+  if (ulp > 2.5)
+    return yardstick::refuse("error", "tanh is off by " + std::to_string(ulp) + " units in the last place");
 
   yardstick::Team team(std::atoi(argv[1]));
   const auto x = yardstick::floats(count * columns);

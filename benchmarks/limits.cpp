@@ -1,6 +1,7 @@
-// What this machine can do at most: limits THREADS BYTES NAME... answers each line "run N" with the best of N passes over
-// each quantity: {"read": bytes/s, "copy": ..., "copy_nt": ..., "fma_f32": operations/s, "dot_bf16": ...}.
-// Copies count the bytes read and the bytes written. BYTES is the size of one set and should be at least 8 times the last-level cache.
+// What this machine can do at most: limits THREADS BYTES NAME... answers each line "run N" with the best of N passes
+// over each quantity: {"read": bytes/s, "copy": ..., "copy_nt": ..., "fma_f32": operations/s, "dot_bf16": ...}. Copies
+// count the bytes read and the bytes written. BYTES is the size of one set and should be at least 8 times the
+// last-level cache.
 #include <algorithm>
 #include <cstring>
 #include <map>
@@ -50,7 +51,8 @@ void read_part(const float* from, int64_t count) {
 void copy_streaming(const float* from, float* to, int64_t count) {
   constexpr int kStep = 4;
   for (int64_t i = 0; i + kStep * kLanes <= count; i += kStep * kLanes) {
-    for (int j = 0; j < kStep; ++j) stream(to + i + j * kLanes, *reinterpret_cast<const Floats*>(from + i + j * kLanes));
+    for (int j = 0; j < kStep; ++j)
+      stream(to + i + j * kLanes, *reinterpret_cast<const Floats*>(from + i + j * kLanes));
   }
 #if defined(__SSE2__)
   _mm_sfence();
@@ -100,7 +102,8 @@ int main(int argc, char** argv) {
   Team team(std::atoi(argv[1]));
   const int64_t count = std::atoll(argv[2]) / 4;
   const std::vector<std::string> names(argv + 3, argv + argc);
-  const bool moves = std::any_of(names.begin(), names.end(), [](const std::string& name) { return name[0] == 'r' || name[0] == 'c'; });
+  const bool moves =
+      std::any_of(names.begin(), names.end(), [](const std::string& name) { return name[0] == 'r' || name[0] == 'c'; });
   const std::span<float> from = yardstick::floats(moves ? count : 0);
   const std::span<float> to = yardstick::floats(moves ? count : 0);
 

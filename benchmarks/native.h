@@ -1,4 +1,5 @@
-// What the C++ yardsticks share: two threads' worth of work split evenly, large buffers, and the line protocol of worker.py.
+// What the C++ yardsticks share: two threads' worth of work split evenly, large buffers, and the line protocol of
+// worker.py.
 #pragma once
 
 #include <sys/mman.h>

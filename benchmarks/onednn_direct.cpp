@@ -1,9 +1,10 @@
-// oneDNN called directly, as the yardstick for products: onednn_direct THREADS f32|bf16 M K N. Plain row-major operands and
-// result, one primitive made beforehand, its scratch memory too; OMP_NUM_THREADS in the environment sets the threads.
+// oneDNN called directly, as the yardstick for products: onednn_direct THREADS f32|bf16 M K N. Plain row-major operands
+// and result, one primitive made beforehand, its scratch memory too; OMP_NUM_THREADS in the environment sets the
+// threads.
 #include <algorithm>
 #include <cmath>
-#include "dnnl.hpp"
 
+#include "dnnl.hpp"
 #include "native.h"
 
 namespace {
@@ -13,7 +14,8 @@ using dnnl::memory;
 /// Values a product can be checked with exactly: multiples of 1/8 below 2.
 float value_at(int64_t i) { return static_cast<float>(i * 40503 % 31 - 15) / 8; }
 
-memory filled(const dnnl::engine& engine, const memory::desc& desc, dnnl::stream& stream, int64_t rows, int64_t columns) {
+memory filled(const dnnl::engine& engine, const memory::desc& desc, dnnl::stream& stream, int64_t rows,
+              int64_t columns) {
   const memory::desc wide({rows, columns}, memory::data_type::f32, memory::format_tag::ab);
   memory source(wide, engine);
   auto* data = static_cast<float*>(source.get_data_handle());
@@ -50,7 +52,8 @@ int main(int argc, char** argv) try {
   const memory c(c_desc, engine, yardstick::floats(static_cast<int64_t>(c_desc.get_size()) / 4).data());
   const memory scratch(plan.scratchpad_desc(), engine);
   const auto call = [&] {
-    product.execute(stream, {{DNNL_ARG_SRC, a}, {DNNL_ARG_WEIGHTS, b}, {DNNL_ARG_DST, c}, {DNNL_ARG_SCRATCHPAD, scratch}});
+    product.execute(stream,
+                    {{DNNL_ARG_SRC, a}, {DNNL_ARG_WEIGHTS, b}, {DNNL_ARG_DST, c}, {DNNL_ARG_SCRATCHPAD, scratch}});
     stream.wait();
   };
   call();
@@ -67,7 +70,8 @@ int main(int argc, char** argv) try {
       sum += term;
       size += std::fabs(term);
     }
-    if (std::fabs(result[i] - sum) > size * (narrow ? 4e-3 : 1e-6)) return yardstick::refuse("error", "oneDNN's product is wrong");
+    if (std::fabs(result[i] - sum) > size * (narrow ? 4e-3 : 1e-6))
+      return yardstick::refuse("error", "oneDNN's product is wrong");
   }
   const dnnl_version_t* version = dnnl_version();
   return yardstick::serve(

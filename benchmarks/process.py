@@ -94,13 +94,14 @@ def bare_import(package: str, env: dict[str, str], cpus: set[int]) -> dict[str, 
 
 
 def built(source: str) -> tuple[list[str], str]:
-    """The command of a C++ yardstick, built for this machine if it was not yet; or an empty one and why there is none."""
+    """The command of a C++ yardstick, built for this machine unless it was; or an empty one and why there is none."""
     compiler = os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++") or shutil.which("c++")
     if not compiler:
         return [], "no C++ compiler"
     flags = ["-std=c++20", "-O3", "-march=native", "-pthread", "-I", str(PROJECT / "benchmarks")]
     if source.startswith("onednn"):
-        prefix = next((at for at in prefixes() if (at / "include/dnnl.hpp").exists() and (at / "lib/libdnnl.so").exists()), None)
+        needed = ("include/dnnl.hpp", "lib/libdnnl.so")
+        prefix = next((at for at in prefixes() if all((at / name).exists() for name in needed)), None)
         if prefix is None:
             return [], "no oneDNN headers in this environment (package onednn-devel-cpu-gomp)"
         flags += ["-I", str(prefix / "include"), "-L", str(prefix / "lib"), "-ldnnl", f"-Wl,-rpath,{prefix / 'lib'}"]

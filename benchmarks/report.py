@@ -39,7 +39,7 @@ def as_data(rows: list[Row], options: Options, load: float) -> dict[str, Any]:
         "rounds": options.rounds,
         "quick": options.quick,
         "unpublishable": reasons(rows, options, load),
-        "versions": {c.name: c.version for row in rows for c in row.columns.values() if c.version},
+        "versions": versions(rows),
         "limits": limits(rows),
         "workloads": [row_data(row, options) for row in rows],
     }
@@ -56,7 +56,8 @@ def row_data(row: Row, options: Options) -> dict[str, Any]:
     data["sides"] = []
     for column in row.columns.values():
         ratio = ratio_of(row, column, options)
-        side = dataclasses.asdict(column) | {"median": stats.median(column.values), "ratio": ratio and dataclasses.asdict(ratio)}
+        side = dataclasses.asdict(column) | {"median": stats.median(column.values)}
+        side["ratio"] = dataclasses.asdict(ratio) if ratio else None
         if ratio and spread is not None and column is not subject:
             side["subject_at_least_as_good"] = ratio.median >= 1 - spread
         data["sides"].append(side)
@@ -71,6 +72,12 @@ def spread_of(row: Row, options: Options) -> float | None:
 def ratio_of(row: Row, column: Column, options: Options) -> stats.Ratio | None:
     """How many times the subject this side takes: above 1 the subject is ahead."""
     return stats.ratio(column.values, row.columns[options.subject.name].values)
+
+
+def versions(rows: list[Row]) -> dict[str, str]:
+    """By column; a peer's columns run the same version, so the first of them stands for all."""
+    columns = [column for row in rows for column in row.columns.values() if column.version]
+    return {c.name: c.version for c in columns if not c.name.endswith((" again", " keeps", " compiled"))}
 
 
 def limits(rows: list[Row]) -> dict[str, float]:
@@ -90,16 +97,17 @@ def reasons(rows: list[Row], options: Options, load: float) -> list[str]:
     if options.subject.name != "plait":
         found.append(f"{options.subject.name} stands in plait's place")
     for peer in REQUIRED:
-        columns = [row.columns[side.name] for row in rows for side in options.peers if side.peer == peer and side.name in row.columns]
+        names = {side.name for side in options.peers if side.peer == peer}
+        columns = [column for row in rows for name, column in row.columns.items() if name in names]
         if not columns:
             found.append(f"{peer} was left out")
         elif any(column.state == "missing" for column in columns):
             found.append(f"{peer} is missing: {next(column.why for column in columns if column.state == 'missing')}")
     if load > QUIET_CPUS:
         found.append(f"{load:.1f} CPUs were busy with something else when it began")
-    broken = [f"{row.workload.name}/{c.name}" for row in rows for c in row.columns.values() if c.state in ("error", "differs")]
-    if broken:
-        found.append("not measured: " + ", ".join(broken))
+    wrong = [f"{row.workload.name}/{name}" for row in rows for name in row.wrong()]
+    if wrong:
+        found.append("not measured: " + ", ".join(wrong))
     return found
 
 
@@ -128,7 +136,8 @@ def table(rows: list[Row], options: Options) -> list[list[str]]:
         spread = spread_of(row, options)
         share = stats.ratio(row.limit_seconds(), subject.values) if row.cost else None
         own = SHORT.get(subject.state) or quantity(row, stats.median(subject.values))
-        line = [row.workload.name, own, f"{spread:.1%}" if spread is not None else "", f"{share.median:.0%}" if share else ""]
+        line = [row.workload.name, own]
+        line += [f"{spread:.1%}" if spread is not None else "", f"{share.median:.0%}" if share else ""]
         for name in peers:
             column = row.columns.get(name)
             ratio = ratio_of(row, column, options) if column else None
@@ -155,9 +164,10 @@ def notes(rows: list[Row], options: Options) -> list[str]:
 
 def legend(options: Options) -> str:
     return (
-        f"Columns of peers: their time (or memory) over {options.subject.name}'s, median of ratios paired by round; above 1 "
-        f"{options.subject.name} is ahead. spread: {options.subject.name} against itself in a second process. limit: share of "
-        "what the machine can do, measured in the same rounds. keeps: with a malloc that keeps freed memory."
+        f"Columns of peers: their time (or memory) over {options.subject.name}'s, median of ratios paired by round; "
+        f"above 1 {options.subject.name} is ahead. spread: {options.subject.name} against itself in a second process. "
+        "limit: share of what the machine can do, measured in the same rounds. "
+        "keeps: with a malloc that keeps freed memory."
     )
 
 
@@ -169,8 +179,14 @@ def limit_line(rows: list[Row]) -> str:
 def terminal(rows: list[Row], options: Options, load: float) -> str:
     lines = table(rows, options)
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
-    text = ["  ".join(c.ljust(w) if i == 0 else c.rjust(w) for i, (c, w) in enumerate(zip(line, widths, strict=True))) for line in lines]
-    text += ["", legend(options), f"limits measured: {limit_line(rows)}" if limits(rows) else "limits were not measured"]
+    text = [
+        "  ".join(
+            cell.rjust(width) if i else cell.ljust(width)
+            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
+        )
+        for line in lines
+    ]
+    text += ["", legend(options), f"limits measured: {limit_line(rows) or 'none'}"]
     text += notes(rows, options)
     return "\n".join(text + [f"NOT for publication: {reason}" for reason in reasons(rows, options, load)])
 
@@ -179,13 +195,17 @@ def markdown(rows: list[Row], options: Options, load: float) -> str:
     where = machine(options, load)
     text = ["# Benchmarks", ""]
     text += [f"**Not for publication:** {reason}." for reason in reasons(rows, options, load)]
-    text += ["", f"{where['cpu']}, {options.threads} threads, {options.rounds} rounds, {where['date']}. {legend(options)}", ""]
+    text += [
+        "",
+        f"{where['cpu']}, {options.threads} threads, {options.rounds} rounds, {where['date']}.",
+        legend(options),
+        "",
+    ]
     lines = table(rows, options)
     text += ["| " + " | ".join(line) + " |" for line in (lines[0], ["---"] * len(lines[0]), *lines[1:])]
     text += ["", f"Limits measured in the same run: {limit_line(rows) or 'none'}.", ""]
     text += [f"- `{row.workload.name}`: {row.workload.title}" for row in rows]
-    versions = {c.name: c.version for row in rows for c in row.columns.values() if c.version and not c.name.endswith(" again")}
-    text += ["", "Versions: " + ", ".join(f"{name} {version}" for name, version in versions.items()) + "."]
+    text += ["", "Versions: " + ", ".join(f"{name} {version}" for name, version in versions(rows).items()) + "."]
     text += ["", *(f"- {note}" for note in notes(rows, options))]
     return "\n".join(text) + "\n"
 

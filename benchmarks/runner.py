@@ -31,7 +31,7 @@ class Options:
 
 @dataclass
 class Column:
-    """What one side did on one workload. `state` is "" for measured, else "missing", "not_offered", "error" or "differs"."""
+    """What one side did on one workload. `state`: "" if measured, else "missing", "not_offered", "error", "differs"."""
 
     name: str
     state: str = ""
@@ -50,12 +50,16 @@ class Row:
     limits: list[dict[str, float]]
     cost: Cost | None
 
+    def wrong(self) -> list[str]:
+        """Columns that should have been measured and were not."""
+        return [name for name, column in self.columns.items() if column.state in ("error", "differs")]
+
     def limit_seconds(self) -> list[float | None]:
         return [self.cost.seconds(rates) if self.cost else None for rates in self.limits]
 
 
 def measure(workload: Workload, options: Options, gone: dict[str, str]) -> Row:
-    """All sides on one workload. `gone` remembers peers that cannot be imported, by peer, from one workload to the next."""
+    """All sides on one workload. `gone` remembers the peers that cannot be imported from one workload to the next."""
     shuffle = random.Random(workload.name)
     with tempfile.TemporaryDirectory(prefix="plait-bench-") as scratch:
         bench = _Bench(workload, options, Path(scratch), gone)
@@ -93,7 +97,7 @@ class _Bench:
         self.compare_samples()
 
     def sides(self) -> list[tuple[str, Side]]:
-        """Columns to measure. Each in its way: a side with nothing to compile, or no allocator to compare, has no column."""
+        """Columns to measure: one with nothing to compile, or no steady state for an allocator, is left out."""
         subject, again = self.options.subject, self.options.subject.name + " again"
         named = [(subject.name, subject), (again, subject)] + [(side.name, side) for side in self.options.peers]
         steady = self.workload.meter == "time"
@@ -115,18 +119,18 @@ class _Bench:
             self.turns[name] = lambda: self.fresh(column, side)
             return
         say(f"  {name}: starting")
-        process = Process(self.command(side), env, self.cpus)
-        self.add_process(column, process)
-        if column.state == "missing":
+        answer = self.add_process(column, Process(self.command(side), env, self.cpus))
+        if "missing" in answer:
             self.gone[side.peer] = column.why
 
     def command(self, side: Side) -> list[str]:
         quick = ["--quick"] if self.options.quick else []
-        return [sys.executable, "-m", "benchmarks.worker", side.name, self.workload.name, str(self.options.threads), *quick]
+        arguments = [side.name, self.workload.name, str(self.options.threads), *quick]
+        return [sys.executable, "-m", "benchmarks.worker", *arguments]
 
     def fresh(self, column: Column, side: Side) -> None:
         """A round of a meter that needs a new process each time, with nothing cached on disk by the side."""
-        if column.state or self.spent(column) > BUDGET_SECONDS and len(column.values) >= FEWEST_ROUNDS:
+        if column.state or self.tired(column):
             column.values.append(None)
             return
         with tempfile.TemporaryDirectory(dir=self.scratch) as empty:
@@ -137,15 +141,17 @@ class _Bench:
                 process = Process(self.command(side), env, self.cpus)
                 answer = process.reply(PATIENCE_SECONDS)
                 process.close()
-        self.take(column, answer)
+        if not self.take(column, answer) and "missing" in answer:
+            self.gone[side.peer] = column.why
         column.values.append(answer.get("value"))
         column.extra = answer.get("extra", {})
-        if column.state == "missing":
-            self.gone[side.peer] = column.why
 
-    def spent(self, column: Column) -> float:
-        """Seconds measured so far; bytes do not count."""
-        return 0.0 if self.workload.meter == "memory" else sum(value or 0.0 for value in column.values)
+    def tired(self, column: Column, calls: int = 1) -> bool:
+        """True for a peer that has used up its time; the subject takes part in every round."""
+        if self.workload.meter == "memory" or column.name.removesuffix(" again") == self.options.subject.name:
+            return False
+        spent = calls * sum(value or 0.0 for value in column.values)
+        return spent > BUDGET_SECONDS and len(column.values) >= FEWEST_ROUNDS
 
     def add_native(self, name: str, source: str, arguments: list[str]) -> None:
         column = self.columns[name] = Column(name)
@@ -156,23 +162,20 @@ class _Bench:
         env = environment(None, self.options.threads, self.scratch)
         self.add_process(column, Process([*command, str(self.options.threads), *arguments], env, self.cpus))
 
-    def add_process(self, column: Column, process: Process) -> None:
-        """A warm process: from now on it answers "run N" in each round."""
+    def add_process(self, column: Column, process: Process) -> dict[str, Any]:
+        """A warm process: from now on it answers "run N" in each round. Returns its first answer."""
         self.processes.append(process)
         answer = process.reply(PATIENCE_SECONDS)
         if not self.take(column, answer):
-            return
+            return answer
         process.pause()
         if answer.get("sample"):
             self.samples[column.name] = answer["sample"]
         seconds = max(answer["seconds"], 1e-9)
         calls = 1 if self.options.quick else max(1, min(10000, round(TURN_SECONDS / seconds)))
 
-        is_subject = column.name.removesuffix(" again") == self.options.subject.name
-
         def turn() -> None:
-            tired = self.spent(column) * calls > BUDGET_SECONDS and len(column.values) >= FEWEST_ROUNDS
-            if column.state or tired and not is_subject:
+            if column.state or self.tired(column, calls):
                 column.values.append(None)
                 return
             answered = process.ask(f"run {calls}", PATIENCE_SECONDS)
@@ -180,6 +183,7 @@ class _Bench:
             column.values.append(answered.get("seconds"))
 
         self.turns[column.name] = turn
+        return answer
 
     def take(self, column: Column, answer: dict[str, Any]) -> bool:
         """Note why a side does not run; True when it does."""
@@ -205,7 +209,8 @@ class _Bench:
 
     def compare_samples(self) -> None:
         """Sides whose results differ from the first side's that has any in this order did other work: say so."""
-        reference = next((self.samples[name] for name in ("numpy", "torch", "jax", "mlx") if name in self.samples), None)
+        trusted = ("numpy", "torch", "jax", "mlx")
+        reference = next((self.samples[name] for name in trusted if name in self.samples), None)
         if reference is None:
             return
         scale = max(map(abs, reference)) or 1.0
@@ -233,4 +238,3 @@ def run(workloads: list[Workload], options: Options) -> list[Row]:
 
 def say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
-

@@ -9,8 +9,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-# glibc gives large blocks back to the system and faults them in again, which costs more than most of the work measured here.
-# With these settings it keeps them: a peer's column "keeps" shows what is left of a win that is only the allocator's.
+# glibc gives large blocks back to the system and faults them in again, which costs more than most of the work measured
+# here. With these settings it keeps them: a peer's column "keeps" shows what is left of a win that is the allocator's.
 KEEPS = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "68719476736", "MALLOC_ARENA_MAX": "1"}
 
 PEERS = ("numpy", "mlx", "torch", "jax")  # what --peers chooses from
@@ -83,7 +83,9 @@ def environment(side: Side | None, threads: int, scratch: Path) -> dict[str, str
 def chosen_cpus(threads: int) -> set[int]:
     """`threads` CPUs this process may use, one on each core as long as there are cores."""
     allowed = sorted(os.sched_getaffinity(0))
-    first_of_core, others, seen = [], [], set()
+    first_of_core: list[int] = []
+    others: list[int] = []
+    seen: set[str] = set()
     for cpu in allowed:
         path = Path(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list")
         core = path.read_text().strip() if path.exists() else str(cpu)

@@ -31,8 +31,9 @@ def paired(numerator: Rounds, denominator: Rounds) -> list[float]:
 def median_interval(values: Sequence[float], confidence: float = 0.95) -> tuple[float, float]:
     """Order statistics around the median; free of any assumption about the distribution.
 
-    The number of values below the true median is binomial(n, 1/2), so the interval between the k-th smallest and the k-th
-    largest value misses it with probability 2 * P(binomial < k). Below six values no pair reaches 95 %: the range is given.
+    The number of values below the true median is binomial(n, 1/2), so the interval between the k-th smallest and the
+    k-th largest value misses it with probability 2 * P(binomial < k). Below six values no pair reaches 95 %: the whole
+    range is given.
     """
     ordered = sorted(values)
     n = len(ordered)
@@ -58,8 +59,8 @@ def ratio(numerator: Rounds, denominator: Rounds) -> Ratio | None:
 def spread(side: Rounds, again: Rounds) -> float | None:
     """How far a side measured against itself strays from 1, as a fraction.
 
-    `again` is the same program in a second process of the same rounds. The wider end of the interval of their ratio counts, so
-    that a lasting difference between two processes (where their memory happens to lie) is part of it.
+    `again` is the same program in a second process of the same rounds. The wider end of the interval of their ratio
+    counts, so that a lasting difference between two processes (where their memory happens to lie) is part of it.
     """
     self_ratio = ratio(side, again)
     if self_ratio is None:

@@ -1,8 +1,9 @@
 """One side of one workload, in a process of its own: `python -m benchmarks.worker SIDE WORKLOAD THREADS [--quick]`.
 
-It prints one line of JSON when it is ready ({"ready": ..., "seconds": a first estimate, "sample": values of the result}, or
-{"missing" | "not_offered" | "error": why}). Then, for every line "run N" on its input, it makes N calls and prints {"seconds": per call}.
-A meter other than "time" measures once and adds {"value": ..., "extra": {...}} to the ready line. The C++ yardsticks speak the same lines.
+It prints one line of JSON when it is ready: {"ready": version, "seconds": a first estimate, "sample": values of the
+result}, or {"missing" | "not_offered" | "error": why}. Then, for every line "run N" on its input, it makes N calls and
+prints {"seconds": per call}. A meter other than "time" measures once and puts {"value": ..., "extra": {...}} into the
+ready line. The C++ yardsticks speak the same lines.
 """
 
 from __future__ import annotations
@@ -17,12 +18,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TextIO
 
 from benchmarks.sides import Side, side_named
-from benchmarks.workload import Arrays, Body, NotOffered, Workload
+from benchmarks.workload import Arrays, Body, NotOfferedError, Workload
 
 if TYPE_CHECKING:
     from benchmarks.frameworks import Framework
 
-WARM_CALLS, WARM_SECONDS, LONG_CALL = 5, 0.3, 0.25
+WARM_CALLS, WARM_SECONDS, LONG_WARMING = 5, 0.3, 10.0
+LONG_CALL = 0.25  # seconds; a longer call needs none before it to warm caches
 
 
 def main() -> int:
@@ -31,7 +33,7 @@ def main() -> int:
     name, workload_name, threads = sys.argv[1], sys.argv[2], int(sys.argv[3])
     try:
         serve(side_named(name), workload_name, threads, "--quick" in sys.argv, replies)
-    except NotOffered as reason:
+    except NotOfferedError as reason:
         say(replies, not_offered=str(reason))
     except Exception as error:  # the report shows it; the other sides go on
         traceback.print_exc()
@@ -60,7 +62,7 @@ def serve(side: Side, workload_name: str, threads: int, quick: bool, replies: Te
     except (AttributeError, NotImplementedError) as lack:
         if isinstance(lack, AttributeError) and type(lack.obj).__name__ != "module":
             raise
-        raise NotOffered(str(lack).split("\n")[0][:200]) from lack
+        raise NotOfferedError(str(lack).split("\n")[0][:200]) from lack
 
 
 def inputs_of(framework: Framework, workload: Workload, body: Body, quick: bool) -> list[Arrays]:
@@ -105,10 +107,10 @@ def measure_warm(framework: Framework, workload: Workload, body: Body, quick: bo
     call = call_of(framework, workload, body, inputs_of(framework, workload, body, quick)[0])
     first = call()
     sample = sampled(framework, workload, first) if workload.check else None
-    seconds, calls, since = float("inf"), 0, time.perf_counter()
-    while calls < WARM_CALLS and time.perf_counter() - since < 10 or time.perf_counter() - since < WARM_SECONDS * (not quick):
-        seconds = min(seconds, timed(call, 1))
-        calls += 1
+    took: list[float] = []
+    while sum(took) < WARM_SECONDS * (not quick) or (len(took) < WARM_CALLS and sum(took) < LONG_WARMING):
+        took.append(timed(call, 1))
+    seconds = min(took)
     if workload.learns and not float(framework.host(call())) < float(framework.host(first)):
         raise ArithmeticError("the loss does not fall")
     del first
@@ -153,7 +155,8 @@ def measure_first(framework: Framework, workload: Workload, body: Body, quick: b
     call()
     first = time.perf_counter() - start
     steady = sorted(timed(call, 1) for _ in range(3))[1]
-    say(replies, ready=framework.version, value=first - steady, extra={"first_us": round(first * 1e6), "steady_us": round(steady * 1e6)})
+    parts = {"first_us": round(first * 1e6), "steady_us": round(steady * 1e6)}
+    say(replies, ready=framework.version, value=first - steady, extra=parts)
 
 
 def measure_memory(framework: Framework, workload: Workload, body: Body, quick: bool, replies: TextIO) -> None:

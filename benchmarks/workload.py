@@ -26,7 +26,7 @@ from typing import Any
 Arrays = list[Any]
 
 
-class NotOffered(Exception):
+class NotOfferedError(Exception):
     """A framework has no such operation: reported as that."""
 
 
@@ -48,13 +48,17 @@ class Cost:
         """Time at the machine's limit, from rates in bytes and operations a second; None where one was not measured."""
         if any(name not in rates for name in self.quantities()):
             return None
-        traffic = (self.read + self.write) / rates["copy_nt" if self.write else "read"] if self.read + self.write else 0.0
-        return max(traffic, self.flops / rates[self.unit] if self.flops else 0.0)
+        bounds = [0.0]
+        if self.read + self.write:
+            bounds.append((self.read + self.write) / rates["copy_nt" if self.write else "read"])
+        if self.flops:
+            bounds.append(self.flops / rates[self.unit])
+        return max(bounds)
 
 
 @dataclass(frozen=True)
 class Body:
-    """One family's way to do a workload. `prepare` turns the NumPy inputs into that family's layout, outside the measurement."""
+    """One family's way to do a workload. `prepare` turns the NumPy inputs into its layout, outside the measurement."""
 
     function: Callable[..., Any]
     builds: bool = False
@@ -71,8 +75,9 @@ class Workload:
     quick: tuple[int, ...]
     inputs: Callable[..., Arrays]
     cost: Callable[..., Cost] | None = None
-    # "time": a warm process, repeated calls. The others start a fresh process for every round: "cold" takes the calls on
-    # all inputs in turn, "first" the first call less a steady one, "memory" the growth of the process, "import" the import.
+    # "time": a warm process, repeated calls. The others start a fresh process for every round: "cold" takes the calls
+    # on all inputs in turn, "first" the first call less a steady one, "memory" the growth of the process, "import" the
+    # import alone.
     meter: str = "time"
     group: str = "table"
     dtype: str = "float32"  # floating inputs arrive in this type
@@ -81,9 +86,10 @@ class Workload:
     compiled: bool = True  # False: compiling would change the question; JAX runs operation by operation
     gradients: bool = False  # PyTorch records operations only where this is set
     learns: bool = False  # the result is a loss, which has to fall from call to call
-    check: Callable[[Any], Any] | None = lambda result: result  # makes results comparable among sides; None: they are not
-    tolerance: float = 1e-4  # of the largest value
-    native: dict[str, tuple[str, ...]] = field(default_factory=dict)  # a C++ yardstick's side name -> its source and arguments
+    # Makes results comparable among sides, within `tolerance` of the largest value; None where they cannot be.
+    check: Callable[[Any], Any] | None = lambda result: result
+    tolerance: float = 1e-4
+    native: dict[str, tuple[str, ...]] = field(default_factory=dict)  # C++ yardsticks: column -> source, arguments
     bodies: dict[str, Body] = field(default_factory=dict)
 
     def on(self, *families: str, prepare: Callable[..., Arrays] | None = None) -> Callable[[Any], Any]:
@@ -94,7 +100,7 @@ class Workload:
         """The function for these families: side and arrays in, the call to measure out."""
         return self._add(families, True, prepare)
 
-    def _add(self, families: tuple[str, ...], builds: bool, prepare: Callable[..., Arrays] | None) -> Callable[[Any], Any]:
+    def _add(self, families: tuple[str, ...], builds: bool, prepare: Any) -> Callable[[Any], Any]:
         def add(function: Any) -> Any:
             for family in families:
                 self.bodies[family] = Body(function, builds, prepare)
@@ -106,7 +112,7 @@ class Workload:
         """The family's own body, or the common one."""
         found = self.bodies.get(family) or self.bodies.get("*")
         if found is None:
-            raise NotOffered(f"no body for {family}")
+            raise NotOfferedError(f"no body for {family}")
         return found
 
     def dimensions(self, quick: bool) -> tuple[int, ...]:
@@ -139,6 +145,6 @@ def not_offered(made: Workload, *families: str, why: str = "") -> None:
     """These families have no such operation."""
 
     def refuse(*_: Any) -> None:
-        raise NotOffered(why or "no such operation")
+        raise NotOfferedError(why or "no such operation")
 
     made.on(*families)(refuse)
