@@ -1,0 +1,23 @@
+// Blocks of host memory: sized, counted, kept for reuse. Buffers are made of them; statistics and limits are in plait/memory.h.
+#pragma once
+
+#include <cstdint>
+
+#include "plait/memory.h"
+
+namespace plait::memory {
+
+struct Block {
+  void* data;        // aligned to 64 bytes, to 2 MiB from 2 MiB; never null
+  int64_t capacity;  // bytes, at least those asked; 0 only when none were asked
+};
+
+/// Threads: any. Errors: OutOfMemory with the bytes asked, held and cached, when the request exceeds the memory limit, or
+/// when the machine or the cgroup could not back it even with empty caches. No page is touched before that is known.
+Block take_block(int64_t bytes);
+void return_block(Block block) noexcept;
+
+/// For tests: the allocation after the next `count` ones fails, once. A negative count disarms.
+void fail_allocation_after(int64_t count);
+
+}  // namespace plait::memory

@@ -1,0 +1,121 @@
+#include "memory/buffer.h"
+
+#include <new>
+
+#include "memory/allocator.h"
+#include "memory/poison.h"
+#include "memory/size_class.h"
+#include "memory/slabs.h"
+#include "plait/error.h"
+
+namespace plait {
+namespace {
+
+constinit std::atomic<void (*)(ForeignDeleter, void*)> release_hook{nullptr};
+
+}  // namespace
+
+// The objects themselves are small blocks, which does not count as memory of arrays.
+struct BufferStorage {
+  static constexpr int kClass = memory::size_class(sizeof(Buffer));
+
+  BufferStorage() : memory(memory::take_small(kClass)) {
+    if (!memory) throw OutOfMemory({.op = "out of memory", .got = "the system has none for another buffer"});
+  }
+  ~BufferStorage() {
+    if (memory) memory::return_small(memory, kClass);
+  }
+  BufferStorage(const BufferStorage&) = delete;
+  BufferStorage& operator=(const BufferStorage&) = delete;
+
+  Ref<Buffer> become(void* data, int64_t bytes, int64_t capacity) noexcept {
+    return Ref<Buffer>::adopt(::new (std::exchange(memory, nullptr)) Buffer(data, bytes, capacity));
+  }
+  static void release(Buffer* buffer) noexcept {
+    buffer->~Buffer();
+    memory::return_small(buffer, kClass);
+  }
+
+  void* memory;
+};
+
+Ref<Buffer> allocate(int64_t bytes) {
+  BufferStorage storage;
+  const memory::Block block = memory::take_block(bytes);
+  memory::poison(static_cast<char*>(block.data) + bytes, block.capacity - bytes);
+  return storage.become(block.data, bytes, block.capacity);
+}
+
+Ref<Buffer> Buffer::adopt_foreign(void* data, int64_t bytes, bool writable, ForeignDeleter deleter, void* context) {
+  check_internal(deleter != nullptr, "foreign memory came without a deleter");
+  Ref<Buffer> buffer = BufferStorage().become(data, bytes, 0);
+  buffer->foreign_ = deleter;
+  buffer->foreign_context_ = context;
+  if (!writable) buffer->state_.store(kReadOnly, std::memory_order_relaxed);
+  return buffer;
+}
+
+void Buffer::destroy(Buffer* buffer) noexcept {
+  if (buffer->foreign_) {
+    if (const auto hook = release_hook.load(std::memory_order_acquire)) {
+      hook(buffer->foreign_, buffer->foreign_context_);
+    } else {
+      buffer->foreign_(buffer->foreign_context_);
+    }
+  } else {
+    memory::return_block({buffer->data_, buffer->capacity_});
+  }
+  BufferStorage::release(buffer);
+}
+
+void set_foreign_release_hook(void (*hook)(ForeignDeleter deleter, void* context)) noexcept {
+  release_hook.store(hook, std::memory_order_release);
+}
+
+bool Buffer::add_view() noexcept {
+  uint32_t state = state_.load(std::memory_order_relaxed);
+  do {
+    if (state & kClaimed) return false;
+  } while (!state_.compare_exchange_weak(state, state + 1, std::memory_order_acq_rel, std::memory_order_relaxed));
+  return true;
+}
+
+void Buffer::remove_view() noexcept { state_.fetch_sub(1, std::memory_order_acq_rel); }
+
+bool Buffer::try_claim_donation() noexcept {
+  if (foreign_) return false;
+  uint32_t state = state_.load(std::memory_order_relaxed);
+  do {
+    if (state & (kClaimed | kViews)) return false;
+  } while (!state_.compare_exchange_weak(state, state | kClaimed, std::memory_order_acq_rel, std::memory_order_relaxed));
+  return true;
+}
+
+void Buffer::end_donation() noexcept { state_.fetch_and(~kClaimed, std::memory_order_acq_rel); }
+
+DeviceCopy* Buffer::copy_on(int device) noexcept {
+  if (copies_) {
+    for (DeviceCopy& copy : *copies_) {
+      if (copy.device == device) return &copy;
+    }
+  }
+  return nullptr;
+}
+
+DeviceCopy& Buffer::add_copy(DeviceCopy copy) {
+  if (!copies_) copies_ = std::make_unique<std::vector<DeviceCopy>>();
+  return copies_->emplace_back(copy);
+}
+
+void Buffer::written_on(int device) noexcept {
+  if (copies_) {
+    for (DeviceCopy& copy : *copies_) copy.current = copy.device == device;
+  }
+  if (device == kHost) {
+    state_.fetch_and(~kHostStale, std::memory_order_acq_rel);
+  } else {
+    state_.fetch_or(kHostStale, std::memory_order_acq_rel);
+  }
+}
+
+}  // namespace plait
