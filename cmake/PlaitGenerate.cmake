@@ -59,12 +59,10 @@ plait_registration(registered_kernels.cpp register_all_kernels KernelTable
   register_reference_kernels_ "backends/reference/kernels/*.cpp"
   register_cpu_kernels_ "backends/cpu/kernels/*.cpp")
 
-# tools/gen.py SCHEMA OUT: typed C++ functions, bindings and stubs from the committed schema.
-if(EXISTS ${PROJECT_SOURCE_DIR}/tools/gen.py AND EXISTS ${PROJECT_SOURCE_DIR}/schema/ops.json)
-  file(GLOB_RECURSE inputs CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tools/gen.py ${PROJECT_SOURCE_DIR}/tools/gen/*.py
-       ${PROJECT_SOURCE_DIR}/schema/*.json)
-  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${inputs})
-  execute_process(COMMAND ${Python_EXECUTABLE} -B ${PROJECT_SOURCE_DIR}/tools/gen.py
-                          ${PROJECT_SOURCE_DIR}/schema/ops.json ${PLAIT_GENERATED}
-                  COMMAND_ERROR_IS_FATAL ANY)
-endif()
+# tools/gen.py SCHEMA OUT: typed C++ functions, bindings and calls by name from the committed schema.
+file(GLOB_RECURSE inputs CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tools/gen.py ${PROJECT_SOURCE_DIR}/tools/gen/*.py
+     ${PROJECT_SOURCE_DIR}/schema/*.json)
+set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${inputs})
+execute_process(COMMAND ${Python_EXECUTABLE} -B ${PROJECT_SOURCE_DIR}/tools/gen.py
+                        ${PROJECT_SOURCE_DIR}/schema/ops.json ${PLAIT_GENERATED}
+                COMMAND_ERROR_IS_FATAL ANY)

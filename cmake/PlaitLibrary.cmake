@@ -91,3 +91,8 @@ foreach(library plait plait_internal)
     target_link_libraries(${library} PRIVATE $<BUILD_INTERFACE:PlaitOneDNN::dnnl>)
   endif()
 endforeach()
+
+# Prints schema/ops.json anew; tools/gen.py --update and --check build and run it.
+add_executable(plait_schema EXCLUDE_FROM_ALL ${PROJECT_SOURCE_DIR}/tools/print_schema.cpp)
+target_link_libraries(plait_schema PRIVATE plait_internal)
+set_target_properties(plait_schema PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR})

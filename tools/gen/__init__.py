@@ -1,0 +1,1 @@
+"""What tools/gen.py makes from schema/ops.json, one module per kind of file."""
