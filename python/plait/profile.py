@@ -139,10 +139,14 @@ def _text(title: str, rows: list[Row], limit: int) -> str:
     if rest := rows[limit:]:
         shown = [
             *shown,
-            Row(f"({len(rest)} more)", sum(r.count for r in rest), sum(r.total_ms for r in rest), sum(r.share for r in rest)),
+            Row(
+                f"({len(rest)} more)",
+                sum(r.count for r in rest),
+                sum(r.total_ms for r in rest),
+                sum(r.share for r in rest),
+            ),
         ]
     width = max([len(title), *(len(row.name) for row in shown)])
     lines = [f"{title:<{width}}  {'count':>7}  {'total ms':>10}  {'share':>6}"]
     lines += [f"{row.name:<{width}}  {row.count:>7}  {row.total_ms:>10.2f}  {row.share:>6.1%}" for row in shown]
     return "\n".join(lines)
-

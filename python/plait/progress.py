@@ -125,7 +125,9 @@ class Progress:
         filled = min(max(share, 0.0), 1.0) * cells
         full = int(filled)
         if not self._unicode:
-            return "[" + "#" * full + "." * (cells - 2 - full) + "]" if full < cells - 2 else "[" + "#" * (cells - 2) + "]"
+            return (
+                "[" + "#" * full + "." * (cells - 2 - full) + "]" if full < cells - 2 else "[" + "#" * (cells - 2) + "]"
+            )
         half = full < cells and filled - full >= 0.5
         done = "━" * full + ("╸" if half else "")
         rest = "━" * (cells - len(done))

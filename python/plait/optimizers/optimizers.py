@@ -490,8 +490,9 @@ class Muon(Optimizer):
 
     v = momentum v + (1 - momentum) g; with `nesterov` the step is momentum v + (1 - momentum) g, else v. For arrays
     with 2 axes or more (all but the first are joined) it goes through `ns_steps` Newton-Schulz iterations and is scaled
-    by sqrt(max(1, rows / columns)). `weight_decay` p is added to g first. Meant for the matrices inside a
-    network; embeddings, biases and the last layer do better with `AdamW` (see `MultiOptimizer`).
+    by sqrt(max(1, n / m)), where n and m are the sizes of the last two axes. `weight_decay` p is added to g first.
+    Meant for the matrices inside a network; embeddings, biases and the last layer do better with `AdamW` (see
+    `MultiOptimizer`).
 
     State: v.
     Source: Jordan et al., 2024, "Muon: An Optimizer for Hidden Layers in Neural Networks".
@@ -540,7 +541,7 @@ class Muon(Optimizer):
         if step.ndim >= 2:
             rows, columns = step.shape[0], math.prod(step.shape[1:])
             step = self._orthogonalized(step.reshape(rows, columns)).reshape(step.shape)
-            rate = rate * math.sqrt(max(1.0, rows / columns))
+            rate = rate * math.sqrt(max(1.0, gradient.shape[-2] / gradient.shape[-1]))
         return parameter - rate * step
 
 

@@ -54,22 +54,82 @@ from plait.nn.layers.activations import (
     step,
     tanh,
 )
-from plait.nn.layers.base import Module
-from plait.nn.layers.containers import Sequential
-from plait.nn.layers.convolution import Conv1d, Conv2d, Conv3d
-from plait.nn.layers.convolution_transpose import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
-from plait.nn.layers.dropout import Dropout, Dropout2d, Dropout3d
-from plait.nn.layers.embedding import Embedding
-from plait.nn.layers.linear import Bilinear, Identity, Linear
-from plait.nn.layers.normalization import BatchNorm, GroupNorm, InstanceNorm, LayerNorm, RMSNorm
-from plait.nn.layers.pooling import AvgPool1d, AvgPool2d, AvgPool3d, MaxPool1d, MaxPool2d, MaxPool3d
+from plait.nn.layers.base import (
+    Module,
+)
+from plait.nn.layers.containers import (
+    Sequential,
+)
+from plait.nn.layers.convolution import (
+    Conv1d,
+    Conv2d,
+    Conv3d,
+)
+from plait.nn.layers.convolution_transpose import (
+    ConvTranspose1d,
+    ConvTranspose2d,
+    ConvTranspose3d,
+)
+from plait.nn.layers.dropout import (
+    Dropout,
+    Dropout2d,
+    Dropout3d,
+)
+from plait.nn.layers.embedding import (
+    Embedding,
+)
+from plait.nn.layers.linear import (
+    Bilinear,
+    Identity,
+    Linear,
+)
+from plait.nn.layers.normalization import (
+    BatchNorm,
+    GroupNorm,
+    InstanceNorm,
+    LayerNorm,
+    RMSNorm,
+)
+from plait.nn.layers.pooling import (
+    AvgPool1d,
+    AvgPool2d,
+    AvgPool3d,
+    MaxPool1d,
+    MaxPool2d,
+    MaxPool3d,
+)
+from plait.nn.layers.positional_encoding import (
+    ALiBi,
+    RoPE,
+    SinusoidalPositionalEncoding,
+)
+from plait.nn.layers.recurrent import (
+    GRU,
+    LSTM,
+    RNN,
+)
+from plait.nn.layers.transformer import (
+    MultiHeadAttention,
+    Transformer,
+    TransformerDecoder,
+    TransformerDecoderLayer,
+    TransformerEncoder,
+    TransformerEncoderLayer,
+)
+from plait.nn.layers.upsample import (
+    Upsample,
+)
 
 __all__ = [
     "CELU",
     "ELU",
     "GELU",
     "GLU",
+    "GRU",
+    "LSTM",
+    "RNN",
     "SELU",
+    "ALiBi",
     "AvgPool1d",
     "AvgPool2d",
     "AvgPool3d",
@@ -101,14 +161,17 @@ __all__ = [
     "MaxPool3d",
     "Mish",
     "Module",
+    "MultiHeadAttention",
     "PReLU",
     "RMSNorm",
     "ReLU",
     "ReLU2",
     "ReLU6",
+    "RoPE",
     "Sequential",
     "SiLU",
     "Sigmoid",
+    "SinusoidalPositionalEncoding",
     "Softmax",
     "Softmin",
     "Softplus",
@@ -116,6 +179,12 @@ __all__ = [
     "Softsign",
     "Step",
     "Tanh",
+    "Transformer",
+    "TransformerDecoder",
+    "TransformerDecoderLayer",
+    "TransformerEncoder",
+    "TransformerEncoderLayer",
+    "Upsample",
     "celu",
     "elu",
     "gelu",
