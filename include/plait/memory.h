@@ -6,8 +6,9 @@
 
 namespace plait {
 
-// Counts and limits of the memory that arrays of this process hold on the host, in bytes. Sizes are those of the blocks handed
-// out, which exceed the sizes asked by up to an eighth (and are at least 64 bytes). Any thread may call any of these.
+// Counts and limits of the memory that arrays of this process hold on the host, in bytes. Sizes are those of the blocks
+// handed out, which exceed the sizes asked by up to an eighth (and are at least 64 bytes). Any thread may call any of
+// these.
 
 /// Bytes in use by arrays.
 PLAIT_API int64_t active_memory();
@@ -22,13 +23,13 @@ PLAIT_API int64_t cache_memory();
 /// Gives what is kept for reuse back to the system.
 PLAIT_API void clear_cache();
 
-/// The most bytes arrays may use at once; past it an allocation raises OutOfMemory. At first what the machine or the cgroup has.
-/// Setting returns the previous limit.
+/// The most bytes arrays may use at once; past it an allocation raises OutOfMemory. At first what the machine or the
+/// cgroup has. Setting returns the previous limit.
 PLAIT_API int64_t memory_limit();
 PLAIT_API int64_t set_memory_limit(int64_t bytes);
 
-/// The most bytes kept for reuse; beyond it the blocks freed longest ago are given back. At first a quarter of the memory limit.
-/// Setting returns the previous limit.
+/// The most bytes kept for reuse; beyond it the blocks freed longest ago are given back. At first a quarter of the
+/// memory limit. Setting returns the previous limit.
 PLAIT_API int64_t cache_limit();
 PLAIT_API int64_t set_cache_limit(int64_t bytes);
 

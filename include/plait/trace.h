@@ -13,8 +13,8 @@ namespace plait::trace {
 /// Begins to record; what was recorded before and not fetched is dropped.
 PLAIT_API void start();
 
-/// Ends recording and returns the events of all threads as JSON in the trace-event format, for Perfetto or chrome://tracing.
-/// Times are microseconds since `start`. Events of category "step" are executed regions and kernels.
+/// Ends recording and returns the events of all threads as JSON in the trace-event format, for Perfetto or
+/// chrome://tracing. Times are microseconds since `start`. Events of category "step" are executed regions and kernels.
 PLAIT_API std::string stop();
 
 /// How often named things happened since the process started, tracing or not.

@@ -3,8 +3,8 @@
 
 namespace plait {
 
-/// Sets what `poll_interrupt` calls; null for nothing. The hook may throw; the exception leaves through the work that polled.
-/// It is called on whichever thread works, never on a thread of the pool.
+/// Sets what `poll_interrupt` calls; null for nothing. The hook may throw; the exception leaves through the work that
+/// polled. It is called on whichever thread works, never on a thread of the pool.
 void set_interrupt_hook(void (*hook)()) noexcept;
 
 /// Calls the hook if this thread has not done so for about 20 ms. Costs a few nanoseconds otherwise.

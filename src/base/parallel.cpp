@@ -1,7 +1,7 @@
 // Regions are published in static slots, one per calling thread, and cut into chunks that threads claim from the slot's
-// ticket with one compare-and-swap. Slots are never freed, so a worker may look at any of them at any time; what a region
-// needs (body, extents) is read only after a claim, and its owner does not return before every claimed chunk is reported
-// done. So a worker that comes too late finds an empty ticket, and nobody waits for it.
+// ticket with one compare-and-swap. Slots are never freed, so a worker may look at any of them at any time; what a
+// region needs (body, extents) is read only after a claim, and its owner does not return before every claimed chunk is
+// reported done. So a worker that comes too late finds an empty ticket, and nobody waits for it.
 #include "base/parallel.h"
 
 #include <linux/futex.h>
@@ -30,9 +30,9 @@ namespace {
 
 using Body = FunctionRef<void(int64_t, int64_t)>;
 
-constexpr int kSlots = 64;          // threads that may have regions at once; more run theirs alone
+constexpr int kSlots = 64;  // threads that may have regions at once; more run theirs alone
 constexpr int kMaxThreads = 1024;
-constexpr int kWakeFanOut = 2;      // a woken worker wakes this many more, so that the caller does not wake all
+constexpr int kWakeFanOut = 2;  // a woken worker wakes this many more, so that the caller does not wake all
 constexpr int64_t kSpinNs = 40'000;
 constexpr int64_t kWaitSliceNs = 20'000'000;  // how often a waiting caller polls for interrupts
 
@@ -63,10 +63,10 @@ struct Pool {
   std::atomic<uint32_t> helper_changes{0};      // what workers beyond `helpers` watch
   alignas(128) std::atomic<int> helpers{-1};    // thread_count() - 1; negative: not decided yet
   std::atomic<int> spawned{0};
-  std::atomic<int> slots_seen{0};               // slots ever used: how far workers scan
-  std::mutex mutex;                             // guards spawning and `slots_used`
+  std::atomic<int> slots_seen{0};  // slots ever used: how far workers scan
+  std::mutex mutex;                // guards spawning and `slots_used`
   uint64_t slots_used = 0;
-  std::atomic<uint32_t> forks{0};               // how often this process is a child
+  std::atomic<uint32_t> forks{0};  // how often this process is a child
 };
 
 // Constant-initialised and never destroyed: workers may outlive static destructors.
@@ -130,7 +130,8 @@ uint64_t claim(Slot& slot, int index) {
   uint64_t ticket = slot.ticket.load(std::memory_order_relaxed);
   do {
     if ((ticket & kRemainingMask) == 0 || static_cast<int>(ticket >> kRemainingBits) < index) return 0;
-  } while (!slot.ticket.compare_exchange_weak(ticket, ticket - 1, std::memory_order_acquire, std::memory_order_relaxed));
+  } while (
+      !slot.ticket.compare_exchange_weak(ticket, ticket - 1, std::memory_order_acquire, std::memory_order_relaxed));
   return ticket & kRemainingMask;
 }
 
@@ -264,13 +265,15 @@ struct ReturnSlotAtThreadExit {
   return self.slot;
 }
 
-// Waits until the others' chunks are done. An interrupt meanwhile ends the handing out, not the waiting: workers still use the body.
+// Waits until the others' chunks are done. An interrupt meanwhile ends the handing out, not the waiting: workers still
+// use the body.
 void wait_for_others(Slot& slot, int64_t& own, uint32_t forks) {
   const auto finished = [&] { return slot.done.load(std::memory_order_seq_cst) == slot.chunks - own; };
   bool polling = true;
   while (!spin_until(finished)) {
     if (pool.forks.load(std::memory_order_relaxed) != forks) {
-      throw std::runtime_error("parallel_for: the process was forked inside this region, and the child has no workers to finish it");
+      throw std::runtime_error(
+          "parallel_for: the process was forked inside this region, and the child has no workers to finish it");
     }
     if (polling) {
       try {
@@ -303,7 +306,8 @@ void run_shared(Slot& slot, int helpers, int64_t chunks, int64_t count, int64_t 
   slot.error = &error;
   slot.failed.store(false, std::memory_order_relaxed);
   slot.done.store(0, std::memory_order_relaxed);
-  slot.ticket.store(static_cast<uint64_t>(helpers) << kRemainingBits | static_cast<uint64_t>(chunks), std::memory_order_release);
+  slot.ticket.store(static_cast<uint64_t>(helpers) << kRemainingBits | static_cast<uint64_t>(chunks),
+                    std::memory_order_release);
   pool.epoch.fetch_add(1, std::memory_order_seq_cst);
   if (pool.sleepers.load(std::memory_order_seq_cst) > 0) {
     wake_workers(static_cast<int>(std::min<int64_t>(kWakeFanOut, chunks - 1)));
@@ -319,7 +323,8 @@ void run_shared(Slot& slot, int helpers, int64_t chunks, int64_t count, int64_t 
     own += fail(slot, std::current_exception());
   }
   if (own != chunks) wait_for_others(slot, own, forks);
-  if (slot.failed.load(std::memory_order_acquire)) [[unlikely]] std::rethrow_exception(std::move(error));
+  if (slot.failed.load(std::memory_order_acquire)) [[unlikely]]
+    std::rethrow_exception(std::move(error));
 }
 
 void run_alone(int64_t count, int64_t grain, const Body& body) {
@@ -345,13 +350,15 @@ int default_thread_count() {
 
 int helper_count() {
   const int helpers = pool.helpers.load(std::memory_order_relaxed);
-  if (helpers >= 0) [[likely]] return helpers;
+  if (helpers >= 0) [[likely]]
+    return helpers;
   int undecided = -1;
   const int chosen = default_thread_count() - 1;
   return pool.helpers.compare_exchange_strong(undecided, chosen, std::memory_order_acq_rel) ? chosen : undecided;
 }
 
-// The child has one thread. Whatever the others were at, their slots and the workers are gone; workers start again when needed.
+// The child has one thread. Whatever the others were at, their slots and the workers are gone; workers start again when
+// needed.
 void restart_in_child() {
   for (Slot& slot : pool.slots) {
     if (&slot == self.slot) continue;

@@ -229,8 +229,9 @@ TEST(Interrupt, StopsARegionAndALongWait) {
     set_thread_count(threads);
     set_interrupt_hook([] { throw Interrupted(); });
     const auto start = std::chrono::steady_clock::now();
-    EXPECT_THROW(parallel_for(100000, 1, [](int64_t, int64_t) { std::this_thread::sleep_for(std::chrono::milliseconds(1)); }),
-                 Interrupted);
+    EXPECT_THROW(
+        parallel_for(100000, 1, [](int64_t, int64_t) { std::this_thread::sleep_for(std::chrono::milliseconds(1)); }),
+        Interrupted);
     EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(5));
     set_interrupt_hook(nullptr);
     EXPECT_EQ(sum_in_parallel(100, 1), 4950);

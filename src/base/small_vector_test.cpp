@@ -44,7 +44,8 @@ TYPED_TEST(SmallVectorOf, AgreesWithStdVector) {
           ours.insert(ours.begin() + at, value), theirs.insert(theirs.begin() + static_cast<ptrdiff_t>(at), value);
           break;
         case 3:
-          if (at < theirs.size()) ours.erase(ours.begin() + at), theirs.erase(theirs.begin() + static_cast<ptrdiff_t>(at));
+          if (at < theirs.size())
+            ours.erase(ours.begin() + at), theirs.erase(theirs.begin() + static_cast<ptrdiff_t>(at));
           break;
         case 4:
           ours.resize(at + 2, value), theirs.resize(at + 2, value);

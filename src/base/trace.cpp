@@ -1,5 +1,5 @@
-// Each thread appends to a list of chunks that it alone writes; `stop` reads up to the published sizes. The lock is for the
-// list of threads and for readers, never for those who record.
+// Each thread appends to a list of chunks that it alone writes; `stop` reads up to the published sizes. The lock is for
+// the list of threads and for readers, never for those who record.
 #include "base/trace.h"
 
 #include <pthread.h>
@@ -34,9 +34,9 @@ struct Chunk {
 struct ThreadEvents {
   int64_t thread_id = 0;
   std::string thread_name;
-  Chunk* tail = nullptr;                     // the owner's
-  Chunk* head = nullptr;                     // the reader's, as is `read`
-  uint32_t read = 0;                         // events of `head` that were fetched
+  Chunk* tail = nullptr;  // the owner's
+  Chunk* head = nullptr;  // the reader's, as is `read`
+  uint32_t read = 0;      // events of `head` that were fetched
   std::atomic<bool> owner_is_gone{false};
 };
 
@@ -57,8 +57,8 @@ constinit std::atomic<int64_t> recorded{0};
 constinit std::atomic<int64_t> dropped{0};
 constinit thread_local ThreadEvents* own_events = nullptr;
 
-[[maybe_unused]] const int fork_handlers =
-    ::pthread_atfork([] { registry().mutex.lock(); }, [] { registry().mutex.unlock(); }, [] { registry().mutex.unlock(); });
+[[maybe_unused]] const int fork_handlers = ::pthread_atfork(
+    [] { registry().mutex.lock(); }, [] { registry().mutex.unlock(); }, [] { registry().mutex.unlock(); });
 
 int64_t now_ns() {
   timespec now;
@@ -258,7 +258,8 @@ std::string stop() {
     if (event.session == current) append_event(text, event, thread.thread_id, all.start_ns);
   });
   if (text.ends_with(",\n")) text.resize(text.size() - 2);
-  text += "\n],\"otherData\":{\"dropped_events\":" + std::to_string(dropped.load(std::memory_order_relaxed)) + ",\"counters\":{";
+  text += "\n],\"otherData\":{\"dropped_events\":" + std::to_string(dropped.load(std::memory_order_relaxed)) +
+          ",\"counters\":{";
   std::string changed;
   for (const auto& [name, value] : read_counters(all)) {
     const auto before = all.counters_at_start.find(name);

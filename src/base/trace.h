@@ -1,4 +1,5 @@
-// Spans, instants and counters. While nothing is recorded, a span costs one relaxed load and its arguments are not looked at.
+// Spans, instants and counters. While nothing is recorded, a span costs one relaxed load and its arguments are not
+// looked at.
 #pragma once
 
 #include <atomic>
@@ -64,7 +65,8 @@ void append_args(std::string& args, std::string_view key, const Value& value, co
 
 /// Records the time from its construction to its end.
 ///
-///     trace::Span span("step", [&] { return region.name(); }, "where", [&] { return region.where(); }, "bytes", bytes);
+///     trace::Span span("step", [&] { return region.name(); }, "where", [&] { return region.where(); }, "bytes",
+///     bytes);
 ///
 /// Category and keys are literals, name and values what `detail::made` takes.
 class Span {
@@ -78,7 +80,8 @@ class Span {
     }
   }
   ~Span() {
-    if (event_) [[unlikely]] detail::end(event_);
+    if (event_) [[unlikely]]
+      detail::end(event_);
   }
   Span(const Span&) = delete;
   Span& operator=(const Span&) = delete;
@@ -86,7 +89,8 @@ class Span {
   /// Adds keys and values that are known only later.
   template <class... Args>
   void add(const Args&... args) {
-    if (event_) [[unlikely]] detail::append_args(event_->args, args...);
+    if (event_) [[unlikely]]
+      detail::append_args(event_->args, args...);
   }
 
  private:

@@ -25,8 +25,9 @@ constexpr int64_t kNever = int64_t{1} << 60;  // no machine has this much; large
 
 // Small blocks are counted apart, so that each operation on one changes a single counter.
 struct alignas(64) Counts {
-  std::atomic<int64_t> small{0};       // bytes of small blocks in use
-  std::atomic<int64_t> small_mark{0};  // the most of those at once since the cache was cleared: the rest is kept for reuse
+  std::atomic<int64_t> small{0};  // bytes of small blocks in use
+  std::atomic<int64_t> small_mark{
+      0};  // the most of those at once since the cache was cleared: the rest is kept for reuse
   std::atomic<int64_t> large{0};
   std::atomic<int64_t> peak{0};
   std::atomic<int64_t> gate{0};  // above this, look closer: the memory limit, or -1 to look always
@@ -83,7 +84,8 @@ void raise_to(std::atomic<int64_t>& most, int64_t value) noexcept {
 }
 
 int64_t small_kept() noexcept {
-  return std::max<int64_t>(0, counts.small_mark.load(std::memory_order_relaxed) - counts.small.load(std::memory_order_relaxed));
+  return std::max<int64_t>(
+      0, counts.small_mark.load(std::memory_order_relaxed) - counts.small.load(std::memory_order_relaxed));
 }
 void forget_small_kept() noexcept {
   release_small();
@@ -105,11 +107,12 @@ std::string in_words(int64_t bytes) {
 }
 
 // `counted`: bytes that the failing request has added to the counts already.
-[[noreturn, gnu::noinline]] void out_of_memory(int64_t asked, int64_t counted, const char* why, const std::string& accepts,
-                                               const char* hint) {
+[[noreturn, gnu::noinline]] void out_of_memory(int64_t asked, int64_t counted, const char* why,
+                                               const std::string& accepts, const char* hint) {
   throw OutOfMemory({.op = "out of memory",
-                     .got = std::to_string(asked) + " bytes (" + in_words(asked) + ") asked, " + why + "; arrays hold " +
-                            in_words(active_memory() - counted) + ", " + in_words(cache_memory()) + " are kept for reuse",
+                     .got = std::to_string(asked) + " bytes (" + in_words(asked) + ") asked, " + why +
+                            "; arrays hold " + in_words(active_memory() - counted) + ", " + in_words(cache_memory()) +
+                            " are kept for reuse",
                      .accepts = accepts,
                      .hint = hint});
 }
@@ -117,7 +120,8 @@ std::string in_words(int64_t bytes) {
   const int64_t limit = memory_limit();
   const int64_t room = std::max<int64_t>(0, limit - (active_memory() - counted));
   out_of_memory(asked, counted, "more than the memory limit allows",
-                "up to " + in_words(room) + " more (limit " + in_words(limit) + ")", "set_memory_limit raises the limit");
+                "up to " + in_words(room) + " more (limit " + in_words(limit) + ")",
+                "set_memory_limit raises the limit");
 }
 [[noreturn]] void none_left(int64_t asked, int64_t counted) {
   const int64_t free = std::min(platform::free_memory(), platform::cgroup_memory_headroom());
@@ -145,7 +149,8 @@ Block take_small_block(int64_t bytes) {
   const int64_t total = small + counts.large.load(std::memory_order_relaxed);
   void* data = nullptr;
   try {
-    if (total > counts.gate.load(std::memory_order_relaxed)) [[unlikely]] look_closer(bytes, capacity, total);
+    if (total > counts.gate.load(std::memory_order_relaxed)) [[unlikely]]
+      look_closer(bytes, capacity, total);
     data = take_small(wanted);
     if (!data) [[unlikely]] {
       clear_cache();
@@ -209,7 +214,8 @@ Block map_large(int64_t bytes, int64_t capacity, int64_t in_use) {
 Block take_large_block(int64_t bytes) {
   if (bytes > kNever) none_left(bytes, 0);
   const int64_t capacity = large_capacity(bytes);
-  // A larger kept block serves too if it wastes less than a quarter and does not break the limit where a new one would not.
+  // A larger kept block serves too if it wastes less than a quarter and does not break the limit where a new one would
+  // not.
   const int64_t room = std::max(capacity, memory_limit() - active_memory());
   const std::optional<Block> kept = take_kept(capacity, std::min(room, capacity + capacity / 4));
   const int64_t added = kept ? kept->capacity : capacity;
@@ -249,7 +255,8 @@ void return_large_block(Block block) noexcept {
     unmap_pages(block.data, block.capacity);
   }
   const int64_t small = small_kept();
-  if (large_cache().bytes.load(std::memory_order_relaxed) + small > limit) trim_large(std::max<int64_t>(0, limit - small));
+  if (large_cache().bytes.load(std::memory_order_relaxed) + small > limit)
+    trim_large(std::max<int64_t>(0, limit - small));
 }
 
 // --- forks ----------------------------------------------------------------------------------------------------------

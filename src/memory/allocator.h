@@ -1,4 +1,5 @@
-// Blocks of host memory: sized, counted, kept for reuse. Buffers are made of them; statistics and limits are in plait/memory.h.
+// Blocks of host memory: sized, counted, kept for reuse. Buffers are made of them; statistics and limits are in
+// plait/memory.h.
 #pragma once
 
 #include <cstdint>
@@ -12,8 +13,8 @@ struct Block {
   int64_t capacity;  // bytes, at least those asked; 0 only when none were asked
 };
 
-/// Threads: any. Errors: OutOfMemory with the bytes asked, held and cached, when the request exceeds the memory limit, or
-/// when the machine or the cgroup could not back it even with empty caches. No page is touched before that is known.
+/// Threads: any. Errors: OutOfMemory with the bytes asked, held and cached, when the request exceeds the memory limit,
+/// or when the machine or the cgroup could not back it even with empty caches. No page is touched before that is known.
 Block take_block(int64_t bytes);
 void return_block(Block block) noexcept;
 

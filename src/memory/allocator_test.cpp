@@ -47,7 +47,8 @@ TEST(SizeClass, WastesAtMostAnEighthAndIsMonotonous) {
 }
 
 TEST_F(Allocator, BlocksAreAlignedAndCounted) {
-  for (const int64_t bytes : {int64_t{1}, int64_t{64}, int64_t{1000}, kMaxSmall, kMaxSmall + 1, int64_t{3} << 20, int64_t{70} << 20}) {
+  for (const int64_t bytes :
+       {int64_t{1}, int64_t{64}, int64_t{1000}, kMaxSmall, kMaxSmall + 1, int64_t{3} << 20, int64_t{70} << 20}) {
     const Block block = take_block(bytes);
     EXPECT_GE(block.capacity, bytes);
     EXPECT_LE(block.capacity - bytes, std::max<int64_t>(63, bytes / 8));
@@ -195,7 +196,8 @@ TEST_F(Allocator, FailsOnDemand) {
   for (const Block& block : {a, b, c, d}) return_block(block);
 }
 
-// Each block is filled with its own number and checked before it is returned, often by another thread than the one that took it.
+// Each block is filled with its own number and checked before it is returned, often by another thread than the one that
+// took it.
 TEST_F(Allocator, NoTwoBlocksOverlap) {
   constexpr int kThreads = 4, kSlots = 500, kSteps = 20000;
   struct Slot {

@@ -87,7 +87,8 @@ bool Buffer::try_claim_donation() noexcept {
   uint32_t state = state_.load(std::memory_order_relaxed);
   do {
     if (state & (kClaimed | kViews)) return false;
-  } while (!state_.compare_exchange_weak(state, state | kClaimed, std::memory_order_acq_rel, std::memory_order_relaxed));
+  } while (
+      !state_.compare_exchange_weak(state, state | kClaimed, std::memory_order_acq_rel, std::memory_order_relaxed));
   return true;
 }
 

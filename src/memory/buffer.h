@@ -22,7 +22,8 @@ struct DeviceCopy {
 /// Called on the last release of foreign memory. It may not throw.
 using ForeignDeleter = void (*)(void* context);
 
-/// Takes the deletion of foreign memory over, e.g. to queue it until a thread holds Python's lock; null deletes at once.
+/// Takes the deletion of foreign memory over, e.g. to queue it until a thread holds Python's lock; null deletes at
+/// once.
 void set_foreign_release_hook(void (*hook)(ForeignDeleter deleter, void* context)) noexcept;
 
 /// Memory under one identity: a host block, foreign memory, and copies on devices.
@@ -32,7 +33,8 @@ void set_foreign_release_hook(void (*hook)(ForeignDeleter deleter, void* context
 /// Threads: members may be called from any thread; who writes to the contents is for the holders to arrange.
 class Buffer final : public RefCounted {
  public:
-  /// Memory of someone else, e.g. imported through DLPack; aligned as it came. `writable` false: it may never be written to.
+  /// Memory of someone else, e.g. imported through DLPack; aligned as it came. `writable` false: it may never be
+  /// written to.
   static Ref<Buffer> adopt_foreign(void* data, int64_t bytes, bool writable, ForeignDeleter deleter, void* context);
 
   /// The host copy; aligned to 64 bytes unless foreign, never null for a block, not even without bytes.
@@ -42,14 +44,14 @@ class Buffer final : public RefCounted {
   [[nodiscard]] bool foreign() const noexcept { return foreign_ != nullptr; }
   [[nodiscard]] bool writable() const noexcept { return !(state_.load(std::memory_order_relaxed) & kReadOnly); }
 
-  // A view is a pointer into the host copy that user code has and may write through. While there is one the buffer is not donated.
-  // `add_view` is refused (false) while someone has claimed the donation.
+  // A view is a pointer into the host copy that user code has and may write through. While there is one the buffer is
+  // not donated. `add_view` is refused (false) while someone has claimed the donation.
   [[nodiscard]] bool add_view() noexcept;
   void remove_view() noexcept;
   [[nodiscard]] bool user_visible() const noexcept { return state_.load(std::memory_order_acquire) & kViews; }
 
-  /// Claims the right to overwrite the contents. True for one claimant at a time, never while there is a view, never for foreign memory.
-  /// It is for a holder of the only reference that leads to the old contents.
+  /// Claims the right to overwrite the contents. True for one claimant at a time, never while there is a view, never
+  /// for foreign memory. It is for a holder of the only reference that leads to the old contents.
   [[nodiscard]] bool try_claim_donation() noexcept;
   void end_donation() noexcept;
 
@@ -57,7 +59,8 @@ class Buffer final : public RefCounted {
   [[nodiscard]] DeviceCopy* copy_on(int device) noexcept;
   DeviceCopy& add_copy(DeviceCopy copy);
   [[nodiscard]] bool host_current() const noexcept { return !(state_.load(std::memory_order_acquire) & kHostStale); }
-  /// After a write on `device` (or kHost): its copy is current and all others are stale. Callers order writes and this themselves.
+  /// After a write on `device` (or kHost): its copy is current and all others are stale. Callers order writes and this
+  /// themselves.
   void written_on(int device) noexcept;
 
   static void destroy(Buffer* buffer) noexcept;

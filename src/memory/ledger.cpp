@@ -69,7 +69,8 @@ std::string report() {
     lines.assign(all.lines.begin(), all.lines.end());
   }
   if (lines.empty()) return "no transfers between memories\n";
-  std::stable_sort(lines.begin(), lines.end(), [](const auto& a, const auto& b) { return a.second.bytes > b.second.bytes; });
+  std::stable_sort(lines.begin(), lines.end(),
+                   [](const auto& a, const auto& b) { return a.second.bytes > b.second.bytes; });
   std::string text = "   transfers           bytes        ms   GB/s  direction, line\n";
   for (const auto& [line, part] : lines) {
     const auto& [from, to, where] = line;

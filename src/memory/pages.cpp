@@ -11,7 +11,8 @@
 namespace plait::memory {
 namespace {
 
-// Reading the state of the machine costs some 50 us, so one reading serves requests of up to `kMaxCredit` together, for a while.
+// Reading the state of the machine costs some 50 us, so one reading serves requests of up to `kMaxCredit` together, for
+// a while.
 constexpr int64_t kMaxCredit = int64_t{64} << 20;
 constexpr int64_t kCreditMs = 100;
 

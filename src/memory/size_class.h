@@ -1,4 +1,5 @@
-// Sizes that blocks come in: multiples of 64 bytes up to 512, then eight to each doubling, so that at most an eighth is wasted.
+// Sizes that blocks come in: multiples of 64 bytes up to 512, then eight to each doubling, so that at most an eighth is
+// wasted.
 #pragma once
 
 #include <bit>

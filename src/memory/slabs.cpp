@@ -1,6 +1,6 @@
-// A chunk is 2 MiB. Classes up to 16 KiB share chunks in pieces of 256 KiB, larger ones take a whole chunk; such a piece or
-// chunk is a slab of one class. Threads move blocks to and from the slabs in batches, under one lock; a slab all of whose
-// blocks are back gives its piece back, and a chunk all of whose pieces are back can be unmapped.
+// A chunk is 2 MiB. Classes up to 16 KiB share chunks in pieces of 256 KiB, larger ones take a whole chunk; such a
+// piece or chunk is a slab of one class. Threads move blocks to and from the slabs in batches, under one lock; a slab
+// all of whose blocks are back gives its piece back, and a chunk all of whose pieces are back can be unmapped.
 #include "memory/slabs.h"
 
 #include <algorithm>
@@ -19,7 +19,8 @@ namespace {
 constexpr int64_t kChunk = kHugePage;
 constexpr int64_t kPiece = kChunk / 8;
 constexpr int64_t kMaxShared = 16 * 1024;
-constexpr int64_t kSmallProgram = 8 * kChunk;  // up to here small pages: a huge one takes long to clear for a few scalars
+constexpr int64_t kSmallProgram =
+    8 * kChunk;                              // up to here small pages: a huge one takes long to clear for a few scalars
 constexpr int64_t kCachedBytes = 64 * 1024;  // per thread and class
 
 struct Node {

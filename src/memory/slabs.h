@@ -5,11 +5,13 @@
 
 namespace plait::memory {
 
-/// A block of `class_bytes(size_class)` bytes, aligned to 64; null when the system has no memory. Any thread may return it.
+/// A block of `class_bytes(size_class)` bytes, aligned to 64; null when the system has no memory. Any thread may return
+/// it.
 void* take_small(int size_class) noexcept;
 void return_small(void* block, int size_class) noexcept;
 
-/// Gives memory that no block uses back to the system. Other threads' caches follow when they are next refilled or full.
+/// Gives memory that no block uses back to the system. Other threads' caches follow when they are next refilled or
+/// full.
 void release_small() noexcept;
 
 /// Around a fork.
