@@ -1,4 +1,4 @@
-# plait_objects: every room, compiled once. plait: the shared library users link. plait_internal: the same objects as
+# plait_objects and plait_ops: every room, compiled once. plait: the shared library users link. plait_internal: the same objects as
 # an archive, so that a unit test reaches hidden symbols and links only what it uses.
 
 set(PLAIT_ROOMS base memory graph backends distributed engine ops io transforms capi)
@@ -33,11 +33,22 @@ endif()
 if(NOT PLAIT_ONEDNN)
   list(FILTER sources EXCLUDE REGEX "/src/backends/cpu/onednn\\.cpp$")
 endif()
+set(op_sources ${sources})
+list(FILTER op_sources INCLUDE REGEX "/src/ops/")
+list(FILTER sources EXCLUDE REGEX "/src/ops/")
 file(GLOB_RECURSE generated_sources ${PLAIT_GENERATED}/src/*.cpp)
 
 add_library(plait_objects OBJECT ${sources} ${generated_sources})
 target_link_libraries(plait_objects PUBLIC plait_private)
 set(plait_all_objects $<TARGET_OBJECTS:plait_objects>)
+
+# Op files are many and short, and all begin with the same header: read once, each takes a fifth of the time.
+if(op_sources)
+  add_library(plait_ops OBJECT ${op_sources})
+  target_link_libraries(plait_ops PUBLIC plait_private)
+  target_precompile_headers(plait_ops PRIVATE ${PROJECT_SOURCE_DIR}/src/ops/prelude.h)
+  list(APPEND plait_all_objects $<TARGET_OBJECTS:plait_ops>)
+endif()
 
 if(PLAIT_ONEDNN)
   find_package(PlaitOneDNN REQUIRED)
