@@ -39,10 +39,14 @@ class Cost:
     flops: int = 0
     unit: str = "fma_f32"  # which peak the operations are held against
 
+    @property
+    def traffic(self) -> str:
+        """The limit its bytes are held against: the copy's where writing is a good part of them."""
+        return "copy_nt" if 10 * self.write > self.read else "read"
+
     def quantities(self) -> list[str]:
         """The limits that have to be measured beside the workload."""
-        traffic = ["copy_nt" if self.write else "read"] if self.read + self.write else []
-        return traffic + ([self.unit] if self.flops else [])
+        return [self.traffic] * bool(self.read + self.write) + [self.unit] * bool(self.flops)
 
     def seconds(self, rates: dict[str, float]) -> float | None:
         """Time at the machine's limit, from rates in bytes and operations a second; None where one was not measured."""
@@ -50,7 +54,7 @@ class Cost:
             return None
         bounds = [0.0]
         if self.read + self.write:
-            bounds.append((self.read + self.write) / rates["copy_nt" if self.write else "read"])
+            bounds.append((self.read + self.write) / rates[self.traffic])
         if self.flops:
             bounds.append(self.flops / rates[self.unit])
         return max(bounds)
