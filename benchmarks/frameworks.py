@@ -92,6 +92,10 @@ class MX(Framework):
         wide = result.astype(self.xp.float32) if result.dtype in (self.xp.bfloat16, self.xp.float16) else result
         return np.array(wide)
 
+    def counters(self) -> dict[str, int]:
+        read = getattr(self.xp, "counters", None)  # plait's own: plans built, among others
+        return dict(read()) if read else {}
+
     def reset_peak(self) -> None:
         self.xp.reset_peak_memory()
         self.before = self.xp.get_active_memory()

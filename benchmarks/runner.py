@@ -39,6 +39,7 @@ class Column:
     version: str = ""
     values: list[float | None] = field(default_factory=list)  # seconds a call, or bytes, by round
     extra: dict[str, int] = field(default_factory=dict)
+    spent: float = 0.0  # seconds of all its turns
 
 
 @dataclass
@@ -67,8 +68,11 @@ def measure(workload: Workload, options: Options, gone: dict[str, str]) -> Row:
             for _ in range(options.rounds):
                 turns = list(bench.turns)
                 shuffle.shuffle(turns)  # no side always follows the same other
-                for take in turns:
-                    bench.turns[take]()
+                for name in turns:
+                    started = time.monotonic()
+                    bench.turns[name]()
+                    if name in bench.columns:
+                        bench.columns[name].spent += time.monotonic() - started
         finally:
             for process in bench.processes:
                 process.close()
@@ -146,12 +150,11 @@ class _Bench:
         column.values.append(answer.get("value"))
         column.extra = answer.get("extra", {})
 
-    def tired(self, column: Column, calls: int = 1) -> bool:
+    def tired(self, column: Column) -> bool:
         """True for a peer that has used up its time; the subject takes part in every round."""
-        if self.workload.meter == "memory" or column.name.removesuffix(" again") == self.options.subject.name:
+        if column.name.removesuffix(" again") == self.options.subject.name:
             return False
-        spent = calls * sum(value or 0.0 for value in column.values)
-        return spent > BUDGET_SECONDS and len(column.values) >= FEWEST_ROUNDS
+        return column.spent > BUDGET_SECONDS and len(column.values) >= FEWEST_ROUNDS
 
     def add_native(self, name: str, source: str, arguments: list[str]) -> None:
         column = self.columns[name] = Column(name)
@@ -175,7 +178,7 @@ class _Bench:
         calls = 1 if self.options.quick else max(1, min(10000, round(TURN_SECONDS / seconds)))
 
         def turn() -> None:
-            if column.state or self.tired(column, calls):
+            if column.state or self.tired(column):
                 column.values.append(None)
                 return
             answered = process.ask(f"run {calls}", PATIENCE_SECONDS)

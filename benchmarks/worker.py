@@ -144,6 +144,7 @@ def measure_cold(framework: Framework, workload: Workload, body: Body, quick: bo
         framework.wait(function(*arrays))
     seconds = time.perf_counter() - start
     counted = {name: count - before.get(name, 0) for name, count in framework.counters().items()}
+    counted = {name: count for name, count in counted.items() if count}
     say(replies, ready=framework.version, value=seconds, extra=counted)
 
 
@@ -154,7 +155,7 @@ def measure_first(framework: Framework, workload: Workload, body: Body, quick: b
     call = call_of(framework, workload, body, inputs)
     call()
     first = time.perf_counter() - start
-    steady = sorted(timed(call, 1) for _ in range(3))[1]
+    steady = min(timed(call, 1) for _ in range(2))
     parts = {"first_us": round(first * 1e6), "steady_us": round(steady * 1e6)}
     say(replies, ready=framework.version, value=first - steady, extra=parts)
 

@@ -175,15 +175,12 @@ def _(side: Any, x: Any, labels: Any, *weights: Any) -> Callable[[], Any]:
 # JAX: functions on lists of arrays, one compiled step that gives its parameters and state away.
 
 
-def jax_training(side: Any, forward: Callable[..., Any], weights: Arrays, x: Any, labels: Any) -> Callable[[], Any]:
+def adam_step(
+    side: Any, loss: Callable[..., Any], parameters: Arrays, x: Any, labels: Any, rate: float = RATE, decay: float = 0.0
+) -> Callable[[], Any]:
+    """A step of Adam, or with `decay` of AdamW, on `loss(parameters, x, labels)`."""
     jax, np_ = side.jax, side.xp
-    parameters = [value for weight in weights for value in (weight, np_.zeros(weight.shape[-1]))]
-    zeros = [np_.zeros_like(parameter) for parameter in parameters]
-    state = (parameters, zeros, [np_.copy(zero) for zero in zeros], 0)
-
-    def loss(parameters: Any, x: Any, labels: Any) -> Any:
-        logits = jax.nn.log_softmax(forward(parameters, x))
-        return -np_.mean(np_.take_along_axis(logits, labels[:, None], axis=1))
+    state = ([np_.copy(p) for p in parameters], *([np_.zeros_like(p) for p in parameters] for _ in range(2)), 0)
 
     def update(state: Any, x: Any, labels: Any) -> Any:
         parameters, means, squares, count = state
@@ -191,9 +188,10 @@ def jax_training(side: Any, forward: Callable[..., Any], weights: Arrays, x: Any
         count = count + 1
         means = [BETA1 * m + (1 - BETA1) * g for m, g in zip(means, grads, strict=True)]
         squares = [BETA2 * v + (1 - BETA2) * g * g for v, g in zip(squares, grads, strict=True)]
-        rate = RATE * np_.sqrt(1 - BETA2**count) / (1 - BETA1**count)
+        scale = rate * np_.sqrt(1 - BETA2**count) / (1 - BETA1**count)
         moved = zip(parameters, means, squares, strict=True)
-        return ([p - rate * m / (np_.sqrt(v) + EPS) for p, m, v in moved], means, squares, count), value
+        parameters = [p * (1 - rate * decay) - scale * m / (np_.sqrt(v) + EPS) for p, m, v in moved]
+        return (parameters, means, squares, count), value
 
     compiled = jax.jit(update, donate_argnums=0)
 
@@ -203,6 +201,17 @@ def jax_training(side: Any, forward: Callable[..., Any], weights: Arrays, x: Any
         return side.wait(value)
 
     return step
+
+
+def jax_training(side: Any, forward: Callable[..., Any], weights: Arrays, x: Any, labels: Any) -> Callable[[], Any]:
+    jax, np_ = side.jax, side.xp
+
+    def loss(parameters: Any, x: Any, labels: Any) -> Any:
+        logits = jax.nn.log_softmax(forward(parameters, x))
+        return -np_.mean(np_.take_along_axis(logits, labels[:, None], axis=1))
+
+    parameters = [value for weight in weights for value in (weight, np_.zeros(weight.shape[-1]))]
+    return adam_step(side, loss, parameters, x, labels)
 
 
 @mlp.builds("jax")
