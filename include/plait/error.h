@@ -21,9 +21,13 @@ class PLAIT_API Error : public std::runtime_error {
  public:
   explicit Error(ErrorInfo info);
   const ErrorInfo& info() const { return info_; }
+  const char* what() const noexcept override { return text_.c_str(); }
+  /// Names the user's line when the error does not have one yet.
+  void add_where(std::string where);
 
  private:
   ErrorInfo info_;
+  std::string text_;
 };
 
 /// Ours to mend: a broken invariant inside plait.

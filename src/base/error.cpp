@@ -20,7 +20,13 @@ std::string layout(const ErrorInfo& info) {
 
 }  // namespace
 
-Error::Error(ErrorInfo info) : std::runtime_error(layout(info)), info_(std::move(info)) {}
+Error::Error(ErrorInfo info) : std::runtime_error(info.op), info_(std::move(info)), text_(layout(info_)) {}
+
+void Error::add_where(std::string where) {
+  if (!info_.where.empty() || where.empty()) return;
+  info_.where = std::move(where);
+  text_ = layout(info_);
+}
 
 InternalError::InternalError(std::string what)
     : Error({.op = "internal error",

@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "graph/registry.h"
-#include "graph/view_attrs.h"
+#include "graph/core_attrs.h"
 
 namespace plait {
 namespace {

@@ -112,6 +112,10 @@ Val Builder::convert(Val a, Type type) { return a.type() == type ? a : unary_to(
 Val Builder::reduce(Op op, Val a) {
   return push({.op = op, .type = a.type(), .level = Level::outer, .a = a.id});
 }
+Val Builder::spread(Val a) {
+  if (at(a.id).level == Level::row) return a;
+  return push({.op = Op::convert, .type = a.type(), .level = Level::row, .a = a.id});
+}
 Val Builder::rounded(Val a, DType dtype) {
   if (dtype == DType::float16) return unary(Op::round_f16, a);
   if (dtype == DType::bfloat16) return unary(Op::round_bf16, a);

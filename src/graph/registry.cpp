@@ -4,7 +4,7 @@
 #include <mutex>
 
 #include "graph/elementwise.h"
-#include "graph/view_attrs.h"
+#include "graph/core_attrs.h"
 
 namespace plait {
 namespace {

@@ -2,10 +2,18 @@
 
 #include <vector>
 
+#include "plait/dtype.h"
+#include "plait/scalar.h"
 #include "plait/shape.h"
 
-/// Attributes of the views that the engine understands as index maps.
+/// Attributes of the primitives that the graph room and the engine themselves understand.
 namespace plait {
+
+/// A 0-d number. The value is an operand of the plan: a new one is no new plan.
+struct ConstantAttrs {
+  Scalar value;
+  DType dtype = DType::float32;
+};
 
 struct ReshapeAttrs {
   Shape shape;

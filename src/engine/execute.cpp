@@ -1,0 +1,210 @@
+#include <map>
+#include <mutex>
+
+#include "base/interrupt.h"
+#include "engine/plan.h"
+#include "graph/core_attrs.h"
+#include "graph/op.h"
+
+namespace plait::engine {
+namespace {
+
+// Copies of whole arrays, one region per dtype and rank; made on first use and kept (at most 14 x 16).
+const CompiledRegion& copy_region(DType dtype, int rank) {
+  static std::mutex mutex;
+  static auto* made = new std::map<std::pair<DType, int>, std::unique_ptr<CompiledRegion>>;
+  const std::lock_guard lock(mutex);
+  auto& region = (*made)[{dtype, rank}];
+  if (!region) {
+    ir::Builder builder;
+    RegionProgram program;
+    program.rank = rank;
+    program.inputs.push_back({dtype, ir::Level::row});
+    program.outputs.push_back({builder.input(0, dtype, ir::Level::row).id, dtype, ir::Level::row});
+    program.code = builder.take();
+    region = compile_region_cpu(std::move(program));
+  }
+  return *region;
+}
+
+class Run {
+ public:
+  Run(const Plan& plan, const Graph& graph, std::vector<Storage>& results, std::vector<Node*>& consumed)
+      : plan_(plan), g_(graph), results_(results), consumed_(consumed), may_donate_leaves_(!any_trace_open()) {}
+
+  void run() {
+    results_.resize(g_.values.size());
+    for (const Step& step : plan_.steps) {
+      poll_interrupt();
+      try {
+        run_step(step);
+      } catch (Error& e) {
+        e.add_where(describe_source(g_.nodes[step.node]->source));
+        throw;
+      }
+      for (ValueId v : step.dies) results_[v] = Storage();
+    }
+  }
+
+ private:
+  void run_step(const Step& step) {
+    const Node& node = *g_.nodes[step.node];
+    switch (step.kind) {
+      case Step::Kind::region: {
+        const RegionStep& region = plan_.regions[step.region];
+        run_region(region, step);
+        break;
+      }
+      case Step::Kind::view: run_view(node, step.node); break;
+      case Step::Kind::kernel: {
+        run_kernel(node, step);
+        break;
+      }
+    }
+  }
+
+  Storage& storage(ValueId v) {
+    const auto& value = g_.values[v];
+    return value.leaf ? value.node->storages[value.output] : results_[v];
+  }
+
+  // Whether nobody but this run will look at the memory of v again (v dies at `step`).
+  bool may_take_over(ValueId v, const Step& step) {
+    bool dies = false;
+    for (ValueId d : step.dies) dies |= d == v;
+    if (!dies) return false;
+    const auto& value = g_.values[v];
+    Storage& s = storage(v);
+    if (!s.row_major || s.offset != 0 || s.buffer.use_count() != 1) return false;
+    if (value.leaf && (!may_donate_leaves_ || value.node->avals.size() != 1 || value.node->use_count() != value.uses)) return false;
+    return true;
+  }
+
+  void run_region(const RegionStep& step, const Step& at) {
+    thread_local RegionBinding binding;
+    const size_t rank = step.extents.size();
+    binding.extents.resize(rank);
+    for (size_t i = 0; i < rank; ++i)
+      binding.extents[i] = g_.aval(step.extents[i].value).shape[static_cast<size_t>(step.extents[i].axis)].value();
+    binding.scalars.clear();
+    for (uint32_t node : step.constants) {
+      const auto& attrs = g_.nodes[node]->attrs_as<ConstantAttrs>();
+      binding.scalars.push_back(ScalarBits::of(attrs.value, attrs.dtype));
+    }
+    binding.inputs.resize(step.inputs.size());
+    for (size_t i = 0; i < step.inputs.size(); ++i) bind(binding.inputs[i], step.inputs[i], storage(step.inputs[i].value), rank);
+    binding.outputs.resize(step.outputs.size());
+    for (size_t o = 0; o < step.outputs.size(); ++o) {
+      const ValueId out = step.outputs[o].value;
+      const int donor = step.donors[o];
+      if (donor >= 0 && may_take_over(step.inputs[static_cast<size_t>(donor)].value, at)) {
+        const ValueId from = step.inputs[static_cast<size_t>(donor)].value;
+        if (g_.values[from].leaf) consumed_.push_back(g_.values[from].node);
+        results_[out] = storage(from);
+      } else {
+        results_[out] = allocate_storage(g_.aval(out));
+      }
+      bind(binding.outputs[o], step.outputs[o], results_[out], rank);
+    }
+    step.code->run(binding);
+  }
+
+  static void bind(RegionBinding::Operand& to, const RegionStep::Operand& operand, const Storage& s, size_t rank) {
+    to.data = s.data();
+    to.strides.assign(rank, 0);
+    for (size_t i = 0; i < operand.axes.size(); ++i)
+      if (operand.axes[i] != kNoAxis) to.strides[static_cast<size_t>(operand.axes[i])] = s.strides[i];
+  }
+
+  Storage row_major(ValueId v) {
+    const Storage& s = storage(v);
+    return s.row_major ? s : copied(s, g_.aval(v));
+  }
+
+  static Storage copied(const Storage& s, const Aval& aval) {
+    Storage to = allocate_storage(aval);
+    RegionBinding binding;
+    for (const Dim& d : aval.shape) binding.extents.push_back(d.value());
+    binding.inputs.push_back({s.data(), {s.strides.begin(), s.strides.end()}});
+    binding.outputs.push_back({to.data(), {to.strides.begin(), to.strides.end()}});
+    copy_region(aval.dtype, aval.shape.rank()).run(binding);
+    return to;
+  }
+
+  void run_view(const Node& node, uint32_t at) {
+    const ValueId in = g_.inputs_of(at)[0];
+    const ValueId out = g_.first_value[at];
+    const Aval& from = g_.aval(in);
+    const Aval& to = g_.aval(out);
+    if (!node.op->view) {  // a placeholder passes its value on
+      results_[out] = storage(in);
+      return;
+    }
+    Storage s = storage(in);
+    ViewLayout layout;
+    if (!node.op->view(node.attrs.get(), from, s.strides, to, layout)) {
+      s = copied(s, from);
+      const bool works = node.op->view(node.attrs.get(), from, s.strides, to, layout);
+      check_internal(works, "a view of row-major memory was not expressed by strides");
+    }
+    Storage& result = results_[out];
+    result.buffer = s.buffer;
+    result.offset = s.offset + layout.offset * size_of(to.dtype);
+    result.strides = std::move(layout.strides);
+    result.row_major = is_row_major(to.shape, result.strides);
+  }
+
+  static TensorView tensor(const Storage& s, const Aval& aval) {
+    TensorView t;
+    t.data = s.data();
+    t.dtype = aval.dtype;
+    for (const Dim& d : aval.shape) t.shape.push_back(d.value());
+    t.strides.assign(s.strides.begin(), s.strides.end());
+    return t;
+  }
+
+  void run_kernel(const Node& node, const Step& step) {
+    const Kernel& kernel = *step.kernel;
+    const auto inputs = g_.inputs_of(step.node);
+    const ValueId out = g_.first_value[step.node];
+    SmallVector<TensorView, 4> in;
+    SmallVector<Storage, 4> held;
+    SmallVector<TensorView, 2> to;
+    if (kernel.output_aliases_input0) {
+      const ValueId v = inputs[0];
+      if (may_take_over(v, step)) {
+        if (g_.values[v].leaf) consumed_.push_back(g_.values[v].node);
+        results_[out] = storage(v);
+      } else {
+        results_[out] = copied(storage(v), g_.aval(v));
+      }
+    } else {
+      results_[out] = allocate_storage(g_.aval(out));
+    }
+    for (size_t k = 1; k < node.avals.size(); ++k) results_[out + k] = allocate_storage(g_.aval(out + k));
+    for (size_t i = 0; i < inputs.size(); ++i) {
+      const bool aliased = i == 0 && kernel.output_aliases_input0;
+      held.push_back(aliased ? results_[out] : kernel.contiguous_inputs ? row_major(inputs[i]) : storage(inputs[i]));
+      in.push_back(tensor(held.back(), g_.aval(inputs[i])));
+    }
+    for (size_t k = 0; k < node.avals.size(); ++k) to.push_back(tensor(results_[out + k], g_.aval(out + k)));
+    kernel.run({.op = node.op->name,
+                .inputs = in,
+                .outputs = to,
+                .attrs = AttrsView(&node.op->attrs, node.attrs ? node.attrs->data() : nullptr)});
+  }
+
+  const Plan& plan_;
+  const Graph& g_;
+  std::vector<Storage>& results_;
+  std::vector<Node*>& consumed_;
+  const bool may_donate_leaves_;
+};
+
+}  // namespace
+
+void run_plan(const Plan& plan, const Graph& graph, std::vector<Storage>& results, std::vector<Node*>& consumed) {
+  Run(plan, graph, results, consumed).run();
+}
+
+}  // namespace plait::engine

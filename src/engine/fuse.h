@@ -1,0 +1,62 @@
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "engine/plan.h"
+
+namespace plait::engine {
+
+/// What a node does once the graph is cut.
+enum class Role : uint8_t {
+  grouped,   // computed inside a region
+  constant,  // a bound scalar of the regions that read it; in memory only when something else asks
+  index_map, // a view that regions see through (broadcast, expand_dims, squeeze, reshapes of 1s, placeholders)
+  view,      // another view: an alias when strides can express it
+  kernel,    // opaque
+};
+
+/// A value seen through index maps: the value that holds the elements, and which axis of the asked-for value each of
+/// its axes became.
+struct Base {
+  ValueId value;
+  AxisMap axes;
+};
+
+inline constexpr int32_t kNoGroup = -1;
+
+/// A maximal set of nodes that one pass over an iteration space computes.
+struct Group {
+  std::vector<uint32_t> nodes;  // in order
+  ValueId founder = 0;          // its shape is the iteration space
+  std::vector<SymbolId> space;
+  uint32_t reduced = 0;         // bit per axis of the space
+  bool alive = true;
+
+  bool trailing() const;        // reduced axes are the innermost ones
+};
+
+/// The graph cut into regions. Nodes of one group never depend on each other through a node outside of it.
+struct Regions {
+  std::vector<Role> roles;             // per node
+  std::vector<int32_t> group_of;       // per node
+  std::vector<ir::Level> levels;       // per grouped node
+  std::vector<AxisMap> axes;           // per grouped node: axis of its group's space per own axis
+  std::vector<Group> groups;
+  std::vector<uint8_t> demanded;       // per value: must be in memory while the plan runs
+
+  /// Follows index maps from `v` to where the elements are.
+  Base base_of(const Graph& graph, ValueId v) const;
+};
+
+/// Node that computes v, or -1 for a leaf.
+int64_t producer(const Graph& graph, ValueId v);
+
+Regions form_regions(const Graph& graph);
+
+/// Builds program and bindings of one group. `node_values` receives nothing outside; outputs are the demanded values.
+RegionStep lower_group(const Graph& graph, const Regions& regions, const Group& group);
+/// A region that only materialises one constant.
+RegionStep lower_constant(const Graph& graph, uint32_t node);
+
+}  // namespace plait::engine

@@ -1,0 +1,191 @@
+#include <algorithm>
+#include <unordered_map>
+
+#include "engine/fuse.h"
+#include "graph/op.h"
+
+namespace plait::engine {
+namespace {
+
+// Builds the program of one group: operands become instructions, loads or bound scalars.
+class Lowering {
+ public:
+  Lowering(const Graph& graph, const Regions& regions, const Group& group) : g_(graph), r_(regions), group_(group) {
+    // Iteration axes: the kept axes in order, then the reduced ones.
+    const size_t rank = group.space.size();
+    position_.resize(rank);
+    for (const bool reduced : {false, true})
+      for (size_t axis = 0; axis < rank; ++axis) {
+        if ((group.reduced >> axis & 1) != static_cast<uint32_t>(reduced)) continue;
+        position_[axis] = static_cast<int8_t>(step_.extents.size());
+        step_.extents.push_back({group.founder, static_cast<int>(axis)});
+        if (reduced) ++program_.row_rank;
+      }
+    program_.rank = static_cast<int>(rank);
+  }
+
+  RegionStep run() {
+    for (uint32_t node : group_.nodes) values_[g_.first_value[node]] = lower(node);
+    for (uint32_t node : group_.nodes) {
+      const ValueId out = g_.first_value[node];
+      if (!r_.demanded[out]) continue;
+      const bool row = r_.levels[node] == ir::Level::row;
+      program_.outputs.push_back({(row ? builder_.spread(values_[out]) : values_[out]).id, g_.dtype(out), r_.levels[node]});
+      step_.outputs.push_back({out, iteration_axes(r_.axes[node])});
+    }
+    step_.nodes = group_.nodes;
+    program_.code = builder_.take();
+    find_donors();
+    step_.code = compile_region_cpu(std::move(program_));
+    return std::move(step_);
+  }
+
+ private:
+  ir::Val lower(uint32_t node) {
+    const Node& n = *g_.nodes[node];
+    const ValueId out = g_.first_value[node];
+    const DType dtype = g_.dtype(out);
+    const auto inputs = g_.inputs_of(node);
+    if (n.op->kind == OpKind::reduction) {
+      const ir::Val x = reduced_operand(node, inputs[0]);
+      const bool whole = group_.reduced == 0;  // nothing to combine: the value itself
+      const ir::Val y = whole ? x : builder_.reduce(n.op->reduce, builder_.spread(x));
+      return builder_.rounded(y, dtype);
+    }
+    SmallVector<ir::Val, 3> operands;
+    for (ValueId v : inputs) operands.push_back(operand(v, aligned_axes(node, v)));
+    const ir::Val y = n.op->lower(builder_, operands, n.attrs.get(), dtype);
+    check_internal(y.type() == ir::compute_type(dtype), ("formula of " + n.op->name + " gives another type than its rule").c_str());
+    return builder_.rounded(y, dtype);
+  }
+
+  // Axes of the space along which the axes of operand v of an elementwise node run.
+  AxisMap aligned_axes(uint32_t node, ValueId v) const {
+    const auto from = g_.shape(v);
+    const auto to = g_.shape(g_.first_value[node]);
+    AxisMap axes(from.size(), kNoAxis);
+    for (size_t i = 0; i < from.size(); ++i) {
+      const size_t o = i + to.size() - from.size();
+      if (from[i] == to[o]) axes[i] = r_.axes[node][o];
+    }
+    return axes;
+  }
+
+  bool in_group(ValueId v) const {
+    const int64_t p = producer(g_, v);
+    return p >= 0 && values_.contains(v) && r_.group_of[static_cast<size_t>(p)] == r_.group_of[group_.nodes[0]];
+  }
+
+  ir::Val operand(ValueId v, const AxisMap& axes) {
+    const Base base = r_.base_of(g_, v);
+    if (in_group(base.value)) return values_[base.value];
+    const int64_t p = producer(g_, base.value);
+    if (p >= 0 && r_.roles[static_cast<size_t>(p)] == Role::constant) return scalar(static_cast<uint32_t>(p));
+    return load(base, axes, false);
+  }
+
+  ir::Val reduced_operand(uint32_t node, ValueId v) {
+    const Base base = r_.base_of(g_, v);
+    if (in_group(base.value) && r_.levels[static_cast<size_t>(producer(g_, base.value))] == ir::Level::row)
+      return values_[base.value];
+    // The founder of the group: its axes are the space's.
+    (void)node;
+    AxisMap axes(g_.shape(v).size());
+    for (size_t i = 0; i < axes.size(); ++i) axes[i] = static_cast<int8_t>(i);
+    return load(base, axes, true);
+  }
+
+  ir::Val scalar(uint32_t node) {
+    const auto at = std::find(step_.constants.begin(), step_.constants.end(), node);
+    const auto k = at - step_.constants.begin();
+    if (at == step_.constants.end()) {
+      step_.constants.push_back(node);
+      program_.scalars.push_back(g_.dtype(g_.first_value[node]));
+    }
+    return builder_.scalar(k, program_.scalars[static_cast<size_t>(k)]);
+  }
+
+  ir::Val load(const Base& base, const AxisMap& asked, bool force_row) {
+    AxisMap axes(base.axes.size(), kNoAxis);
+    for (size_t i = 0; i < axes.size(); ++i)
+      if (base.axes[i] != kNoAxis) axes[i] = asked[static_cast<size_t>(base.axes[i])];
+    axes = iteration_axes(axes);
+    ir::Level level = ir::Level::scalar;
+    const int outer = program_.rank - program_.row_rank;
+    for (int8_t axis : axes) {
+      if (axis == kNoAxis) continue;
+      const bool row = program_.row_rank == 0 || axis >= outer;
+      level = std::max(level, row ? ir::Level::row : ir::Level::outer);
+    }
+    if (force_row) level = ir::Level::row;
+    size_t k = 0;
+    for (; k < step_.inputs.size(); ++k)
+      if (step_.inputs[k].value == base.value && step_.inputs[k].axes == axes && program_.inputs[k].level == level) break;
+    if (k == step_.inputs.size()) {
+      step_.inputs.push_back({base.value, axes});
+      program_.inputs.push_back({g_.dtype(base.value), level});
+    }
+    return builder_.input(static_cast<int64_t>(k), program_.inputs[k].dtype, level);
+  }
+
+  AxisMap iteration_axes(const AxisMap& space_axes) const {
+    AxisMap axes = space_axes;
+    for (int8_t& axis : axes)
+      if (axis != kNoAxis) axis = position_[static_cast<size_t>(axis)];
+    return axes;
+  }
+
+  // An output may live where an input of the same shape and width lived, when that is not needed any more.
+  void find_donors() {
+    step_.donors.assign(step_.outputs.size(), -1);
+    std::vector<bool> taken(step_.inputs.size());
+    for (size_t o = 0; o < step_.outputs.size(); ++o) {
+      if (program_.outputs[o].level != ir::Level::row) continue;
+      for (size_t i = 0; i < step_.inputs.size(); ++i) {
+        const auto a = g_.shape(step_.inputs[i].value);
+        const auto b = g_.shape(step_.outputs[o].value);
+        const bool same_width = size_of(program_.inputs[i].dtype) == size_of(program_.outputs[o].dtype);
+        if (taken[i] || !same_width || step_.inputs[i].axes != step_.outputs[o].axes || !std::equal(a.begin(), a.end(), b.begin(), b.end())) continue;
+        // Another load of the same value through other axes would read what was overwritten.
+        const auto reads = std::count_if(step_.inputs.begin(), step_.inputs.end(), [&](const auto& in) { return in.value == step_.inputs[i].value; });
+        if (reads != 1) continue;
+        step_.donors[o] = static_cast<int>(i);
+        taken[i] = true;
+        break;
+      }
+    }
+  }
+
+  const Graph& g_;
+  const Regions& r_;
+  const Group& group_;
+  ir::Builder builder_;
+  RegionProgram program_;
+  RegionStep step_;
+  std::vector<int8_t> position_;
+  std::unordered_map<ValueId, ir::Val> values_;
+};
+
+}  // namespace
+
+RegionStep lower_group(const Graph& graph, const Regions& regions, const Group& group) {
+  return Lowering(graph, regions, group).run();
+}
+
+RegionStep lower_constant(const Graph& graph, uint32_t node) {
+  RegionStep step;
+  const ValueId out = graph.first_value[node];
+  ir::Builder builder;
+  RegionProgram program;
+  program.scalars.push_back(graph.dtype(out));
+  program.outputs.push_back({builder.scalar(0, graph.dtype(out)).id, graph.dtype(out), ir::Level::scalar});
+  program.code = builder.take();
+  step.nodes.push_back(node);
+  step.outputs.push_back({out, {}});
+  step.constants.push_back(node);
+  step.donors.push_back(-1);
+  step.code = compile_region_cpu(std::move(program));
+  return step;
+}
+
+}  // namespace plait::engine

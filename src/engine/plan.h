@@ -1,0 +1,63 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "backends/kernel.h"
+#include "backends/region.h"
+#include "engine/graph.h"
+
+/// What to do for every graph with one key. Everything refers to the graph by number; extents, scalars, strides and
+/// memory come from the graph at hand when the plan is bound.
+namespace plait::engine {
+
+/// Which axis of the iteration space each axis of a value runs along; kNoAxis for extents of 1 that are stretched.
+inline constexpr int8_t kNoAxis = -1;
+using AxisMap = SmallVector<int8_t, 6>;
+
+struct RegionStep {
+  struct Operand {
+    ValueId value;
+    AxisMap axes;  // per axis of the value: axis of the iteration space
+  };
+  struct Extent {
+    ValueId value;
+    int axis;
+  };
+  std::vector<uint32_t> nodes;
+  std::vector<Extent> extents;     // per iteration axis: where to read it
+  std::vector<Operand> inputs;
+  std::vector<Operand> outputs;
+  std::vector<uint32_t> constants;  // nodes whose value is the k-th bound scalar
+  std::vector<int> donors;          // per output: the input whose memory it may take over when that is free, or -1
+  std::unique_ptr<CompiledRegion> code;
+};
+
+struct Step {
+  enum class Kind : uint8_t { region, view, kernel };
+  Kind kind = Kind::kernel;
+  uint32_t node = 0;  // view, kernel: which
+  uint32_t region = 0;
+  const Kernel* kernel = nullptr;
+  std::vector<ValueId> dies;  // values not needed after this step
+};
+
+struct Plan {
+  std::vector<Step> steps;
+  std::vector<RegionStep> regions;
+  size_t node_count = 0;
+};
+
+/// How a plan came about, for people: regions, library calls, order.
+std::string to_string(const Plan& plan, const Graph& graph);
+
+/// Plans a graph: cuts it into regions and orders the steps. Errors: InternalError when an op has no way to run.
+std::unique_ptr<Plan> make_plan(const Graph& graph);
+
+/// Binds the plan to the graph and runs it. Afterwards `results[v]` holds the storage of every value of a needed node.
+/// `consumed` collects leaf nodes whose memory was taken over. Errors: what steps raise, with the user's line.
+void run_plan(const Plan& plan, const Graph& graph, std::vector<Storage>& results, std::vector<Node*>& consumed);
+
+}  // namespace plait::engine
