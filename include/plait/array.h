@@ -90,10 +90,32 @@ PLAIT_API void eval(std::span<const Array> arrays);
 /// Starts computing in the background; errors surface when a result is asked for.
 PLAIT_API void async_eval(std::span<const Array> arrays);
 
-PLAIT_API Array operator+(const Array& a, const Array& b);
-PLAIT_API Array operator-(const Array& a, const Array& b);
-PLAIT_API Array operator*(const Array& a, const Array& b);
-PLAIT_API Array operator/(const Array& a, const Array& b);
+// Elementwise operators; see plait/ops.h for what they do. A number beside an array is weak (plait/scalar.h).
 PLAIT_API Array operator-(const Array& a);
+/// The number as a 0-d array of the dtype it has beside `like`.
+PLAIT_API Array beside(Scalar number, const Array& like);
+#define PLAIT_OPERATOR(symbol)                                     \
+  PLAIT_API Array operator symbol(const Array& a, const Array& b); \
+  template <class T>                                               \
+    requires std::is_arithmetic_v<T>                               \
+  Array operator symbol(const Array& a, T b) {                     \
+    return a symbol beside(Scalar(b), a);                          \
+  }                                                                \
+  template <class T>                                               \
+    requires std::is_arithmetic_v<T>                               \
+  Array operator symbol(T a, const Array& b) {                     \
+    return beside(Scalar(a), b) symbol b;                          \
+  }
+PLAIT_OPERATOR(+)
+PLAIT_OPERATOR(-)
+PLAIT_OPERATOR(*)
+PLAIT_OPERATOR(/)
+PLAIT_OPERATOR(==)
+PLAIT_OPERATOR(!=)
+PLAIT_OPERATOR(<)
+PLAIT_OPERATOR(<=)
+PLAIT_OPERATOR(>)
+PLAIT_OPERATOR(>=)
+#undef PLAIT_OPERATOR
 
 }  // namespace plait

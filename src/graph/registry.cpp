@@ -26,14 +26,9 @@ std::string family_of(const std::source_location& at) {
 
 Avals infer_elementwise(const OpDef& op, std::span<const Aval> in) {
   Aval out = in[0];
-  bool same = true;
   for (size_t i = 1; i < in.size(); ++i) {
-    if (!(in[i].shape == out.shape)) {
-      out.shape = broadcast_shapes(op.name, out.shape, in[i].shape);
-      same = false;
-    }
+    if (!(in[i].shape == out.shape)) out.shape = broadcast_shapes(op.name, out.shape, in[i].shape);
   }
-  (void)same;
   if (op.mixed) out.dtype = in.back().dtype;
   if (op.result) out.dtype = op.result(out.dtype);
   return {out};
@@ -161,6 +156,18 @@ ElementwiseBuilder& ElementwiseBuilder::partials(std::vector<Partial> fns) {
       continue;
     }
     rules.emplace_back([fn](const Array& g, std::span<const Array> x, const Array& y) { return times(g, fn(x, y)); });
+  }
+  set_rules(*def_, std::move(rules));
+  return *this;
+}
+ElementwiseBuilder& ElementwiseBuilder::pieces(std::vector<Piece> fns) {
+  Partials rules;
+  for (Piece fn : fns) {
+    if (fn == nullptr) {
+      rules.emplace_back();
+      continue;
+    }
+    rules.emplace_back([fn](const Array& g, std::span<const Array> x, const Array&) { return fn(g, x); });
   }
   set_rules(*def_, std::move(rules));
   return *this;

@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "graph/core_attrs.h"
 #include "graph/op.h"
 
 namespace plait {
@@ -148,6 +149,9 @@ class ElementwiseBuilder {
   /// The same for each operand of a two- or three-operand op. A null entry means zero.
   using Partial = Array (*)(std::span<const Array> x, const Array& y);
   ElementwiseBuilder& partials(std::vector<Partial> fns);
+  /// Where the cotangent (or tangent) goes for each operand, when that is no product: select. Null means nowhere.
+  using Piece = Array (*)(const Array& g, std::span<const Array> x);
+  ElementwiseBuilder& pieces(std::vector<Piece> fns);
   /// The op is linear in each operand with these factors (add: 1, 1; subtract: 1, -1): no products are made.
   ElementwiseBuilder& linear(std::vector<double> factors);
   ElementwiseBuilder& not_differentiable(std::string why);
@@ -190,6 +194,10 @@ class OpRegistry {
   template <class A = NoAttrs>
   OpBuilder<A> view(std::string name, std::source_location at = std::source_location::current()) {
     return OpBuilder<A>(add<A>(std::move(name), OpKind::view, at));
+  }
+  /// Numbers the engine hands to regions as scalars; attributes are ConstantAttrs.
+  OpBuilder<ConstantAttrs> constant(std::string name, std::source_location at = std::source_location::current()) {
+    return OpBuilder<ConstantAttrs>(add<ConstantAttrs>(std::move(name), OpKind::constant, at));
   }
   /// A reduction over axes by one IR instruction; attributes are ReduceAttrs, shape rule and batching are given.
   OpBuilder<ReduceAttrs> reduction(std::string name, ir::Op op,

@@ -1,0 +1,21 @@
+#include "ops/prelude.h"
+
+namespace plait {
+
+void register_abs(OpRegistry& ops) {
+  ops.elementwise("abs")
+      .summary("Absolute value; the modulus of complex numbers.")
+      .input("a", dtypes::any)
+      .result([](DType d) { return d == DType::complex64 ? DType::float32 : d; })
+      .lower([](Val a) { return is_in(a.type(), dtypes::boolean | dtypes::unsigned_integer) ? a : abs(a); })
+      .derivative([](const Array& x, const Array&) { return sign(x); })
+      .signature("(a: array, /, *, stream: StreamOrDevice = None) -> array")
+      .method("(*, stream: StreamOrDevice = None) -> array")
+      .oracle("np.abs(a)")
+      .domain("(-3, 3)")
+      .sample("(2, 3)")
+      .sample("()")
+      .sample("(0,)");
+}
+
+}  // namespace plait

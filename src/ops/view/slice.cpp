@@ -1,0 +1,84 @@
+#include "ops/prelude.h"
+
+#include "ops/view/slice.h"
+
+namespace plait {
+namespace {
+
+Avals infer_slice(const SliceAttrs& attrs, std::span<const Aval> in) { return {{attrs.size, in[0].dtype}}; }
+
+bool view_slice(const SliceAttrs& attrs, const Aval& in, const Strides& strides, const Aval&, ViewLayout& to) {
+  for (int i = 0; i < in.shape.rank(); ++i) {
+    if (attrs.size[i].value() > 0) to.offset += attrs.start[i].value() * strides[i];
+    to.strides.push_back(strides[i] * attrs.step[i].value());
+  }
+  return true;
+}
+
+Grads vjp_slice(const SliceAttrs& attrs, const VjpArgs& at) {
+  return {slice_update_static(zeros(at.input_shape(0), at.cotangent().dtype()), at.cotangent(), attrs)};
+}
+
+Arrays jvp_slice(const SliceAttrs& attrs, const JvpArgs& at) { return {slice_static(at.tangent(0), attrs)}; }
+
+SliceAttrs with_batch(const SliceAttrs& attrs, Dim size) {
+  SliceAttrs out{{0}, {size}, {1}};
+  for (int i = 0; i < attrs.size.rank(); ++i) {
+    out.start.push_back(attrs.start[i]);
+    out.size.push_back(attrs.size[i]);
+    out.step.push_back(attrs.step[i]);
+  }
+  return out;
+}
+
+VmapResult vmap_slice(const SliceAttrs& attrs, const VmapArgs& at) {
+  return {{slice_static(batch_first(at, 0), with_batch(attrs, at.size))}, {0}};
+}
+
+Avals infer_slice_update(const SliceAttrs&, std::span<const Aval> in) { return {in[0]}; }
+
+Grads vjp_slice_update(const SliceAttrs& attrs, const VjpArgs& at) {
+  Grads grads(2);
+  const Array& g = at.cotangent();
+  if (at.needed[0]) grads[0] = slice_update_static(g, zeros(at.input_shape(1), g.dtype()), attrs);
+  if (at.needed[1]) grads[1] = slice_static(g, attrs);
+  return grads;
+}
+
+Arrays jvp_slice_update(const SliceAttrs& attrs, const JvpArgs& at) {
+  const Array whole = at.tangent(0).defined() ? at.tangent(0) : zeros(at.input(0).shape(), at.input(0).dtype());
+  const Array part = at.tangent(1).defined() ? at.tangent(1) : zeros(at.input(1).shape(), at.input(1).dtype());
+  return {slice_update_static(whole, part, attrs)};
+}
+
+VmapResult vmap_slice_update(const SliceAttrs& attrs, const VmapArgs& at) {
+  return {{slice_update_static(batch_first_broadcast(at, 0), batch_first_broadcast(at, 1), with_batch(attrs, at.size))}, {0}};
+}
+
+}  // namespace
+
+Array slice_static(const Array& a, const SliceAttrs& attrs) {
+  static const OpHandle op("slice_static");
+  return op(attrs, {a});
+}
+
+Array slice_update_static(const Array& a, const Array& update, const SliceAttrs& attrs) {
+  static const OpHandle op("slice_update_static");
+  return op(attrs, {a, broadcast_to(converted(update, a.dtype()), attrs.size)});
+}
+
+void register_slice(OpRegistry& ops) {
+  const auto describe = [](auto& builder) {
+    builder.attr("start", &SliceAttrs::start, "first element of each axis")
+        .attr("size", &SliceAttrs::size, "elements of each axis")
+        .attr("step", &SliceAttrs::step, "distance between elements; may be negative");
+  };
+  auto view = ops.view<SliceAttrs>("slice_static");
+  view.summary("Every step-th element of each axis, from start on.").input("a").infer(infer_slice).view(view_slice).vjp(vjp_slice).jvp(jvp_slice).vmap(vmap_slice);
+  describe(view);
+  auto update = ops.opaque<SliceAttrs>("slice_update_static");
+  update.summary("A copy with a slice replaced.").input("a").input("update").infer(infer_slice_update).vjp(vjp_slice_update).jvp(jvp_slice_update).vmap(vmap_slice_update);
+  describe(update);
+}
+
+}  // namespace plait
