@@ -16,6 +16,15 @@ namespace plait {
 
 class Node;
 
+/// What handles share: the visible part of a node of the graph.
+class PLAIT_API NodeBase : public RefCounted {
+ public:
+  static void destroy(NodeBase* node) noexcept;
+
+ protected:
+  ~NodeBase() = default;
+};
+
 /// A value of the graph: one output of one immutable node. Copies are cheap and share the node.
 ///
 /// Laziness: shape and dtype are known at once; elements are computed when asked for (`eval`, `item`, `data`, ...).
@@ -69,17 +78,18 @@ class PLAIT_API Array {
   }
 
   // For plait itself.
-  Array(Ref<Node> node, uint32_t index) : node_(std::move(node)), index_(index) {}
-  const Ref<Node>& node() const { return node_; }
+  Array(Ref<NodeBase> node, uint32_t index) : node_(std::move(node)), index_(index) {}
+  Node* node() const;  // graph/node.h
+  Ref<NodeBase>& handle() { return node_; }
   uint32_t index() const { return index_; }
   /// Whether both are the same value of the graph.
-  bool same(const Array& other) const { return node_.get() == other.node_.get() && index_ == other.index_; }
+  bool same(const Array& other) const { return node_ == other.node_ && index_ == other.index_; }
 
  private:
   void read_item(DType dtype, void* out) const;
   void read_all(DType dtype, void* out) const;
 
-  Ref<Node> node_;
+  Ref<NodeBase> node_;
   uint32_t index_ = 0;
 };
 

@@ -2,6 +2,7 @@
 #include <mutex>
 
 #include "base/interrupt.h"
+#include "base/trace.h"
 #include "engine/plan.h"
 #include "graph/core_attrs.h"
 #include "graph/op.h"
@@ -52,15 +53,27 @@ class Run {
     switch (step.kind) {
       case Step::Kind::region: {
         const RegionStep& region = plan_.regions[step.region];
+        trace::Span span("step", [&] { return region_name(region); }, "where", [&] { return line_of(region.nodes.back()); });
         run_region(region, step);
         break;
       }
       case Step::Kind::view: run_view(node, step.node); break;
       case Step::Kind::kernel: {
+        trace::Span span("step", node.op->name, "where", [&] { return line_of(step.node); });
         run_kernel(node, step);
         break;
       }
     }
+  }
+
+  std::string line_of(uint32_t node) const { return describe_source(g_.nodes[node]->source); }
+
+  std::string region_name(const RegionStep& region) const {
+    constexpr size_t kNamed = 6;
+    std::string name;
+    for (size_t i = 0; i < region.nodes.size() && i < kNamed; ++i) name += (i ? "+" : "") + g_.nodes[region.nodes[i]]->op->name;
+    if (region.nodes.size() > kNamed) name += "+" + std::to_string(region.nodes.size() - kNamed) + " more";
+    return name;
   }
 
   Storage& storage(ValueId v) {
@@ -77,6 +90,8 @@ class Run {
     Storage& s = storage(v);
     if (!s.row_major || s.offset != 0 || s.buffer.use_count() != 1) return false;
     if (value.leaf && (!may_donate_leaves_ || value.node->avals.size() != 1 || value.node->use_count() != value.uses)) return false;
+    if (!s.buffer->try_claim_donation()) return false;
+    s.buffer->end_donation();  // this run holds the only reference; nobody else can make a view of it now
     return true;
   }
 

@@ -101,7 +101,9 @@ bool Group::trailing() const {
   return false;
 }
 
-int64_t producer(const Graph& graph, ValueId v) { return graph.values[v].leaf ? -1 : graph.values[v].node->position; }
+int64_t producer(const Graph& graph, ValueId v) {
+  return graph.values[v].leaf ? int64_t{-1} : int64_t{graph.values[v].node->position};
+}
 
 Base Regions::base_of(const Graph& graph, ValueId v) const {
   Base base{v, identity(graph.shape(v).size())};

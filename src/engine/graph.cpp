@@ -27,7 +27,7 @@ class Collector {
   Graph run(std::span<const Array> roots, const std::shared_ptr<Event>& event) {
     static uint64_t epochs = 0;  // under the graph lock
     epoch_ = ++epochs;
-    for (const Array& root : roots) visit(root.node().get());
+    for (const Array& root : roots) visit(root.node());
     g_.inputs_at.push_back(static_cast<uint32_t>(g_.inputs.size()));
     mark_needed(roots);
     for (Node* node : g_.nodes) {
@@ -45,7 +45,7 @@ class Collector {
     while (!stack_.empty()) {
       auto& [node, next] = stack_.back();
       if (next < node->inputs.size()) {
-        Node* in = node->inputs[next++].node().get();
+        Node* in = node->inputs[next++].node();
         if (in->visit != epoch_) enter(in);
       } else {
         Node* finished = node;
@@ -81,7 +81,7 @@ class Collector {
     g_.inputs_at.push_back(static_cast<uint32_t>(g_.inputs.size()));
     hasher_.add(uint64_t{node->op->id} << 16 | node->inputs.size());
     for (const Array& in : node->inputs) {
-      const Node* from = in.node().get();
+      const Node* from = in.node();
       const bool leaf = from->state.load(std::memory_order_relaxed) != Node::State::pending;
       const ValueId v = (leaf ? from->position : g_.first_value[from->position]) + in.index();
       ++g_.values[v].uses;
@@ -112,7 +112,7 @@ class Collector {
   void mark_needed(std::span<const Array> roots) {
     g_.needed.assign(g_.nodes.size(), 0);
     for (const Array& root : roots) {
-      Node* node = root.node().get();
+      Node* node = root.node();
       if (node->state.load(std::memory_order_relaxed) == Node::State::pending) g_.needed[node->position] = 1;
     }
     for (size_t i = 0; i < g_.nodes.size(); ++i) {

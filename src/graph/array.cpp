@@ -29,12 +29,12 @@ Array Array::from_bytes(const void* data, int64_t bytes, const Shape& shape, DTy
 
 const Shape& Array::shape() const {
   check_internal(defined(), "an array without a value was asked for its shape");
-  return node_->avals[index_].shape;
+  return node()->avals[index_].shape;
 }
 
 DType Array::dtype() const {
   check_internal(defined(), "an array without a value was asked for its dtype");
-  return node_->avals[index_].dtype;
+  return node()->avals[index_].dtype;
 }
 
 Dim Array::dim(int axis) const {
@@ -48,7 +48,7 @@ Dim Array::dim(int axis) const {
 
 void Array::eval() const { plait::eval(std::span(this, 1)); }
 
-bool Array::is_evaluated() const { return node_ && node_->done(); }
+bool Array::is_evaluated() const { return node_ && node()->done(); }
 
 void Array::read_item(DType dtype, void* out) const {
   if (size() != 1)

@@ -64,11 +64,13 @@ void Node::settle_pending() {
   pending.reset();
 }
 
-void Node::destroy(Node* node) {
+void NodeBase::destroy(NodeBase* node) noexcept { Node::destroy(static_cast<Node*>(node)); }
+
+void Node::destroy(Node* node) noexcept {
   // Inputs are moved to a list instead of being dropped in place: nesting depth stays one for a chain of any length.
-  thread_local std::vector<Ref<Node>>* doomed = nullptr;
-  const auto empty_into = [](Node* n, std::vector<Ref<Node>>& list) {
-    for (Array& in : n->inputs) list.push_back(std::move(const_cast<Ref<Node>&>(in.node())));
+  thread_local std::vector<Ref<NodeBase>>* doomed = nullptr;
+  const auto empty_into = [](Node* n, std::vector<Ref<NodeBase>>& list) {
+    for (Array& in : n->inputs) list.push_back(std::move(in.handle()));
     n->settle_pending();
     delete n;
   };
@@ -76,11 +78,11 @@ void Node::destroy(Node* node) {
     empty_into(node, *doomed);
     return;
   }
-  std::vector<Ref<Node>> list;
+  std::vector<Ref<NodeBase>> list;
   doomed = &list;
   empty_into(node, list);
   while (!list.empty()) {
-    Ref<Node> last = std::move(list.back());
+    Ref<NodeBase> last = std::move(list.back());
     list.pop_back();
     last.reset();  // may add to the list
   }

@@ -51,7 +51,7 @@ struct PendingCounter {
 /// and not needed by an open gradient trace, inputs are dropped, so that evaluated graphs hold no memory.
 /// Threads: `op`, `attrs`, `avals`, `source`, `level` never change. `inputs` change only under the graph lock
 /// (`graph_mutex`); `storages` are written before `state` becomes done (release) and read after it is seen (acquire).
-class Node final : public RefCounted {
+class Node final : public NodeBase {
  public:
   enum class State : uint8_t { pending, claimed, done };
 
@@ -79,8 +79,10 @@ class Node final : public RefCounted {
   }
   void settle_pending();
   /// Iterative: a chain of a million nodes is destroyed without recursion.
-  static void destroy(Node* node);
+  static void destroy(Node* node) noexcept;
 };
+
+inline Node* Array::node() const { return static_cast<Node*>(node_.get()); }
 
 /// Guards traversal for evaluation and every change of `inputs`.
 std::mutex& graph_mutex();
