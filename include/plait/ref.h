@@ -41,10 +41,13 @@ class RefCounted {
 
 namespace detail {
 template <class T>
-concept HasDestroy = requires(T* object) { T::destroy(object); };
+concept HasDestroy = requires(T* object) {
+  T::destroy(object);
+};
 }  // namespace detail
 
-/// A shared handle on a T derived from RefCounted. The last handle calls `T::destroy(T*)` where T has one, else deletes.
+/// A shared handle on a T derived from RefCounted. The last handle calls `T::destroy(T*)` where T has one, else
+/// deletes.
 ///
 /// Threads: distinct handles on one object may be used from any threads; one handle is like any plain variable.
 template <class T>
@@ -73,13 +76,13 @@ class Ref {
   Ref(Ref&& other) noexcept : object_(std::exchange(other.object_, nullptr)) {}
 
   template <class U>
-    requires(!std::is_same_v<U, T> && std::is_convertible_v<U*, T*>)
-  Ref(const Ref<U>& other) noexcept : Ref(share(other.get())) {
+  requires(!std::is_same_v<U, T> && std::is_convertible_v<U*, T*>) Ref(const Ref<U>& other)
+  noexcept : Ref(share(other.get())) {
     static_assert(kDestroysDerived<U>, "T needs a virtual destructor or T::destroy");
   }
   template <class U>
-    requires(!std::is_same_v<U, T> && std::is_convertible_v<U*, T*>)
-  Ref(Ref<U>&& other) noexcept : object_(other.release()) {
+  requires(!std::is_same_v<U, T> && std::is_convertible_v<U*, T*>) Ref(Ref<U>&& other)
+  noexcept : object_(other.release()) {
     static_assert(kDestroysDerived<U>, "T needs a virtual destructor or T::destroy");
   }
 
@@ -110,8 +113,9 @@ class Ref {
 
  private:
   template <class U>
-  static constexpr bool kDestroysDerived = std::is_same_v<std::remove_const_t<U>, std::remove_const_t<T>> ||
-                                           std::has_virtual_destructor_v<T> || detail::HasDestroy<std::remove_const_t<T>>;
+  static constexpr bool kDestroysDerived =
+      std::is_same_v<std::remove_const_t<U>, std::remove_const_t<T>> || std::has_virtual_destructor_v<T> ||
+      detail::HasDestroy<std::remove_const_t<T>>;
 
   static void drop(T* object) noexcept {
     if (!object || !object->drop()) return;

@@ -37,12 +37,8 @@ class SmallVector {
 
   // The others delegate to this one, so that the destructor cleans up when they throw.
   SmallVector() noexcept {}
-  explicit SmallVector(size_t count) : SmallVector() {
-    resize(count);
-  }
-  SmallVector(size_t count, const T& value) : SmallVector() {
-    resize(count, value);
-  }
+  explicit SmallVector(size_t count) : SmallVector() { resize(count); }
+  SmallVector(size_t count, const T& value) : SmallVector() { resize(count, value); }
   SmallVector(std::initializer_list<T> values) : SmallVector(values.begin(), values.end()) {}
   template <std::input_iterator It>
   SmallVector(It first, It last) : SmallVector() {
