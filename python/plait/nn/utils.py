@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from typing import Any
 
 import plait.core as pc
 from plait.nn.layers.base import Module
+
+
+@contextmanager
+def _own_parameters_after(model: Module) -> Iterator[None]:
+    """While its loss is traced a model holds placeholders; afterwards, also after an error, its own arrays again."""
+    parameters = model.trainable_parameters()
+    try:
+        yield
+    finally:
+        model.update(parameters)
 
 
 def value_and_grad(model: Module, fn: Callable[..., Any]) -> Callable[..., Any]:
@@ -25,12 +36,8 @@ def value_and_grad(model: Module, fn: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(fn)
     def value_and_gradient(*args: Any, **kwargs: Any) -> Any:
-        parameters = model.trainable_parameters()
-        try:
-            return differentiated(parameters, *args, **kwargs)
-        finally:
-            # While tracing, the model held placeholders; also after an error it must have its own arrays back.
-            model.update(parameters)
+        with _own_parameters_after(model):
+            return differentiated(model.trainable_parameters(), *args, **kwargs)
 
     return value_and_gradient
 
@@ -54,10 +61,7 @@ def checkpoint(module: Module, fn: Callable[..., Any] | None = None) -> Callable
     recomputing = pc.checkpoint(with_parameters)
 
     def without_memory(*args: Any, **kwargs: Any) -> Any:
-        parameters = module.trainable_parameters()
-        try:
-            return recomputing(parameters, *args, **kwargs)
-        finally:
-            module.update(parameters)
+        with _own_parameters_after(module):
+            return recomputing(module.trainable_parameters(), *args, **kwargs)
 
     return without_memory
