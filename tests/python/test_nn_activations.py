@@ -3,12 +3,11 @@
 import math
 
 import numpy as np
+import plait.core as pc
+import plait.nn as nn
 import pytest
 from layer_oracle import check_gradient, dtype_name, near, numbers
 from scipy import special
-
-import plait.core as pc
-import plait.nn as nn
 
 
 def softmax(x, axis=-1):
@@ -91,7 +90,9 @@ def test_gradient(name):
     check_gradient(getattr(nn, name), x)
 
 
-@pytest.mark.parametrize("name", [n for n in FORMULAS if n not in ("step", "relu2", "softmax", "softmin", "log_softmax")])
+@pytest.mark.parametrize(
+    "name", [n for n in FORMULAS if n not in ("step", "relu2", "softmax", "softmin", "log_softmax")]
+)
 def test_no_overflow(name):
     x = np.array([-200.0, -100.0, 100.0, 200.0], np.float32)
     near(getattr(nn, name)(pc.array(x)), FORMULAS[name](x.astype(np.float64)))
@@ -129,7 +130,12 @@ def test_arguments():
 
 def test_gelu_forms():
     x = numbers(40, low=-5, high=5)
-    for approx, name in (("none", "gelu"), ("precise", "gelu_approx"), ("tanh", "gelu_approx"), ("fast", "gelu_fast_approx")):
+    for approx, name in (
+        ("none", "gelu"),
+        ("precise", "gelu_approx"),
+        ("tanh", "gelu_approx"),
+        ("fast", "gelu_fast_approx"),
+    ):
         near(nn.GELU(approx)(pc.array(x)), FORMULAS[name](x.astype(np.float64)))
     with pytest.raises(ValueError, match="approx"):
         nn.GELU("approx")

@@ -1,11 +1,10 @@
 """Layers without a window: parameters as recorded, values against NumPy, dtypes, modes, errors."""
 
 import numpy as np
-import pytest
-from layer_oracle import GOLDEN, check_gradient, dtype_name, near, numbers
-
 import plait.core as pc
 import plait.nn as nn
+import pytest
+from layer_oracle import GOLDEN, check_gradient, dtype_name, near, numbers
 from plait.utils import tree_flatten
 
 # Quantized layers wait for their operations.
@@ -14,7 +13,7 @@ BUILT = [code for code in GOLDEN["parameters"] if hasattr(nn, code.split("(")[0]
 
 @pytest.mark.parametrize("code", BUILT)
 def test_parameters_and_attributes_as_recorded(code):
-    layer = eval("nn." + code)
+    layer = eval("nn." + code, {"nn": nn})
     want = dict(GOLDEN["parameters"][code])
     attributes = want.pop("__attributes__")
     parameters = dict(tree_flatten(layer.parameters()))
@@ -33,7 +32,7 @@ def test_parameters_and_attributes_as_recorded(code):
 @pytest.mark.parametrize("code", [c for c in GOLDEN["layer_values"] if "init." not in c])
 def test_initial_values_as_recorded(code):
     pc.random.seed(0)
-    layer = eval("nn." + code.split("; ")[1])
+    layer = eval("nn." + code.split("; ")[1], {"nn": nn})
     for name, value in tree_flatten(layer.parameters()):
         near(value, GOLDEN["layer_values"][code][name]["value"])
 
@@ -194,10 +193,12 @@ def test_batch_norm_refuses(shape):
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
-@pytest.mark.parametrize("layer", ["LayerNorm(64)", "RMSNorm(64)", "GroupNorm(4, 64)", "BatchNorm(64)", "LayerNorm(64, affine=False)"])
+@pytest.mark.parametrize(
+    "layer", ["LayerNorm(64)", "RMSNorm(64)", "GroupNorm(4, 64)", "BatchNorm(64)", "LayerNorm(64, affine=False)"]
+)
 def test_norms_of_16_bit_inputs(layer, dtype):
     x = pc.array(numbers(4, 64) * 50 + 300).astype(getattr(pc, dtype))  # squares overflow float16
-    layer = eval("nn." + layer)
+    layer = eval("nn." + layer, {"nn": nn})
     wide = layer(x)
     want = layer(x.astype(pc.float32))
     assert dtype_name(wide) == ("float32" if "weight" in layer else dtype)

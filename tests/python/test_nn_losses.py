@@ -3,12 +3,11 @@
 import math
 
 import numpy as np
+import plait.core as pc
 import pytest
 from layer_oracle import check_gradient, near, numbers
-from scipy import special, stats
-
-import plait.core as pc
 from plait.nn import losses
+from scipy import special, stats
 
 N, C = 7, 5
 LOGITS = numbers(N, C, low=-4, high=4)
@@ -78,7 +77,9 @@ def test_binary_cross_entropy():
     near(losses.binary_cross_entropy(*arrays(x, t)), want.mean())
     near(losses.binary_cross_entropy(*arrays(x, t, t), reduction="sum"), (want * t).sum())
     near(losses.binary_cross_entropy(*arrays(p.astype(np.float32), t), with_logits=False), want.mean(), tol=1e-4)
-    sure = losses.binary_cross_entropy(*arrays(np.float32([0, 1, 0]), np.float32([0, 1, 1])), with_logits=False, reduction="none")
+    sure = losses.binary_cross_entropy(
+        *arrays(np.float32([0, 1, 0]), np.float32([0, 1, 1])), with_logits=False, reduction="none"
+    )
     near(sure, [0, 0, 100])
     near(losses.binary_cross_entropy(*arrays(np.float32([500, -500]), np.float32([0, 0])), reduction="none"), [500, 0])
     with pytest.raises(ValueError, match="shapes must be equal"):

@@ -3,11 +3,10 @@
 import copy
 import pickle
 
-import pytest
-from layer_oracle import near, numbers
-
 import plait.core as pc
 import plait.nn as nn
+import pytest
+from layer_oracle import near, numbers
 from plait.utils import tree_flatten
 
 

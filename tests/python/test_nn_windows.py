@@ -1,11 +1,10 @@
 """Convolution and pooling layers against windows cut by NumPy."""
 
 import numpy as np
-import pytest
-from layer_oracle import check_gradient, dtype_name, near, numbers
-
 import plait.core as pc
 import plait.nn as nn
+import pytest
+from layer_oracle import check_gradient, dtype_name, near, numbers
 
 
 def windows(x, kernel, stride, padding=0, dilation=1, value=0.0):

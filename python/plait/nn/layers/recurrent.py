@@ -49,7 +49,7 @@ class RNN(_Recurrent):
         super().__init__()
         if nonlinearity is not None and not callable(nonlinearity):
             raise ValueError(f"RNN: nonlinearity must be callable, got {nonlinearity!r}")
-        self.nonlinearity = nonlinearity or tanh
+        self.nonlinearity = tanh if nonlinearity is None else nonlinearity
         self.hidden_size = hidden_size
         self.Wxh = self._uniform(hidden_size, hidden_size, input_size)
         self.Whh = self._uniform(hidden_size, hidden_size, hidden_size)

@@ -259,12 +259,10 @@ class Transformer(Module):
         checkpoint: bool = False,
     ) -> None:
         super().__init__()
-        self.encoder = custom_encoder or TransformerEncoder(
-            num_encoder_layers, dims, num_heads, mlp_dims, dropout, activation, norm_first, checkpoint
-        )
-        self.decoder = custom_decoder or TransformerDecoder(
-            num_decoder_layers, dims, num_heads, mlp_dims, dropout, activation, norm_first, checkpoint
-        )
+        common = (dims, num_heads, mlp_dims, dropout, activation, norm_first, checkpoint)
+        # `is None`: a module without parameters is an empty dict, and so false.
+        self.encoder = TransformerEncoder(num_encoder_layers, *common) if custom_encoder is None else custom_encoder
+        self.decoder = TransformerDecoder(num_decoder_layers, *common) if custom_decoder is None else custom_decoder
 
     def __call__(
         self,
