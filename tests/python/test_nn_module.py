@@ -75,11 +75,11 @@ def test_modules():
 def test_filter_and_map():
     m = Model()
     assert m.filter_and_map(lambda m, k, v: k == "w", lambda x: x.shape) == {"w": (2,)}
-    assert m.filter_and_map(m.valid_child_filter, lambda x: 1, m_is_leaf := lambda m, k, v: nn.Module.is_module(v)) == {
-        "lin": 1, "parts": [1, {}], "named": {"act": 1, "a": {}}
-    }  # fmt: skip
+    is_module = lambda m, k, v: nn.Module.is_module(v)  # noqa: E731
+    marks = m.filter_and_map(m.valid_child_filter, lambda x: 1, is_module)
+    assert marks == {"lin": 1, "parts": [1, {}], "named": {"act": 1, "a": {}}}
     with pytest.raises(RuntimeError, match="'w'"):
-        m.filter_and_map(m.valid_parameter_filter, is_leaf_fn=m_is_leaf)
+        m.filter_and_map(m.valid_parameter_filter, is_leaf_fn=is_module)
 
 
 def test_text_form():
@@ -209,7 +209,7 @@ def test_weights_in_files(tmp_path, ending):
 
 
 def test_other_endings_are_refused(tmp_path):
-    with pytest.raises(ValueError, match="weights.bin"):
+    with pytest.raises(ValueError, match=r"weights\.bin"):
         Model().save_weights(str(tmp_path / "weights.bin"))
 
 
