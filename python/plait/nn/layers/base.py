@@ -96,7 +96,7 @@ class Module(dict[str, Any]):
     @staticmethod
     def trainable_parameter_filter(module: Module, key: str, value: Any) -> bool:
         """As `valid_parameter_filter`, without what is frozen in `module`."""
-        return Module.valid_parameter_filter(module, key, value) and key not in module._no_grad
+        return isinstance(value, (dict, list, pc.array)) and not key.startswith("_") and key not in module._no_grad
 
     # Reading
 
@@ -182,11 +182,7 @@ class Module(dict[str, Any]):
         Shapes and dtypes may change. Raises `ValueError` for a name that is no parameter or a value that is no array,
         and then changes nothing; with ``strict=False`` such elements are passed over. Returns the module.
         """
-        pending: list[tuple[Any, Any, Any]] = []
-        _match(self, parameters, "", strict, _put_array, pending)
-        for container, key, value in pending:
-            container[key] = value
-        return self
+        return self._replace(parameters, pc.array, strict)
 
     def update_modules(self, modules: dict[str, Any], strict: bool = True) -> Module:
         """Replace the modules that the tree `modules` names, in the shape that `children` gives; the others stay.
@@ -194,8 +190,12 @@ class Module(dict[str, Any]):
         Raises `ValueError` for a name that is no module or a value that is none, and then changes nothing; with
         ``strict=False`` such elements are passed over. Returns the module.
         """
+        return self._replace(modules, Module, strict)
+
+    def _replace(self, new: dict[str, Any], kind: type, strict: bool) -> Module:
+        """Put the elements of the tree `new` in their places: all, or in case of an error none."""
         pending: list[tuple[Any, Any, Any]] = []
-        _match(self, modules, "", strict, _put_module, pending)
+        _match(self, new, kind, strict, "", pending)
         for container, key, value in pending:
             container[key] = value
         return self
@@ -330,32 +330,9 @@ class Module(dict[str, Any]):
             raise ValueError("load_weights: the weights don't fit the model\n  " + "\n  ".join(problems[:20]) + more)
 
 
-# Putting a tree of new values beside the tree of old ones. A `put` function takes the old and the new value and says
-# whether the new one replaces it: True, False (an error if strict), or None to look further down.
-
-
-def _put_array(old: Any, new: Any) -> bool | None:
-    if isinstance(old, pc.array):
-        return isinstance(new, pc.array)
-    return None if isinstance(old, (dict, list)) else False
-
-
-def _put_module(old: Any, new: Any) -> bool | None:
-    if isinstance(old, Module) and isinstance(new, Module):
-        return True
-    return None if isinstance(old, (dict, list)) else False
-
-
-def _match(
-    old: Any,
-    new: Any,
-    path: str,
-    strict: bool,
-    put: Callable[[Any, Any], bool | None],
-    pending: list[tuple[Any, Any, Any]],
-) -> None:
-    """Collect in `pending` what of `new` replaces what in `old`: (container, key, value)."""
-    unknown: Any = ValueError
+def _match(old: Any, new: Any, kind: type, strict: bool, path: str, pending: list[tuple[Any, Any, Any]]) -> None:
+    """Collect in `pending` which elements of `new`, all of `kind`, replace which in `old`: (container, key, value)."""
+    unknown: type[Exception] = ValueError
     if isinstance(new, dict):
         pairs: Any = new.items()
     elif isinstance(new, list) and isinstance(old, list):
@@ -368,16 +345,22 @@ def _match(
     else:
         return
     for key, value in pairs:
-        where = f"{path}.{key}" if path else str(key)
-        known = isinstance(key, int) and key < len(old) if isinstance(old, list) else key in old
-        verdict = put(old[key], value) if known else False
-        if verdict:
+        if not (isinstance(key, int) and key < len(old) if isinstance(old, list) else key in old):
+            if strict:
+                raise unknown(f"{_join(path, key)}: the module has no such element")
+            continue
+        current = old[key]
+        if isinstance(value, kind) and isinstance(current, kind):
             pending.append((old, key, value))
-        elif known and isinstance(value, dict) and not value:
+        elif isinstance(value, dict) and not value:
             pass  # what `parameters` and `children` put where they show nothing
-        elif verdict is None:
-            _match(old[key], value, where, strict, put, pending)
-        elif strict and not known:
-            raise unknown(f"{where}: the module has no such element")
+        elif isinstance(current, (dict, list)):
+            _match(current, value, kind, strict, _join(path, key), pending)
         elif strict:
-            raise ValueError(f"{where}: {type(value).__name__} can't take the place of {type(old[key]).__name__}")
+            raise ValueError(
+                f"{_join(path, key)}: {type(value).__name__} can't take the place of {type(current).__name__}"
+            )
+
+
+def _join(path: str, key: Any) -> str:
+    return f"{path}.{key}" if path else str(key)

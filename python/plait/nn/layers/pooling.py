@@ -40,35 +40,37 @@ class _Pool(Module):
         """Combine arrays element by element."""
         raise NotImplementedError
 
-    def _check_input(self, x: pc.array) -> None:
-        name, rank = type(self).__name__, self._rank
-        axes = ", ".join(("N", *("L" if rank == 1 else "DHW"[3 - rank :]), "C"))
-        if x.ndim != rank + 2:
-            raise ValueError(f"{name}: x must be ({axes}), got shape {x.shape}")
-        for length, kernel, padding in zip(x.shape[1:-1], self._kernel, self._padding, strict=False):
-            if length + 2 * padding < kernel:
-                raise ValueError(
-                    f"{name}: the window {self._kernel} does not fit into x ({axes}) of shape {x.shape} "
-                    f"with padding {self._padding}"
-                )
+    def _refuse(self, x: pc.array) -> ValueError:
+        axes = ", ".join(("N", *("L" if self._rank == 1 else "DHW"[3 - self._rank :]), "C"))
+        return ValueError(
+            f"{type(self).__name__}: x must be ({axes}) and hold the window {self._kernel}, got shape {x.shape}"
+            + (f" with padding {self._padding}" if any(self._padding) else "")
+        )
 
     def __call__(self, x: pc.array) -> pc.array:
-        self._check_input(x)
+        shape = x.shape
+        if len(shape) != self._rank + 2:
+            raise self._refuse(x)
         if any(self._padding):
             around = [(0, 0), *((p, p) for p in self._padding), (0, 0)]
             x = pc.pad(x, around, constant_values=self._pad_value(x.dtype))
-        if self._stride == self._kernel:
-            return self._pool_tiles(x)
-        return self._pool_overlapping(x)
+            shape = x.shape
+        kernel = self._kernel
+        if any(length < size for length, size in zip(shape[1:-1], kernel, strict=True)):
+            raise self._refuse(x)
+        return self._pool_tiles(x, shape) if self._stride == kernel else self._pool_overlapping(x)
 
-    def _pool_tiles(self, x: pc.array) -> pc.array:
+    def _pool_tiles(self, x: pc.array, shape: tuple[int, ...]) -> pc.array:
         """Windows that lie side by side: one reshape, one reduction."""
-        counts = [length // kernel for length, kernel in zip(x.shape[1:-1], self._kernel, strict=False)]
-        used = tuple(count * kernel for count, kernel in zip(counts, self._kernel, strict=False))
-        if used != tuple(x.shape[1:-1]):
-            x = x[(slice(None), *(slice(0, n) for n in used))]
-        split = [n for pair in zip(counts, self._kernel, strict=False) for n in pair]
-        return self._reduce(x.reshape(x.shape[0], *split, x.shape[-1]), tuple(range(2, 2 * self._rank + 1, 2)))
+        split = [shape[0]]
+        whole = True
+        for length, size in zip(shape[1:-1], self._kernel, strict=True):
+            split += (length // size, size)
+            whole = whole and length % size == 0
+        if not whole:
+            used = zip(shape[1:-1], self._kernel, strict=True)
+            x = x[(slice(None), *(slice(0, length - length % size) for length, size in used))]
+        return self._reduce(x.reshape(*split, shape[-1]), tuple(range(2, 2 * self._rank + 1, 2)))
 
     def _pool_overlapping(self, x: pc.array) -> pc.array:
         """Other windows, one axis after the other: slices of the input, combined element by element."""
