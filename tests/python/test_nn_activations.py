@@ -4,10 +4,11 @@ import math
 
 import numpy as np
 import plait.core as pc
-import plait.nn as nn
 import pytest
-from layer_oracle import check_gradient, dtype_name, near, numbers
 from scipy import special
+
+import plait.nn as nn
+from layer_oracle import check_gradient, dtype_name, near, numbers
 
 
 def softmax(x, axis=-1):

@@ -3,12 +3,12 @@
 from functools import partial
 
 import numpy as np
-import pytest
-from layer_oracle import near, numbers
-
 import plait.core as pc
+import pytest
+
 import plait.nn as nn
 import plait.optimizers as optim
+from layer_oracle import near, numbers
 from plait.utils import tree_flatten
 
 

@@ -4,8 +4,9 @@ import itertools
 
 import numpy as np
 import plait.core as pc
-import plait.nn as nn
 import pytest
+
+import plait.nn as nn
 from layer_oracle import check_gradient, near, numbers
 
 

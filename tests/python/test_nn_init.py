@@ -5,6 +5,7 @@ import math
 import numpy as np
 import plait.core as pc
 import pytest
+
 from layer_oracle import GOLDEN, dtype_name, near
 from plait.nn import init
 

@@ -5,9 +5,10 @@ import math
 import numpy as np
 import plait.core as pc
 import pytest
+from scipy import special, stats
+
 from layer_oracle import check_gradient, near, numbers
 from plait.nn import losses
-from scipy import special, stats
 
 N, C = 7, 5
 LOGITS = numbers(N, C, low=-4, high=4)

@@ -4,8 +4,9 @@ import copy
 import pickle
 
 import plait.core as pc
-import plait.nn as nn
 import pytest
+
+import plait.nn as nn
 from layer_oracle import near, numbers
 from plait.utils import tree_flatten
 

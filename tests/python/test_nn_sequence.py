@@ -4,11 +4,12 @@ import math
 
 import numpy as np
 import plait.core as pc
-import plait.nn as nn
 import pytest
+from scipy import special
+
+import plait.nn as nn
 from layer_oracle import check_gradient, dtype_name, near, numbers
 from plait.utils import tree_flatten
-from scipy import special
 
 sigmoid = special.expit
 

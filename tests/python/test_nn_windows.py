@@ -2,8 +2,9 @@
 
 import numpy as np
 import plait.core as pc
-import plait.nn as nn
 import pytest
+
+import plait.nn as nn
 from layer_oracle import check_gradient, dtype_name, near, numbers
 
 

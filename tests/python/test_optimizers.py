@@ -4,9 +4,10 @@ import math
 
 import numpy as np
 import plait.core as pc
+import pytest
+
 import plait.nn as nn
 import plait.optimizers as optim
-import pytest
 from layer_oracle import dtype_name, near, numbers
 from plait.utils import tree_flatten, tree_map
 

@@ -2,10 +2,11 @@
 
 from collections import OrderedDict, namedtuple
 
-import plait.utils as utils
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
+import plait.utils as utils
 from plait.utils import tree_flatten, tree_map, tree_map_with_path, tree_merge, tree_reduce, tree_unflatten
 
 TREE = {"a": [1, (2, 3)], "b": {"c": None, "d": 4}}
