@@ -61,11 +61,11 @@ class RNN(_Recurrent):
 
     def __call__(self, x: pc.array, hidden: pc.array | None = None) -> pc.array:
         x = self._project(x, self.Wxh, self.get("bias"))
-        recurrent = self.Whh.T
+        recurrent, nonlinearity = self.Whh.T, self.nonlinearity
         steps = []
         for i in range(x.shape[-2]):
             z = x[..., i, :]
-            hidden = self.nonlinearity(z if hidden is None else pc.addmm(z, hidden, recurrent))
+            hidden = nonlinearity(z if hidden is None else pc.addmm(z, hidden, recurrent))
             steps.append(hidden)
         return pc.stack(steps, axis=-2)
 
@@ -96,15 +96,14 @@ class GRU(_Recurrent):
         x = self._project(x, self.Wx, self.b)
         if hidden is None:
             hidden = pc.zeros((self.hidden_size,), dtype=x.dtype)
-        recurrent = self.Wh.T
-        n = self.hidden_size
+        recurrent, bhn, n = self.Wh.T, self.bhn, self.hidden_size
         steps = []
         for i in range(x.shape[-2]):
             z = x[..., i, :]
             h = hidden @ recurrent
             gates = pc.sigmoid(z[..., : 2 * n] + h[..., : 2 * n])
             reset, keep = gates[..., :n], gates[..., n:]
-            candidate = h[..., 2 * n :] if self.bhn is None else h[..., 2 * n :] + self.bhn
+            candidate = h[..., 2 * n :] if bhn is None else h[..., 2 * n :] + bhn
             new = pc.tanh(z[..., 2 * n :] + reset * candidate)
             hidden = new + keep * (hidden - new)
             steps.append(hidden)
