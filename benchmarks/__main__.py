@@ -59,10 +59,13 @@ def main() -> int:
     options = Options(subject, peer_sides(peers, subject), rounds, args.threads, args.quick)
 
     load = other_load()
-    rows = run(workloads, options)
+    rows = []
+    for row in run(workloads, options):
+        rows.append(row)
+        if args.out:
+            report.write(args.out, rows, options, load)  # each time: a run that is broken off leaves what it has
     print(report.terminal(rows, options, load))
     if args.out:
-        report.write(args.out, rows, options, load)
         print(f"report: {args.out / 'results.md'}")
     return 1 if any(row.wrong() for row in rows) else 0
 

@@ -6,6 +6,7 @@ import random
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -227,16 +228,15 @@ class _Bench:
         return Row(self.workload, self.columns, self.limits, self.cost)
 
 
-def run(workloads: list[Workload], options: Options) -> list[Row]:
+def run(workloads: list[Workload], options: Options) -> Iterator[Row]:
     """All workloads, one after the other."""
     gone: dict[str, str] = {}
-    rows = []
     for workload in workloads:
         started = time.monotonic()
         say(f"{workload.name}: {workload.title}")
-        rows.append(measure(workload, options, gone))
+        row = measure(workload, options, gone)
         say(f"  done in {time.monotonic() - started:.0f} s")
-    return rows
+        yield row
 
 
 def say(line: str) -> None:
