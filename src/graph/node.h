@@ -37,7 +37,7 @@ struct Storage {
 };
 
 Strides row_major_strides(const Shape& shape);
-bool is_row_major(const Shape& shape, const Strides& strides);
+PLAIT_API bool is_row_major(const Shape& shape, const Strides& strides);
 
 /// Counts what one thread has created and nobody has evaluated or dropped yet.
 struct PendingCounter {
@@ -98,15 +98,15 @@ Array make(const OpDef& op, A attrs, SmallVector<Array, 2> inputs) {
 }
 
 /// An evaluated value over existing memory.
-Array make_evaluated(Storage storage, Aval aval);
+PLAIT_API Array make_evaluated(Storage storage, Aval aval);
 /// Row-major memory of an aval, uninitialised.
-Storage allocate_storage(const Aval& aval);
+PLAIT_API Storage allocate_storage(const Aval& aval);
 
 /// The op of nodes that never had to be computed.
 const OpDef& evaluated_op();
 
 /// Evaluated elements of an array, evaluating first. Errors: as evaluation.
-const Storage& evaluated_storage(const Array& a);
+PLAIT_API const Storage& evaluated_storage(const Array& a);
 
 /// What evaluates: the engine fills this in.
 class Evaluator {
@@ -117,8 +117,8 @@ class Evaluator {
   /// The thread's pending work passed its budget when `newest` was made.
   virtual void eval_over_budget(const Array& newest) = 0;
 };
-void set_evaluator(Evaluator* evaluator);
-Evaluator& evaluator();
+PLAIT_API void set_evaluator(Evaluator* evaluator);
+PLAIT_API Evaluator& evaluator();
 
 /// Bounds of pending work per thread; past them the newest node is evaluated.
 struct PendingBudget {

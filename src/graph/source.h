@@ -3,6 +3,8 @@
 #include <cstdint>
 #include <string>
 
+#include "plait/export.h"
+
 namespace plait {
 
 /// An interned place in the user's program; 0 is unknown. Language bindings hand them out and resolve them.
@@ -13,10 +15,10 @@ struct SourceHooks {
   std::string (*describe)(SourceId id) = nullptr;    // "model.py:41 in attend"; may take the language's lock
 };
 
-void set_source_hooks(SourceHooks hooks);
-SourceId current_source();
+PLAIT_API void set_source_hooks(SourceHooks hooks);
+PLAIT_API SourceId current_source();
 /// "" when unknown.
-std::string describe_source(SourceId id);
+PLAIT_API std::string describe_source(SourceId id);
 
 /// Makes every node created in its scope on this thread carry `id`: used when a transform or the engine makes nodes on
 /// behalf of another line.

@@ -6,6 +6,7 @@
 #include <memory>
 #include <vector>
 
+#include "plait/export.h"
 #include "plait/ref.h"
 
 namespace plait {
@@ -24,14 +25,14 @@ using ForeignDeleter = void (*)(void* context);
 
 /// Takes the deletion of foreign memory over, e.g. to queue it until a thread holds Python's lock; null deletes at
 /// once.
-void set_foreign_release_hook(void (*hook)(ForeignDeleter deleter, void* context)) noexcept;
+PLAIT_API void set_foreign_release_hook(void (*hook)(ForeignDeleter deleter, void* context)) noexcept;
 
 /// Memory under one identity: a host block, foreign memory, and copies on devices.
 ///
 /// Units: `bytes` is what was asked for, `capacity` what may be used (0 for foreign memory).
 /// Ownership: shared by Ref; the last one returns the block, or calls the foreign deleter through the release hook.
 /// Threads: members may be called from any thread; who writes to the contents is for the holders to arrange.
-class Buffer final : public RefCounted {
+class PLAIT_API Buffer final : public RefCounted {
  public:
   /// Memory of someone else, e.g. imported through DLPack; aligned as it came. `writable` false: it may never be
   /// written to.

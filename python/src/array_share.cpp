@@ -1,0 +1,228 @@
+// Arrays as memory of others: the buffer protocol, DLPack and NumPy, out of plait without a copy.
+#include <cstring>
+#include <memory>
+
+#include "bind.h"
+#include "buffers.h"
+#include "dlpack.h"
+#include "graph/node.h"
+#include "plait/ops.h"
+
+namespace plait::python {
+namespace {
+
+/// Keeps an evaluated value and its buffer in place while someone has a pointer into it. Buffers seen from outside are
+/// never reused for results.
+class Shared {
+ public:
+  explicit Shared(Array value) : value_(std::move(value)), storage_(evaluated_storage(value_)) {
+    if (!storage_.buffer->add_view()) throw nb::buffer_error("the array's memory is being reused; evaluate it again");
+  }
+  ~Shared() { storage_.buffer->remove_view(); }
+  Shared(const Shared&) = delete;
+  Shared& operator=(const Shared&) = delete;
+
+  const Array& value() const { return value_; }
+  const Storage& storage() const { return storage_; }
+
+ private:
+  Array value_;
+  Storage storage_;
+};
+
+/// Whether two elements share memory, as in a broadcast: then nobody may write through a pointer.
+bool overlaps(const Array& a, const Storage& s) {
+  for (int i = 0; i < a.rank(); ++i)
+    if (s.strides[static_cast<size_t>(i)] == 0 && a.shape()[static_cast<size_t>(i)].value() > 1) return true;
+  return false;
+}
+
+/// The slot's value, evaluated, with memory of its own for each element. A slot that held a broadcast gets the copy, so
+/// that what is written through the pointer shows in the array.
+std::unique_ptr<Shared> share(PyObject* self) {
+  Array value = value_of(self);
+  if (overlaps(value, evaluated_storage(value))) {
+    value = contiguous(value);
+    evaluated_storage(value);
+    rebind(self, value);
+  }
+  return std::make_unique<Shared>(std::move(value));
+}
+
+const char* format_of(DType d) {
+  static constexpr const char* formats[kDTypeCount] = {"?", "B", "H", "I", "Q", "b", "h", "i", "q", "e", "bfloat16", "f", "d", "Zf"};
+  return formats[static_cast<int>(d)];
+}
+
+struct Exported {
+  std::unique_ptr<Shared> shared;
+  std::vector<Py_ssize_t> shape, strides;
+};
+
+int get_buffer(PyObject* self, Py_buffer* view, int flags) {
+  return guarded(
+      [&] {
+        auto out = std::make_unique<Exported>();
+        out->shared = share(self);
+        const Array& a = out->shared->value();
+        const Storage& s = out->shared->storage();
+        for (int i = 0; i < a.rank(); ++i) {
+          out->shape.push_back(a.shape()[static_cast<size_t>(i)].value());
+          out->strides.push_back(s.strides[static_cast<size_t>(i)] * size_of(a.dtype()));
+        }
+        const bool strided = (flags & PyBUF_STRIDES) == PyBUF_STRIDES;
+        if (!strided && !s.row_major) throw nb::buffer_error("the array is not contiguous in memory");
+        if ((flags & PyBUF_C_CONTIGUOUS) == PyBUF_C_CONTIGUOUS && !s.row_major)
+          throw nb::buffer_error("the array is not contiguous in memory");
+        const bool read_only = !s.buffer->writable();
+        if (read_only && (flags & PyBUF_WRITABLE)) throw nb::buffer_error("the array's memory may not be written to");
+        *view = {};
+        view->obj = Py_NewRef(self);
+        view->buf = s.data();
+        view->len = a.nbytes();
+        view->readonly = read_only;
+        view->itemsize = size_of(a.dtype());
+        view->format = (flags & PyBUF_FORMAT) ? const_cast<char*>(format_of(a.dtype())) : nullptr;
+        view->ndim = a.rank();
+        view->shape = (flags & PyBUF_ND) ? out->shape.data() : nullptr;
+        view->strides = strided ? out->strides.data() : nullptr;
+        view->internal = out.release();
+        return 0;
+      },
+      -1);
+}
+
+void release_buffer(PyObject*, Py_buffer* view) { delete static_cast<Exported*>(view->internal); }
+
+// ---- DLPack ----
+
+dlpack::DataType dlpack_type(DType d) {
+  using namespace dlpack;
+  const auto bits = static_cast<uint8_t>(8 * size_of(d));
+  if (d == DType::bool_) return {kBool, bits, 1};
+  if (d == DType::bfloat16) return {kBfloat, bits, 1};
+  if (d == DType::complex64) return {kComplex, bits, 1};
+  if (is_floating(d)) return {kFloat, bits, 1};
+  return {static_cast<uint8_t>(is_in(d, dtypes::signed_integer) ? kInt : kUInt), bits, 1};
+}
+
+template <class M>
+struct Export {
+  M managed{};
+  std::unique_ptr<Shared> shared;
+  std::vector<int64_t> shape, strides;
+};
+
+template <class M>
+void set_version(M&, uint64_t) {}
+template <>
+void set_version(dlpack::ManagedVersioned& m, uint64_t flags) {
+  m.version = {1, 0};
+  m.flags = flags;
+}
+
+/// A consumer may let go of its tensor on any thread.
+template <class M>
+void delete_export(M* managed) {
+  const PyGILState_STATE gil = PyGILState_Ensure();
+  delete static_cast<Export<M>*>(managed->context);
+  PyGILState_Release(gil);
+}
+
+template <class M>
+nb::object export_capsule(std::unique_ptr<Shared> shared, const char* name, uint64_t flags) {
+  auto out = std::make_unique<Export<M>>();
+  const Array& a = shared->value();
+  const Storage& s = shared->storage();
+  for (int i = 0; i < a.rank(); ++i) {
+    out->shape.push_back(a.shape()[static_cast<size_t>(i)].value());
+    out->strides.push_back(s.strides[static_cast<size_t>(i)]);
+  }
+  dlpack::Tensor& t = out->managed.tensor;
+  t = {s.data(), {dlpack::kCpu, 0}, a.rank(), dlpack_type(a.dtype()), out->shape.data(), out->strides.data(), 0};
+  set_version(out->managed, flags);
+  out->managed.context = out.get();
+  out->managed.deleter = delete_export<M>;
+  out->shared = std::move(shared);
+  PyObject* capsule = PyCapsule_New(&out->managed, name, [](PyObject* c) {
+    const char* now = PyCapsule_GetName(c);
+    if (!now || std::strncmp(now, "used_", 5) == 0) return;  // a consumer took it
+    M* managed = static_cast<M*>(PyCapsule_GetPointer(c, now));
+    if (managed) managed->deleter(managed);
+  });
+  if (!capsule) throw nb::python_error();
+  out.release();
+  return nb::steal(capsule);
+}
+
+nb::object to_dlpack(nb::handle self, nb::handle stream, nb::handle max_version, nb::handle device, nb::handle copy) {
+  if (!stream.is_none()) throw nb::value_error("__dlpack__: arrays on the CPU have no stream; pass None");
+  if (!device.is_none() && nb::cast<int>(device[0]) != dlpack::kCpu) throw nb::buffer_error("__dlpack__: the array lies on the CPU");
+  std::unique_ptr<Shared> shared;
+  uint64_t flags = 0;
+  if (!copy.is_none() && nb::cast<bool>(copy)) {
+    const Array& a = value_of(self.ptr());
+    nb::object bytes = nb::steal(PyObject_Bytes(self.ptr()));
+    if (!bytes.is_valid()) throw nb::python_error();
+    shared = std::make_unique<Shared>(Array::from_bytes(PyBytes_AS_STRING(bytes.ptr()), a.nbytes(), a.shape(), a.dtype()));
+    flags |= dlpack::kIsCopied;
+  } else {
+    shared = share(self.ptr());
+  }
+  if (!shared->storage().buffer->writable()) flags |= dlpack::kReadOnly;
+  const bool versioned = !max_version.is_none() && nb::cast<int>(max_version[0]) >= 1;
+  if (versioned) return export_capsule<dlpack::ManagedVersioned>(std::move(shared), "dltensor_versioned", flags);
+  if (flags & dlpack::kReadOnly) throw nb::buffer_error("__dlpack__: read-only memory needs max_version=(1, 0)");
+  return export_capsule<dlpack::Managed>(std::move(shared), "dltensor", flags);
+}
+
+nb::object to_numpy(nb::handle self, nb::handle dtype, nb::handle copy) {
+  nb::module_ numpy = nb::module_::import_("numpy");
+  nb::object view = nb::steal(PyMemoryView_FromObject(self.ptr()));
+  if (!view.is_valid()) throw nb::python_error();
+  nb::object out = numpy.attr("asarray")(view);
+  if (!dtype.is_none()) out = out.attr("astype")(dtype, nb::arg("copy") = false);
+  return !copy.is_none() && nb::cast<bool>(copy) ? out.attr("copy")() : out;
+}
+
+Array as_array(nb::handle a, nb::handle dtype, std::optional<bool> copy) {
+  if (is_array(a.ptr())) return make_array(a, dtype);
+  if (!copy.value_or(true)) {
+    if (!PyObject_HasAttrString(a.ptr(), "__dlpack__"))
+      throw ArgumentError({.op = "asarray",
+                           .got = "copy=False for a value of type " + std::string(Py_TYPE(a.ptr())->tp_name),
+                           .accepts = "an array, or an object with DLPack"});
+    const Array shared = from_dlpack(a, false);
+    if (!dtype.is_none() && nb::cast<DType>(dtype) != shared.dtype())
+      throw ArgumentError({.op = "asarray", .got = "copy=False with another dtype, which needs a copy"});
+    return shared;
+  }
+  return make_array(a, dtype);
+}
+
+}  // namespace
+
+void add_sharing_slots(PyType_Slot*& at) {
+  *at++ = {Py_bf_getbuffer, reinterpret_cast<void*>(get_buffer)};
+  *at++ = {Py_bf_releasebuffer, reinterpret_cast<void*>(release_buffer)};
+}
+
+void bind_array_sharing(nb::module_& m) {
+  method("__array__", to_numpy, nb::arg("dtype").none() = nb::none(), nb::arg("copy").none() = nb::none(),
+         nb::sig("def __array__(self, dtype: object | None = None, copy: object | None = None) -> numpy.ndarray[]"));
+  method("__dlpack__", to_dlpack, nb::kw_only(), nb::arg("stream").none() = nb::none(), nb::arg("max_version").none() = nb::none(),
+         nb::arg("dl_device").none() = nb::none(), nb::arg("copy").none() = nb::none(),
+         nb::sig("def __dlpack__(self, *, stream: object | None = None, max_version: object | None = None, dl_device: tuple[int, int] | None = None, copy: bool | None = None) -> ndarray[]"));
+  method("__dlpack_device__", [](const Array&) { return nb::make_tuple(static_cast<int>(dlpack::kCpu), 0); },
+         nb::sig("def __dlpack_device__(self) -> tuple"));
+  m.def("from_dlpack", [](nb::handle x, std::optional<bool> copy) { return from_dlpack(x, copy); }, nb::arg(), nb::kw_only(),
+        nb::arg("copy").none() = nb::none(), nb::sig("def from_dlpack(x: DLPackCompatible, /, *, copy: bool | None = None) -> array"),
+        "An array over the memory of another library's tensor, without a copy where its dtype allows. copy=True copies.\n\n"
+        "Errors: TypeError without __dlpack__, ValueError when copy=False and a copy is needed.");
+  m.def("asarray", as_array, nb::arg("a"), nb::arg("dtype").none() = nb::none(), nb::kw_only(), nb::arg("copy").none() = nb::none(),
+        nb::sig("def asarray(a: scalar | array | Sequence | DLPackCompatible, dtype: Dtype | None = None, *, copy: bool | None = None) -> array"),
+        "The argument as an array; arrays come back as they are. copy=False shares the memory of a DLPack producer.\n\n"
+        "Errors: ValueError when copy=False and a copy is needed.");
+}
+
+}  // namespace plait::python

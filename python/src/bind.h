@@ -1,0 +1,37 @@
+// What every binding file uses: the array object, conversions, and how functions are added.
+#pragma once
+
+#include <nanobind/nanobind.h>
+
+#include <string_view>
+#include <utility>
+
+#include "array.h"
+#include "convert.h"
+
+namespace plait::python {
+
+/// plait.core itself for "core", its submodule for "core.random" (made on first use).
+nb::module_ submodule(nb::module_& core, std::string_view name);
+
+/// Adds a method to the array type.
+template <class F, class... Extra>
+void method(const char* name, F&& f, const Extra&... extra) {
+  nb::cpp_function_def(std::forward<F>(f), nb::scope(nb::handle(reinterpret_cast<PyObject*>(array_type()))),
+                       nb::name(name), nb::is_method(), extra...);
+}
+
+// The parts of the module, in the order in which core.cpp calls them.
+void bind_errors(nb::module_& m);
+void bind_dtypes(nb::module_& m);
+void bind_streams(nb::module_& m);
+void bind_array(nb::module_& m);
+void bind_array_sharing(nb::module_& m);
+void bind_array_indexing(nb::module_& m);
+void bind_evaluation(nb::module_& m);
+void bind_printing(nb::module_& m);
+void bind_generated(nb::module_& m);
+void bind_more_ops(nb::module_& m);
+void bind_transforms(nb::module_& m);
+
+}  // namespace plait::python

@@ -1,0 +1,283 @@
+#include "buffers.h"
+
+#include <cstring>
+#include <memory>
+#include <vector>
+
+#include "dlpack.h"
+#include "graph/node.h"
+#include "plait/ops.h"
+
+namespace plait::python {
+namespace {
+
+/// Elements of someone else's memory; strides count bytes.
+struct Foreign {
+  const char* data = nullptr;
+  std::vector<int64_t> shape;
+  std::vector<int64_t> strides;
+  DType dtype = DType::float32;
+  bool wide_complex = false;  // complex128, which becomes complex64
+
+  int64_t element_bytes() const { return wide_complex ? 16 : size_of(dtype); }
+};
+
+template <class From, class To>
+void copy_elements(const char* from, int64_t from_stride, char* to, int64_t count) {
+  for (int64_t i = 0; i < count; ++i) {
+    From value;
+    std::memcpy(&value, from + i * from_stride, sizeof value);
+    if constexpr (std::is_same_v<From, To>) {
+      std::memcpy(to + i * static_cast<int64_t>(sizeof(To)), &value, sizeof value);
+    } else {
+      const To narrowed = static_cast<To>(value);
+      std::memcpy(to + i * static_cast<int64_t>(sizeof(To)), &narrowed, sizeof narrowed);
+    }
+  }
+}
+
+struct Complex128 {
+  double re, im;
+  explicit operator complex64_t() const { return {static_cast<float>(re), static_cast<float>(im)}; }
+};
+
+using CopyRow = void (*)(const char*, int64_t, char*, int64_t);
+
+CopyRow row_copier(const Foreign& f, DType to) {
+  if (f.wide_complex) return copy_elements<Complex128, complex64_t>;
+  if (f.dtype == DType::float64 && to == DType::float32) return copy_elements<double, float>;
+  switch (size_of(f.dtype)) {
+    case 1: return copy_elements<uint8_t, uint8_t>;
+    case 2: return copy_elements<uint16_t, uint16_t>;
+    case 4: return copy_elements<uint32_t, uint32_t>;
+    default: return copy_elements<uint64_t, uint64_t>;
+  }
+}
+
+bool contiguous(const Foreign& f) {
+  int64_t expected = f.element_bytes();
+  for (size_t i = f.shape.size(); i-- > 0;) {
+    if (f.shape[i] != 1 && f.strides[i] != expected) return false;
+    expected *= f.shape[i];
+  }
+  return true;
+}
+
+void copy_nested(const Foreign& f, size_t axis, const char* from, char*& to, CopyRow copy, int64_t to_bytes) {
+  if (axis + 1 == f.shape.size()) {
+    copy(from, f.strides[axis], to, f.shape[axis]);
+    to += f.shape[axis] * to_bytes;
+    return;
+  }
+  for (int64_t i = 0; i < f.shape[axis]; ++i) copy_nested(f, axis + 1, from + i * f.strides[axis], to, copy, to_bytes);
+}
+
+Array copied(const Foreign& f, std::optional<DType> wanted) {
+  // Narrowing 64-bit floats here saves a pass; every other conversion is an operation like any other.
+  DType to = f.dtype;
+  if (f.wide_complex) to = DType::complex64;
+  if (f.dtype == DType::float64 && (!wanted || *wanted == DType::float32)) to = DType::float32;
+  Aval aval{Shape(std::span<const int64_t>(f.shape)), to};
+  Storage storage = allocate_storage(aval);
+  char* out = storage.data();
+  int64_t count = 1;
+  for (const int64_t extent : f.shape) count *= extent;
+  if (count > 0) {
+    const CopyRow copy = row_copier(f, to);
+    if (to == f.dtype && !f.wide_complex && contiguous(f)) {
+      std::memcpy(out, f.data, static_cast<size_t>(count * size_of(to)));
+    } else if (f.shape.empty()) {
+      copy(f.data, 0, out, 1);
+    } else {
+      copy_nested(f, 0, f.data, out, copy, size_of(to));
+    }
+  }
+  const Array made = make_evaluated(std::move(storage), std::move(aval));
+  return wanted && *wanted != to ? astype(made, *wanted) : made;
+}
+
+[[noreturn]] void throw_element_type(const std::string& what) {
+  throw DTypeError({.op = "array",
+                    .got = "elements of type " + what,
+                    .accepts = "bool, integers, floats and complex numbers in this machine's byte order",
+                    .hint = "convert them first, for example with astype"});
+}
+
+/// The element type of a buffer's format string.
+void set_format(Foreign& f, const char* format, int64_t item_bytes) {
+  const std::string all = format ? format : "B";
+  std::string code = all;
+  if (!code.empty() && (code[0] == '@' || code[0] == '=' || code[0] == '<' || code[0] == '|')) {
+    code.erase(0, 1);
+  } else if (!code.empty() && (code[0] == '>' || code[0] == '!')) {
+    code.erase(0, 1);
+    if (item_bytes > 1) throw_element_type("'" + all + "' (big-endian)");
+  }
+  const auto integer = [&](bool is_signed) {
+    switch (item_bytes) {
+      case 1: return is_signed ? DType::int8 : DType::uint8;
+      case 2: return is_signed ? DType::int16 : DType::uint16;
+      case 4: return is_signed ? DType::int32 : DType::uint32;
+      default: return is_signed ? DType::int64 : DType::uint64;
+    }
+  };
+  if (code == "?") {
+    f.dtype = DType::bool_;
+  } else if (code == "b" || code == "h" || code == "i" || code == "l" || code == "q" || code == "n") {
+    f.dtype = integer(true);
+  } else if (code == "B" || code == "c" || code == "H" || code == "I" || code == "L" || code == "Q" || code == "N") {
+    f.dtype = integer(false);
+  } else if (code == "e") {
+    f.dtype = DType::float16;
+  } else if (code == "f") {
+    f.dtype = DType::float32;
+  } else if (code == "d") {
+    f.dtype = DType::float64;
+  } else if (code == "Zf") {
+    f.dtype = DType::complex64;
+  } else if (code == "Zd") {
+    f.wide_complex = true;
+    f.dtype = DType::complex64;
+  } else if (code == "bfloat16") {
+    f.dtype = DType::bfloat16;
+  } else {
+    throw_element_type("'" + all + "'");
+  }
+}
+
+struct BufferView {
+  Py_buffer view{};
+  ~BufferView() { PyBuffer_Release(&view); }
+};
+
+DType dtype_of_dlpack(const dlpack::DataType& t, bool& wide_complex) {
+  using namespace dlpack;
+  wide_complex = t.code == kComplex && t.bits == 128;
+  if (t.lanes == 1) {
+    if (wide_complex || (t.code == kComplex && t.bits == 64)) return DType::complex64;
+    if (t.code == kBool && t.bits == 8) return DType::bool_;
+    if (t.code == kBfloat && t.bits == 16) return DType::bfloat16;
+    if (t.code == kFloat && t.bits == 16) return DType::float16;
+    if (t.code == kFloat && t.bits == 32) return DType::float32;
+    if (t.code == kFloat && t.bits == 64) return DType::float64;
+    constexpr DType kSigned[] = {DType::int8, DType::int16, DType::int32, DType::int64};
+    constexpr DType kUnsigned[] = {DType::uint8, DType::uint16, DType::uint32, DType::uint64};
+    for (int i = 0; i < 4; ++i) {
+      if (t.bits != 8 << i) continue;
+      if (t.code == kInt) return kSigned[i];
+      if (t.code == kUInt) return kUnsigned[i];
+    }
+  }
+  throw_element_type("DLPack code " + std::to_string(t.code) + " with " + std::to_string(t.bits) + " bits");
+}
+
+/// A DLPack capsule taken over from its producer.
+class Import {
+ public:
+  explicit Import(nb::handle producer) {
+    if (!PyObject_HasAttrString(producer.ptr(), "__dlpack__"))
+      throw nb::type_error("from_dlpack: the object has no __dlpack__ method");
+    nb::object device = producer.attr("__dlpack_device__")();
+    if (nb::cast<int>(device[0]) != dlpack::kCpu && nb::cast<int>(device[0]) != dlpack::kCudaHost)
+      throw DeviceError({.op = "from_dlpack",
+                         .got = "memory of a device that this build does not read",
+                         .accepts = "memory of the CPU",
+                         .hint = "copy it to the CPU first"});
+    nb::object capsule;
+    try {
+      capsule = producer.attr("__dlpack__")(nb::arg("max_version") = nb::make_tuple(1, 0));
+    } catch (nb::python_error& e) {
+      if (!e.matches(PyExc_TypeError)) throw;  // a producer from before version 1
+      capsule = producer.attr("__dlpack__")();
+    }
+    if (PyCapsule_IsValid(capsule.ptr(), "dltensor_versioned")) {
+      versioned_ = static_cast<dlpack::ManagedVersioned*>(PyCapsule_GetPointer(capsule.ptr(), "dltensor_versioned"));
+      PyCapsule_SetName(capsule.ptr(), "used_dltensor_versioned");
+    } else if (PyCapsule_IsValid(capsule.ptr(), "dltensor")) {
+      managed_ = static_cast<dlpack::Managed*>(PyCapsule_GetPointer(capsule.ptr(), "dltensor"));
+      PyCapsule_SetName(capsule.ptr(), "used_dltensor");
+    } else {
+      throw nb::type_error("from_dlpack: __dlpack__ did not return a fresh DLPack capsule");
+    }
+  }
+  Import(const Import&) = delete;
+  Import& operator=(const Import&) = delete;
+  ~Import() {
+    if (versioned_ && versioned_->deleter) versioned_->deleter(versioned_);
+    if (managed_ && managed_->deleter) managed_->deleter(managed_);
+  }
+
+  const dlpack::Tensor& tensor() const { return versioned_ ? versioned_->tensor : managed_->tensor; }
+  bool read_only() const { return versioned_ && (versioned_->flags & dlpack::kReadOnly) != 0; }
+
+ private:
+  dlpack::Managed* managed_ = nullptr;
+  dlpack::ManagedVersioned* versioned_ = nullptr;
+};
+
+Foreign describe(const dlpack::Tensor& t) {
+  Foreign f;
+  f.data = static_cast<const char*>(t.data) + t.byte_offset;
+  f.dtype = dtype_of_dlpack(t.dtype, f.wide_complex);
+  f.shape.assign(t.shape, t.shape + t.ndim);
+  f.strides.resize(f.shape.size());
+  int64_t row_major = f.element_bytes();
+  for (size_t i = f.shape.size(); i-- > 0;) {
+    f.strides[i] = t.strides ? t.strides[i] * f.element_bytes() : row_major;
+    row_major *= f.shape[i];
+  }
+  return f;
+}
+
+}  // namespace
+
+bool has_buffer(PyObject* o) {
+  return PyObject_CheckBuffer(o) || PyObject_HasAttrString(reinterpret_cast<PyObject*>(Py_TYPE(o)), "__dlpack__");
+}
+
+Array from_buffer(nb::handle o, std::optional<DType> dtype) {
+  if (!PyObject_CheckBuffer(o.ptr())) {
+    const Import import(o);
+    return copied(describe(import.tensor()), dtype);
+  }
+  BufferView b;
+  if (PyObject_GetBuffer(o.ptr(), &b.view, PyBUF_FORMAT | PyBUF_STRIDES) != 0) {
+    PyErr_Clear();  // NumPy refuses to describe some element types at all
+    throw_element_type("that " + std::string(Py_TYPE(o.ptr())->tp_name) + " does not describe through the buffer protocol");
+  }
+  Foreign f;
+  f.data = static_cast<const char*>(b.view.buf);
+  set_format(f, b.view.format, b.view.itemsize);
+  f.shape.assign(b.view.shape, b.view.shape + b.view.ndim);
+  f.strides.assign(b.view.strides, b.view.strides + b.view.ndim);
+  return copied(f, dtype);
+}
+
+Array from_dlpack(nb::handle o, std::optional<bool> copy) {
+  if (is_array(o.ptr())) return value_of(o.ptr());
+  auto import = std::make_unique<Import>(o);
+  const Foreign f = describe(import->tensor());
+  const bool shareable = !f.wide_complex;
+  if (copy.value_or(false) || (!shareable && !copy) || (!copy && f.dtype == DType::float64)) return copied(f, std::nullopt);
+  if (!shareable)
+    throw ArgumentError({.op = "from_dlpack", .got = "complex128 elements, which have to be converted", .accepts = "copy=None or copy=True"});
+  Storage storage;
+  storage.offset = 0;
+  int64_t lowest = 0;
+  int64_t past = size_of(f.dtype);
+  for (size_t i = 0; i < f.shape.size(); ++i) {
+    storage.strides.push_back(f.strides[i] / size_of(f.dtype));
+    const int64_t reach = f.strides[i] * std::max<int64_t>(0, f.shape[i] - 1);
+    (reach < 0 ? lowest : past) += reach;
+  }
+  storage.offset = -lowest;
+  Aval aval{Shape(std::span<const int64_t>(f.shape)), f.dtype};
+  storage.row_major = is_row_major(aval.shape, storage.strides);
+  const bool writable = !import->read_only();
+  storage.buffer = Buffer::adopt_foreign(
+      const_cast<char*>(f.data) + lowest, past - lowest, writable, [](void* p) { delete static_cast<Import*>(p); },
+      import.release());
+  return make_evaluated(std::move(storage), std::move(aval));
+}
+
+}  // namespace plait::python

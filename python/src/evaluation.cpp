@@ -1,0 +1,175 @@
+// eval and its kin, memory, and what has to happen around anything that waits: Python's lock is let go, Ctrl-C is
+// answered, and objects of other libraries are let go under the lock.
+#include <atomic>
+#include <mutex>
+#include <pthread.h>
+#include <vector>
+
+#include "base/interrupt.h"
+#include "bind.h"
+#include "graph/node.h"
+#include "memory/buffer.h"
+#include "plait/memory.h"
+#include "trees.h"
+
+namespace plait::python {
+namespace {
+
+/// Lets the lock go if this thread has it.
+class WithoutGil {
+ public:
+  WithoutGil() : saved_(PyGILState_Check() ? PyEval_SaveThread() : nullptr) {}
+  ~WithoutGil() {
+    if (saved_) PyEval_RestoreThread(saved_);
+  }
+  WithoutGil(const WithoutGil&) = delete;
+  WithoutGil& operator=(const WithoutGil&) = delete;
+
+ private:
+  PyThreadState* saved_;
+};
+
+/// The engine, entered without Python's lock.
+class UnlockedEvaluator final : public Evaluator {
+ public:
+  explicit UnlockedEvaluator(Evaluator& engine) : engine_(&engine) {}
+  void eval(std::span<const Array> arrays) override {
+    const WithoutGil unlocked;
+    engine_->eval(arrays);
+  }
+  void async_eval(std::span<const Array> arrays) override {
+    const WithoutGil unlocked;
+    engine_->async_eval(arrays);
+  }
+  void eval_over_budget(const Array& newest) override {
+    const WithoutGil unlocked;
+    engine_->eval_over_budget(newest);
+  }
+
+ private:
+  Evaluator* engine_;
+};
+
+// ---- Ctrl-C ----
+
+unsigned long main_thread = 0;
+
+void check_signals() {
+  if (PyThread_get_thread_ident() != main_thread) return;  // only that thread runs signal handlers
+  const PyGILState_STATE gil = PyGILState_Ensure();
+  const bool raised = PyErr_CheckSignals() != 0;
+  const bool interrupted = raised && PyErr_ExceptionMatches(PyExc_KeyboardInterrupt);
+  if (interrupted) PyErr_Clear();
+  std::exception_ptr other;
+  if (raised && !interrupted) {
+    try {
+      throw nb::python_error();
+    } catch (...) {
+      other = std::current_exception();
+    }
+  }
+  PyGILState_Release(gil);
+  if (interrupted) throw Interrupted({.op = "eval", .got = "an interrupt"});
+  if (other) std::rethrow_exception(other);
+}
+
+// ---- memory of other libraries ----
+
+struct Release {
+  ForeignDeleter deleter;
+  void* context;
+};
+std::mutex queue_mutex;  // never held while the GIL is taken
+std::vector<Release>* queue = new std::vector<Release>;
+std::atomic<bool> drain_scheduled{false};
+
+int drain(void*) {
+  drain_scheduled.store(false);
+  std::vector<Release> taken;
+  {
+    const std::lock_guard lock(queue_mutex);
+    taken.swap(*queue);
+  }
+  for (const Release& r : taken) r.deleter(r.context);
+  return 0;
+}
+
+/// Deleters run Python code: at once if this thread has the lock, else when a thread next has it.
+void release_foreign(ForeignDeleter deleter, void* context) {
+  if (!Py_IsInitialized()) return;  // the process ends
+  if (PyGILState_Check()) {
+    deleter(context);
+    return;
+  }
+  {
+    const std::lock_guard lock(queue_mutex);
+    queue->push_back({deleter, context});
+  }
+  if (!drain_scheduled.exchange(true)) Py_AddPendingCall(drain, nullptr);
+}
+
+void after_fork_in_child() { main_thread = PyThread_get_thread_ident(); }
+
+// ---- functions ----
+
+void eval_trees(const nb::args& trees) {
+  const Arrays arrays = arrays_of(trees);
+  if (!arrays.empty()) eval(arrays);
+}
+
+void async_eval_trees(const nb::args& trees) {
+  const Arrays arrays = arrays_of(trees);
+  if (!arrays.empty()) async_eval(arrays);
+}
+
+int64_t checked_limit(nb::handle limit, const char* op) {
+  int64_t bytes = 0;
+  if (!load_int(limit.ptr(), bytes) || bytes < 0 || bytes == INT64_MAX)
+    throw ArgumentTypeError({.op = op, .got = "the limit " + std::string(nb::repr(limit).c_str()), .accepts = "a number of bytes from 0 to 2**63 - 2"});
+  return bytes;
+}
+
+int64_t buffer_size(const nb::args& trees) {
+  int64_t bytes = 0;
+  for (const Array& a : arrays_of(trees)) {
+    if (!a.is_evaluated())
+      throw ArgumentError({.op = "get_array_buffer_size", .got = "an array that is not evaluated", .hint = "eval(...) it first"});
+    bytes += evaluated_storage(a).buffer->bytes();
+  }
+  return bytes;
+}
+
+}  // namespace
+
+void bind_evaluation(nb::module_& m) {
+  main_thread = PyThread_get_thread_ident();
+  set_evaluator(new UnlockedEvaluator(evaluator()));
+  set_interrupt_hook(check_signals);
+  set_foreign_release_hook([](ForeignDeleter deleter, void* context) { release_foreign(deleter, context); });
+  pthread_atfork(nullptr, nullptr, after_fork_in_child);
+
+  m.def("eval", eval_trees, nb::sig("def eval(*args) -> None"),
+        "Computes every array in the given trees (nested dicts, lists and tuples) now.\n\n"
+        "Errors: what the pending operations raise, naming the line that made them; KeyboardInterrupt on Ctrl-C.");
+  m.def("async_eval", async_eval_trees, nb::sig("def async_eval(*args)"),
+        "Starts computing every array in the given trees, in the background. Errors surface when a result is asked for.");
+
+  m.def("get_active_memory", active_memory, nb::sig("def get_active_memory() -> int"), "Bytes in use by arrays.");
+  m.def("get_peak_memory", peak_memory, nb::sig("def get_peak_memory() -> int"), "The most bytes in use at once since the start or the last reset.");
+  m.def("reset_peak_memory", reset_peak_memory, nb::sig("def reset_peak_memory() -> None"), "Sets the peak to 0.");
+  m.def("get_cache_memory", cache_memory, nb::sig("def get_cache_memory() -> int"), "Bytes kept for reuse.");
+  m.def("clear_cache", [] { plait::clear_cache(); }, nb::sig("def clear_cache() -> None"), "Gives what is kept for reuse back to the system.");
+  m.def("get_memory_limit", memory_limit, nb::sig("def get_memory_limit() -> int"), "The most bytes arrays may use at once.");
+  m.def("set_memory_limit", [](nb::handle limit) { return set_memory_limit(checked_limit(limit, "set_memory_limit")); }, nb::arg("limit"),
+        nb::sig("def set_memory_limit(limit: int) -> int"), "Sets the most bytes arrays may use at once, past which OutOfMemory is raised; returns the limit before.");
+  m.def("set_cache_limit", [](nb::handle limit) { return set_cache_limit(checked_limit(limit, "set_cache_limit")); }, nb::arg("limit"),
+        nb::sig("def set_cache_limit(limit: int) -> int"), "Sets the most bytes kept for reuse; returns the limit before.");
+  m.def("set_wired_limit", [](nb::handle limit) {
+    static int64_t wired = 0;  // nothing is wired on this platform; the number is kept for whoever asks
+    return std::exchange(wired, checked_limit(limit, "set_wired_limit"));
+  }, nb::arg("limit"), nb::sig("def set_wired_limit(limit: int) -> int"), "Has no effect on Linux; returns the limit before.");
+  m.def("get_array_buffer_size", buffer_size, nb::sig("def get_array_buffer_size(*args) -> int"),
+        "Bytes of the buffers behind evaluated arrays.\n\nErrors: ValueError for an array that is not evaluated.");
+}
+
+}  // namespace plait::python
