@@ -1,0 +1,403 @@
+// From a region's program to nodes, and from nodes to schedules.
+#include "backends/cpu/interpreter.h"
+
+#include <algorithm>
+#include <cstring>
+#include <string>
+
+#include "plait/error.h"
+
+namespace plait::cpu {
+namespace {
+
+using ir::Inst;
+using ir::Level;
+using ir::Op;
+
+int as_index(DType d) { return static_cast<int>(d); }
+
+/// Ops whose value is cheaper to make again than to keep for a later pass.
+int cost_of(Op op) {
+  switch (op) {
+    case Op::div:
+    case Op::sqrt:
+    case Op::rsqrt:
+    case Op::floor_div:
+    case Op::rem: return 3;
+    default: break;
+  }
+  const bool heavy = (op >= Op::exp && op <= Op::erfinv) || op == Op::pow || op == Op::atan2;
+  return heavy ? 16 : 1;
+}
+constexpr int kCheapAgain = 6;
+
+class Lowering {
+ public:
+  Lowering(CpuRegion& region) : region_(region), program_(region.program), kernels_(region.kernels) {}
+
+  void run() {
+    for (const Inst& inst : program_.code) value_of_.push_back(lower(inst));
+    for (size_t k = 0; k < program_.outputs.size(); ++k) lower_output(static_cast<int>(k));
+    for (Node& node : region_.nodes) place(node);
+  }
+
+ private:
+  std::vector<Node>& nodes() { return region_.nodes; }
+  int add(Node node) {
+    nodes().push_back(node);
+    return static_cast<int>(nodes().size()) - 1;
+  }
+  /// Without reductions there is one level of elements only.
+  Level level_of(Level level) const { return program_.row_rank == 0 && level == Level::outer ? Level::row : level; }
+
+  int compute(TileFn fn, DType type, Level level, std::array<int, 3> operands, int cost, const char* what) {
+    if (!fn) throw InternalError("CPU interpreter: " + std::string(what) + " is not defined for this type: " + std::string(name_of(type)));
+    return add({.kind = Node::Kind::compute, .level = level, .dtype = type, .fn = fn, .operands = operands, .cost = cost});
+  }
+  int move(int from, Level level) {
+    const DType type = nodes()[from].dtype;
+    return compute(kernels_.move[kLogWidth[as_index(type)]], type, level, {from, -1, -1}, 1, "move");
+  }
+  /// A value as it lies in memory, turned into the type that computes.
+  int widened(int node) {
+    const DType from = nodes()[node].dtype;
+    if (!is_half(from)) return node;
+    return compute(kernels_.convert[as_index(from)][as_index(DType::float32)], DType::float32, nodes()[node].level, {node, -1, -1}, 1, "load");
+  }
+
+  int lower(const Inst& inst) {
+    const Level level = level_of(inst.level);
+    switch (inst.op) {
+      case Op::input:
+        return widened(add({.kind = Node::Kind::load, .level = level, .dtype = program_.inputs[inst.index].dtype, .index = static_cast<int>(inst.index)}));
+      case Op::scalar:
+        return widened(add({.kind = Node::Kind::scalar, .level = Level::scalar, .dtype = program_.scalars[inst.index], .index = static_cast<int>(inst.index)}));
+      case Op::constant:
+        region_.constants.push_back(inst.imm.bits);
+        return add({.kind = Node::Kind::constant, .level = Level::scalar, .dtype = inst.type, .index = static_cast<int>(region_.constants.size()) - 1});
+      default: break;
+    }
+    std::array<int, 3> operands = {-1, -1, -1};
+    const uint32_t ids[3] = {inst.a, inst.b, inst.c};
+    for (int k = 0; k < ir::operand_count(inst.op); ++k) operands[k] = value_of_[ids[k]];
+    if (ir::is_reduction(inst.op)) {
+      if (nodes()[operands[0]].level != Level::row) operands[0] = move(operands[0], Level::row);
+      if (!kernels_.reduce[reduction_index(inst.op)][as_index(inst.type)].begin)
+        throw InternalError("CPU interpreter: " + std::string(ir::name_of(inst.op)) + " is not defined for " + std::string(name_of(inst.type)));
+      return add({.kind = Node::Kind::reduce, .level = Level::outer, .dtype = inst.type, .operands = operands, .index = static_cast<int>(inst.op)});
+    }
+    const DType from = nodes()[operands[inst.op == Op::select ? 1 : 0]].dtype;
+    const TileFn fn = inst.op == Op::convert ? kernels_.convert[as_index(from)][as_index(inst.type)]
+                                             : kernels_.compute[static_cast<int>(inst.op)][as_index(from)];
+    return compute(fn, inst.type, level, operands, cost_of(inst.op), ir::name_of(inst.op).data());
+  }
+
+  void lower_output(int k) {
+    const auto& out = program_.outputs[k];
+    const Level least = program_.row_rank == 0 ? Level::row : Level::outer;
+    const Level level = std::max(level_of(out.level), least);
+    int node = value_of_[out.value];
+    if (is_half(out.dtype)) {
+      node = compute(kernels_.convert[as_index(DType::float32)][as_index(out.dtype)], out.dtype, level, {node, -1, -1}, 1, "store");
+    } else {
+      check_internal(nodes()[node].dtype == out.dtype, "CPU interpreter: the dtype of an output differs from its value's type");
+      const Node& value = nodes()[node];
+      const bool made = value.kind == Node::Kind::compute || value.kind == Node::Kind::reduce;
+      if (!made || value.level != level || value.output >= 0) node = move(node, level);
+    }
+    nodes()[node].output = k;
+  }
+
+  void place(Node& node) {
+    for (int id : node.operands) {
+      if (id < 0) continue;
+      const Node& operand = nodes()[id];
+      node.phase = std::max(node.phase, operand.phase);
+      if (operand.level == Level::row) node.cost += operand.cost;
+    }
+    if (node.kind == Node::Kind::reduce) ++node.phase;
+    region_.phases = std::max(region_.phases, node.phase + 1);
+  }
+
+  CpuRegion& region_;
+  const RegionProgram& program_;
+  const TileKernels& kernels_;
+  std::vector<int> value_of_;
+};
+
+/// Lays the nodes out for one layout.
+class Scheduler {
+ public:
+  Scheduler(const CpuRegion& region, Layout layout, bool buffered)
+      : region_(region), nodes_(region.nodes), layout_(layout), buffered_(buffered) {}
+
+  Schedule run() {
+    mark_live();
+    fixed_slots();
+    choose_store_phases();
+    choose_buffers();
+    for (int p = 0; p < region_.phases; ++p) phase(p);
+    return std::move(schedule_);
+  }
+
+ private:
+  static constexpr int kEnd = 1 << 30;  // later than every step
+
+  void mark_live() {
+    live_.assign(nodes_.size(), false);
+    for (size_t i = nodes_.size(); i-- > 0;) {
+      if (nodes_[i].output >= 0) live_[i] = true;
+      if (!live_[i]) continue;
+      for (int id : nodes_[i].operands)
+        if (id >= 0) live_[id] = true;
+    }
+  }
+
+  int add_slot(Slot::Kind kind, int index, DType type) {
+    const int log_width = kLogWidth[static_cast<int>(type)];
+    schedule_.slots.push_back({kind, index, log_width});
+    return static_cast<int>(schedule_.slots.size()) - 1;
+  }
+
+  /// Constants, scalars and outer values have one slot for all phases.
+  void fixed_slots() {
+    slot_of_.assign(nodes_.size(), -1);
+    int scalars = 0;
+    for (size_t i = 0; i < nodes_.size(); ++i) {
+      const Node& node = nodes_[i];
+      // Every scalar has its place, so that all layouts agree on it.
+      if (node.kind == Node::Kind::constant) slot_of_[i] = add_slot(Slot::Kind::constant, node.index, node.dtype);
+      else if (node.level == Level::scalar) slot_of_[i] = add_slot(Slot::Kind::scalar, scalars++, node.dtype);
+      else if (node.level == Level::outer && live_[i]) slot_of_[i] = add_slot(Slot::Kind::outer, schedule_.outers++, node.dtype);
+      if (node.kind == Node::Kind::compute && node.level == Level::scalar && live_[i]) schedule_.scalar_steps.push_back(step(node, slot_of_[i]));
+    }
+  }
+
+  /// A step whose row operands have slots already.
+  Step step(const Node& node, int out) const {
+    Step s{.fn = node.fn, .out = out};
+    int* const to[3] = {&s.a, &s.b, &s.c};
+    for (int k = 0; k < 3; ++k) {
+      const int id = node.operands[k];
+      if (id < 0) continue;
+      *to[k] = slot_of_[id];
+      const Level level = nodes_[id].level;
+      if (level == Level::scalar || (level == Level::outer && layout_ == Layout::row)) s.uniform |= 1u << k;
+    }
+    return s;
+  }
+
+  /// The last pass that node `id` takes part in, if its values are made again in each pass that needs them.
+  void reads_in(int id, int p, std::vector<int>& last_pass) const {
+    const Node& node = nodes_[id];
+    if (node.level != Level::row || last_pass[id] >= p) return;
+    last_pass[id] = p;
+    for (int operand : node.operands)
+      if (operand >= 0) reads_in(operand, p, last_pass);
+  }
+
+  /// An output may be the memory of an input: it is written in the last pass that reads an input of its width.
+  void choose_store_phases() {
+    std::vector<int> last_pass(nodes_.size(), -1);
+    store_phase_.assign(nodes_.size(), 0);
+    for (size_t i = 0; i < nodes_.size(); ++i) {
+      const Node& node = nodes_[i];
+      if (!live_[i]) continue;
+      if (node.kind == Node::Kind::reduce) reads_in(node.operands[0], node.phase - 1, last_pass);
+      if (node.level == Level::row) reads_in(static_cast<int>(i), node.phase, last_pass);
+    }
+    for (size_t i = 0; i < nodes_.size(); ++i) {
+      const Node& node = nodes_[i];
+      if (node.level != Level::row || node.output < 0) continue;
+      store_phase_[i] = node.phase;
+      for (size_t k = 0; k < nodes_.size(); ++k)
+        if (nodes_[k].kind == Node::Kind::load && size_of(nodes_[k].dtype) == size_of(node.dtype))
+          store_phase_[i] = std::max(store_phase_[i], last_pass[k]);
+    }
+  }
+
+  /// Dear values that a later pass reads are kept for the whole row.
+  void choose_buffers() {
+    buffer_of_.assign(nodes_.size(), -1);
+    if (!buffered_) return;
+    const auto keep = [&](int id) {
+      const Node& node = nodes_[id];
+      if (buffer_of_[id] >= 0 || node.kind != Node::Kind::compute || node.cost <= kCheapAgain) return;
+      buffer_of_[id] = static_cast<int>(schedule_.buffered.size());
+      schedule_.buffered.push_back(kLogWidth[static_cast<int>(node.dtype)]);
+    };
+    for (size_t i = 0; i < nodes_.size(); ++i) {
+      const Node& node = nodes_[i];
+      if (!live_[i]) continue;
+      for (int id : node.operands)
+        if (id >= 0 && nodes_[id].level == Level::row && node.level == Level::row && nodes_[id].phase < node.phase) keep(id);
+      if (node.level == Level::row && node.output >= 0 && store_phase_[i] > node.phase) keep(static_cast<int>(i));
+    }
+  }
+
+  void phase(int p) {
+    Phase& phase = schedule_.phases.emplace_back();
+    for (size_t i = 0; i < nodes_.size(); ++i) {
+      const Node& node = nodes_[i];
+      if (!live_[i] || node.level != Level::outer) continue;
+      if (node.kind == Node::Kind::load && p == 0) phase.outer_loads.push_back({node.index, slot_of_[i]});
+      if (node.phase != p) continue;
+      if (node.kind == Node::Kind::compute) phase.outer_steps.push_back(step(node, slot_of_[i]));
+      if (node.output >= 0) phase.outer_stores.push_back({node.output, slot_of_[i]});
+    }
+
+    // What this pass over the row is for, and all that takes.
+    needed_.assign(nodes_.size(), false);
+    for (size_t i = 0; i < nodes_.size(); ++i) {
+      const Node& node = nodes_[i];
+      if (!live_[i]) continue;
+      if (node.kind == Node::Kind::reduce && node.phase == p + 1) need(node.operands[0], p);
+      if (buffer_of_[i] >= 0 && node.phase == p) need(static_cast<int>(i), p);
+      if (node.level == Level::row && node.output >= 0 && store_phase_[i] == p) need(static_cast<int>(i), p);
+    }
+    row_work(phase, p);
+  }
+
+  void need(int id, int p) {
+    const Node& node = nodes_[id];
+    if (node.level != Level::row || needed_[id]) return;
+    needed_[id] = true;
+    if (buffer_of_[id] >= 0 && node.phase < p) return;  // read back
+    for (int operand : node.operands)
+      if (operand >= 0) need(operand, p);
+  }
+
+  void row_work(Phase& phase, int p) {
+    const auto made_here = [&](size_t i) { return needed_[i] && !(buffer_of_[i] >= 0 && nodes_[i].phase < p); };
+    // Last uses, counted in steps.
+    std::vector<int> last_use(nodes_.size(), -1);
+    std::vector<int> position(nodes_.size(), -1);
+    int steps = 0;
+    for (size_t i = 0; i < nodes_.size(); ++i) {
+      if (!made_here(i) || nodes_[i].kind != Node::Kind::compute) continue;
+      for (int id : nodes_[i].operands)
+        if (id >= 0) last_use[id] = steps;
+      position[i] = steps++;
+    }
+    for (size_t i = 0; i < nodes_.size(); ++i) {
+      const Node& node = nodes_[i];
+      if (!live_[i]) continue;
+      if (node.kind == Node::Kind::reduce && node.phase == p + 1) last_use[node.operands[0]] = kEnd;
+      if (node.level == Level::row && node.output >= 0 && store_phase_[i] == p && needed_[i]) last_use[i] = kEnd;
+    }
+
+    std::vector<int> free;
+    const auto take = [&] {
+      if (free.empty()) return schedule_.tiles++;
+      const int reg = free.back();
+      free.pop_back();
+      return reg;
+    };
+    for (int reg = schedule_.tiles; reg-- > 0;) free.push_back(reg);
+    const auto tile_slot = [&](size_t i) {
+      const int slot = add_slot(Slot::Kind::tile, take(), nodes_[i].dtype);
+      schedule_.log_width = std::max(schedule_.log_width, schedule_.slots[slot].log_width);
+      return slot;
+    };
+
+    std::vector<int> outer_slots = slot_of_;  // put back at the end
+    for (size_t i = 0; i < nodes_.size(); ++i) {
+      const Node& node = nodes_[i];
+      if (node.level == Level::outer && layout_ == Layout::batch && last_use[i] >= 0) {
+        const int slot = tile_slot(i);
+        phase.expands.push_back({slot_of_[i], slot, schedule_.slots[slot].log_width});
+        slot_of_[i] = slot;
+      }
+      if (!needed_[i]) continue;
+      if (node.kind == Node::Kind::load) {
+        slot_of_[i] = tile_slot(i);
+        phase.loads.push_back({node.index, slot_of_[i], last_use[i]});
+      } else if (buffer_of_[i] >= 0) {
+        slot_of_[i] = add_slot(Slot::Kind::row, buffer_of_[i], node.dtype);
+      }
+    }
+    for (size_t i = 0; i < nodes_.size(); ++i) {
+      const Node& node = nodes_[i];
+      if (position[i] < 0) continue;
+      // Operands that end here: those of the same width may give their tile to the result.
+      const auto release = [&](bool same_width) {
+        for (int k = 0; k < 3; ++k) {
+          const int id = node.operands[k];
+          if (id < 0 || last_use[id] != position[i]) continue;
+          const Slot& slot = schedule_.slots[slot_of_[id]];
+          if (slot.kind != Slot::Kind::tile || (size_of(nodes_[id].dtype) == size_of(node.dtype)) != same_width) continue;
+          free.push_back(slot.index);
+          last_use[id] = -1;
+        }
+      };
+      Step s = step(node, 0);
+      release(true);
+      if (buffer_of_[i] < 0) slot_of_[i] = tile_slot(i);
+      s.out = slot_of_[i];
+      release(false);
+      if (last_use[i] < 0 && buffer_of_[i] < 0) free.push_back(schedule_.slots[slot_of_[i]].index);
+      phase.steps.push_back(s);
+    }
+    for (size_t i = 0; i < nodes_.size(); ++i) {
+      const Node& node = nodes_[i];
+      if (!live_[i]) continue;
+      if (node.kind == Node::Kind::reduce && node.phase == p + 1)
+        phase.reduces.push_back({static_cast<int>(i), slot_of_[node.operands[0]], outer_slots[i]});
+      if (node.level == Level::row && node.output >= 0 && store_phase_[i] == p) {
+        // Where a later pass, or this one, reads the kept value, the output is a copy of it.
+        const bool own = buffer_of_[i] < 0;
+        phase.stores.push_back({node.output, slot_of_[i], own ? position[i] : -1});
+      }
+    }
+    for (size_t i = 0; i < nodes_.size(); ++i)
+      if (nodes_[i].level != Level::row) slot_of_[i] = outer_slots[i];
+  }
+
+  const CpuRegion& region_;
+  const std::vector<Node>& nodes_;
+  Layout layout_;
+  bool buffered_;
+  Schedule schedule_;
+  std::vector<char> live_, needed_;
+  std::vector<int> slot_of_, store_phase_, buffer_of_;
+};
+
+}  // namespace
+
+CpuRegion::CpuRegion(RegionProgram p) : program(std::move(p)), kernels(tile_kernels()) {
+  Lowering(*this).run();
+  for (const Node& node : nodes) scalar_slots += node.level == Level::scalar && node.kind != Node::Kind::constant;
+  constant_memory = std::make_unique<char[]>((constants.size() + 1) * 64);
+  for (const Node& node : nodes) {
+    if (node.kind != Node::Kind::constant) continue;
+    char* at = const_cast<char*>(constant_at(node.index));
+    const size_t width = size_t{1} << kLogWidth[as_index(node.dtype)];
+    for (size_t i = 0; i < 64; i += width) std::memcpy(at + i, &constants[node.index], width);
+  }
+}
+
+const char* CpuRegion::constant_at(int index) const {
+  const uintptr_t base = (reinterpret_cast<uintptr_t>(constant_memory.get()) + 63) & ~uintptr_t{63};
+  return reinterpret_cast<const char*>(base) + int64_t{index} * 64;
+}
+
+const Schedule& CpuRegion::schedule(Layout layout, bool buffered) const {
+  Lazy& lazy = schedules_[static_cast<int>(layout)][buffered];
+  std::call_once(lazy.once, [&] { lazy.schedule = Scheduler(*this, layout, buffered).run(); });
+  return lazy.schedule;
+}
+
+void CpuRegion::run(const RegionBinding& binding) const {
+  if (program.row_rank == 0) run_elementwise(*this, binding);
+  else run_rows(*this, binding);
+}
+
+}  // namespace plait::cpu
+
+namespace plait {
+
+std::unique_ptr<CompiledRegion> compile_region_cpu(RegionProgram region) {
+  return std::make_unique<cpu::CpuRegion>(std::move(region));
+}
+
+}  // namespace plait

@@ -1,0 +1,173 @@
+// Regions without reductions: every element for itself.
+#include <unistd.h>
+
+#include "backends/cpu/operands.h"
+#include "backends/cpu/scratch.h"
+#include "base/parallel.h"
+
+namespace plait::cpu {
+namespace {
+
+using ir::Level;
+
+/// Results above this many bytes go past the caches.
+int64_t streaming_bytes() {
+  static const int64_t bytes = [] {
+    const long cache = sysconf(_SC_LEVEL3_CACHE_SIZE);
+    return cache > 0 ? int64_t{cache} : int64_t{32} << 20;
+  }();
+  return bytes;
+}
+
+struct Run {
+  const CpuRegion& region;
+  const Schedule& schedule;
+  const Phase& phase;
+  const RegionBinding& binding;
+  Space space;
+  View* views;
+  const std::vector<Step>* steps;
+  char* const* fixed_slots;   // constants and scalars
+  int64_t count = 1;
+  int64_t tile = kTile;
+  int64_t tiles_in_row = 0;   // 0: tiles follow one another through the whole space
+  bool in_place = false;
+  bool streaming = false;
+
+  const View& input(int k) const { return views[k]; }
+  const View& output(int k) const { return views[region.program.inputs.size() + k]; }
+
+  /// Elements of tile t: tiles do not cross rows when rows are long.
+  void range(int64_t t, int64_t& start, int64_t& n) const {
+    if (tiles_in_row == 0) {
+      start = t * tile;
+      n = std::min(tile, count - start);
+    } else {
+      const int64_t length = space.extent[space.rank - 1], within = t % tiles_in_row * tile;
+      start = t / tiles_in_row * length + within;
+      n = std::min(tile, length - within);
+    }
+  }
+
+  /// Where the elements are in memory, if they are one after the other.
+  char* direct(const View& view, int64_t start, int64_t n) const {
+    if (view.linear) return view.data + (start << view.log_width);
+    const int last = space.rank - 1;
+    if (view.stride[last] != view.width()) return nullptr;
+    if (start % space.extent[last] + n > space.extent[last]) return nullptr;
+    return view.data + offset_of(space, view, start, 0, space.rank);
+  }
+
+  void run_tiles(int64_t begin, int64_t end) const {
+    Scratch scratch;
+    char** slots = scratch.take<char*>(static_cast<int64_t>(schedule.slots.size()));
+    char** registers = scratch.take<char*>(static_cast<int64_t>(schedule.slots.size()));
+    const int64_t register_bytes = (tile << schedule.log_width) + 64;
+    char* memory = scratch.take<char>(schedule.tiles * register_bytes);
+    for (size_t i = 0; i < schedule.slots.size(); ++i) {
+      const Slot& slot = schedule.slots[i];
+      slots[i] = registers[i] = slot.kind == Slot::Kind::tile ? memory + slot.index * register_bytes : fixed_slots[i];
+    }
+    for (int64_t t = begin; t < end; ++t) {
+      int64_t start, n;
+      range(t, start, n);
+      run_tile(slots, registers, start, n);
+    }
+  }
+
+  void run_tile(char** slots, char* const* registers, int64_t start, int64_t n) const {
+    const TileKernels& kernels = region.kernels;
+    const bool whole = n % kTilePad == 0;
+    // Kernels read to the end of the padding; so may we, inside an operand that nobody writes.
+    const bool may_overread = !in_place && start + ((n + kTilePad - 1) & -kTilePad) <= count;
+    for (const Phase::Load& load : phase.loads) {
+      const View& view = input(load.input);
+      char* const at = direct(view, start, n);
+      if (at && (whole || (may_overread && view.linear))) {
+        slots[load.slot] = at;
+        continue;
+      }
+      slots[load.slot] = registers[load.slot];
+      if (at) std::memcpy(registers[load.slot], at, static_cast<size_t>(n) << view.log_width);
+      else gather_range(kernels, space, view, 0, space.rank, start, n, registers[load.slot]);
+    }
+    for (const Phase::Store& store : phase.stores) {
+      char* const at = whole && !streaming && store.made_by >= 0 ? direct(output(store.output), start, n) : nullptr;
+      slots[store.slot] = at && !read_later(store) ? at : registers[store.slot];
+    }
+    run_steps(*steps, slots, n);
+    for (const Phase::Store& store : phase.stores) {
+      if (slots[store.slot] != registers[store.slot]) continue;
+      const View& view = output(store.output);
+      char* const at = direct(view, start, n);
+      const int64_t bytes = n << view.log_width;
+      if (at && streaming) kernels.stream(at, slots[store.slot], bytes);
+      else if (at) std::memcpy(at, slots[store.slot], static_cast<size_t>(bytes));
+      else scatter_range(kernels, space, view, 0, space.rank, start, n, slots[store.slot]);
+    }
+  }
+
+  /// Whether the output is the memory of an input that is still read once the output is there.
+  bool read_later(const Phase::Store& store) const {
+    if (!in_place) return false;
+    for (const Phase::Load& load : phase.loads)
+      if (input(load.input).data == output(store.output).data && load.last_use > store.made_by) return true;
+    return false;
+  }
+};
+
+}  // namespace
+
+void run_elementwise(const CpuRegion& region, const RegionBinding& binding) {
+  int64_t count = 1;
+  for (int64_t extent : binding.extents) count *= extent;
+  if (count == 0) return;
+
+  Scratch scratch;
+  const Schedule& schedule = region.schedule(Layout::row, false);
+  const Phase& phase = schedule.phases[0];
+  const size_t inputs = region.program.inputs.size(), outputs = region.program.outputs.size();
+  View* views = scratch.take<View>(static_cast<int64_t>(inputs + outputs));
+  char** slots = scratch.take<char*>(static_cast<int64_t>(schedule.slots.size()));
+  run_scalars(region, schedule, binding, scratch.take<char>(region.scalar_slots * kUniformBytes), slots);
+
+  Run run{.region = region,
+          .schedule = schedule,
+          .phase = phase,
+          .binding = binding,
+          .space = make_space(region.program, binding, true, views),
+          .views = views,
+          .steps = &phase.steps,
+          .fixed_slots = slots,
+          .count = count};
+  const int64_t registers = static_cast<int64_t>(schedule.tiles + phase.loads.size());
+  while (run.tile > 256 && registers * (run.tile << schedule.log_width) > 32 << 10) run.tile /= 2;
+
+  bool all_linear = true;
+  for (size_t k = 0; k < inputs + outputs; ++k) all_linear &= views[k].linear;
+  int64_t tiles = (count + run.tile - 1) / run.tile;
+  if (!all_linear && run.space.rank > 1) {
+    const int64_t length = run.space.extent[run.space.rank - 1];
+    if (length >= 2 * kTilePad) {
+      run.tiles_in_row = (length + run.tile - 1) / run.tile;
+      run.tile = std::min(run.tile, ((length + run.tiles_in_row - 1) / run.tiles_in_row + kTilePad - 1) & -kTilePad);
+      tiles = count / length * run.tiles_in_row;
+    }
+  }
+  int64_t written = 0;
+  for (size_t k = 0; k < outputs; ++k) {
+    written += count << views[inputs + k].log_width;
+    for (size_t i = 0; i < inputs; ++i) run.in_place |= views[i].data == views[inputs + k].data;
+  }
+  run.streaming = written > streaming_bytes();
+
+  const int64_t work_of_tile = run.tile * static_cast<int64_t>(phase.steps.size() + 2);
+  if (tiles * work_of_tile <= kInlineWork) {
+    run.run_tiles(0, tiles);
+    return;
+  }
+  const int64_t grain = std::max((kInlineWork + work_of_tile - 1) / work_of_tile, (tiles + 63) / 64);
+  parallel_for(tiles, grain, [&](int64_t begin, int64_t end) { run.run_tiles(begin, end); });
+}
+
+}  // namespace plait::cpu

@@ -1,0 +1,301 @@
+// Regions with reductions: passes over rows.
+#include "backends/cpu/operands.h"
+#include "backends/cpu/scratch.h"
+#include "base/parallel.h"
+
+namespace plait::cpu {
+namespace {
+
+using ir::Level;
+using ir::Op;
+
+constexpr int64_t kRowBufferBytes = 512 << 10;
+constexpr int64_t kReduceChunk = 64 * kReduceBlock;  // rows longer than this are combined chunk by chunk
+
+TileFn combiner(const CpuRegion& region, const Node& node) {
+  constexpr Op ops[kReductions] = {Op::add, Op::mul, Op::max, Op::min};
+  return region.kernels.compute[static_cast<int>(ops[reduction_index(static_cast<Op>(node.index))])][static_cast<int>(node.dtype)];
+}
+
+/// Combines values pairwise as they come, like the carries of a counter: the tree depends on their number only.
+class Pairwise {
+ public:
+  static constexpr int kDepth = 44;
+  void init(char* memory, int64_t bytes, int64_t n) { memory_ = memory, bytes_ = bytes, n_ = n; }
+  void set_combine(TileFn combine) {
+    combine_ = combine;
+    clear();
+  }
+  void clear() { depth_ = 0, count_ = 0; }
+  /// Where the next value goes, then that it is there.
+  char* next() const { return memory_ + depth_ * bytes_; }
+  void pushed() {
+    ++depth_, ++count_;
+    for (int64_t carry = count_; (carry & 1) == 0; carry >>= 1) join();
+  }
+  const char* result() {
+    while (depth_ > 1) join();
+    return memory_;
+  }
+
+ private:
+  void join() {
+    char* const a = memory_ + (depth_ - 2) * bytes_;
+    combine_(a, a, a + bytes_, nullptr, 0, n_);
+    --depth_;
+  }
+  char* memory_ = nullptr;
+  int64_t bytes_ = 0;
+  TileFn combine_ = nullptr;
+  int64_t n_ = 1;
+  int depth_ = 0;
+  int64_t count_ = 0;
+};
+
+/// One reduction over one row on its way.
+struct RowReduction {
+  const ReduceFns* fns = nullptr;
+  char* lanes = nullptr;
+  Pairwise blocks, chunks;
+};
+
+struct RowRun {
+  const CpuRegion& region;
+  const Schedule& schedule;
+  Space space;
+  View* views;
+  char* const* fixed_slots;
+  int64_t rows = 1;    // outer positions
+  int64_t length = 1;  // of a row
+  int64_t tile = kTile;
+  int64_t batch = 1;   // rows of a tile
+  bool in_place = false;
+
+  const View& input(int k) const { return views[k]; }
+  const View& output(int k) const { return views[region.program.inputs.size() + k]; }
+  const ReduceFns& fns(const Node& node) const {
+    return region.kernels.reduce[reduction_index(static_cast<Op>(node.index))][static_cast<int>(node.dtype)];
+  }
+
+  char* direct(const View& view, int64_t start, int64_t n) const {
+    if (view.linear) return view.data + (start << view.log_width);
+    const int last = space.rank - 1;
+    if (last < 0 || view.stride[last] != view.width()) return nullptr;
+    if (start % space.extent[last] + n > space.extent[last]) return nullptr;
+    return view.data + offset_of(space, view, start, 0, space.rank);
+  }
+};
+
+/// What one thread needs to go over rows.
+class RowWorker {
+ public:
+  explicit RowWorker(const RowRun& run) : run_(run), schedule_(run.schedule), kernels_(run.region.kernels) {
+    const auto slot_count = static_cast<int64_t>(schedule_.slots.size());
+    slots_ = scratch_.take<char*>(slot_count);
+    registers_ = scratch_.take<char*>(slot_count);
+    const int64_t register_bytes = (run.tile << schedule_.log_width) + 64;
+    char* const tiles = scratch_.take<char>(schedule_.tiles * register_bytes);
+    const int64_t outer_bytes = std::max(kUniformBytes, ((run.batch + kTilePad - 1) & -kTilePad) * 8);
+    char* const outers = scratch_.take<char>(schedule_.outers * outer_bytes);
+    const int64_t row_elements = (run.length * run.batch + kTilePad - 1) & -kTilePad;
+    char* const buffers = scratch_.take<char>(static_cast<int64_t>(schedule_.buffered.size()) * row_elements * 8);
+    for (int64_t i = 0; i < slot_count; ++i) {
+      const Slot& slot = schedule_.slots[i];
+      char* at = nullptr;
+      switch (slot.kind) {
+        case Slot::Kind::constant:
+        case Slot::Kind::scalar: at = run.fixed_slots[i]; break;
+        case Slot::Kind::outer: at = outers + slot.index * outer_bytes; break;
+        case Slot::Kind::tile: at = tiles + slot.index * register_bytes; break;
+        case Slot::Kind::row: at = buffers + slot.index * row_elements * 8; break;
+      }
+      slots_[i] = registers_[i] = at;
+    }
+    size_t most = 0;
+    for (const Phase& phase : schedule_.phases) most = std::max(most, phase.reduces.size());
+    reductions_ = scratch_.take<RowReduction>(static_cast<int64_t>(most));
+    std::uninitialized_default_construct_n(reductions_, most);
+    for (size_t k = 0; k < most; ++k) {
+      reductions_[k].lanes = scratch_.take<char>(kReduceStateBytes);
+      if (run.length <= kReduceBlock) continue;
+      reductions_[k].blocks.init(scratch_.take<char>(Pairwise::kDepth * kUniformBytes), kUniformBytes, 1);
+      reductions_[k].chunks.init(scratch_.take<char>(Pairwise::kDepth * kUniformBytes), kUniformBytes, 1);
+    }
+  }
+
+  /// Layout::row
+  void row(int64_t o) {
+    for (const Phase& phase : schedule_.phases) {
+      for (const Phase::Load& load : phase.outer_loads) {
+        const View& view = run_.input(load.input);
+        kernels_.splat[view.log_width](slots_[load.slot], view.data + offset_of(run_.space, view, o, 0, run_.space.split));
+      }
+      run_steps(phase.outer_steps, slots_, 1);
+      store_outer(phase, o, 1);
+      if (!phase.row_work()) continue;
+      begin(phase);
+      for (int64_t r = 0; r < run_.length; r += run_.tile) {
+        const int64_t n = std::min(run_.tile, run_.length - r);
+        tile(phase, o * run_.length + r, r, n);
+        accumulate(phase, r, n, run_.length);
+      }
+      finish(phase);
+    }
+  }
+
+  /// Layout::batch: rows [o, o + count)
+  void batch(int64_t o, int64_t count) {
+    for (const Phase& phase : schedule_.phases) {
+      for (const Phase::Load& load : phase.outer_loads) {
+        const View& view = run_.input(load.input);
+        gather_range(kernels_, run_.space, view, 0, run_.space.split, o, count, slots_[load.slot]);
+      }
+      run_steps(phase.outer_steps, slots_, count);
+      store_outer(phase, o, count);
+      if (!phase.row_work()) continue;
+      for (const Phase::Expand& e : phase.expands) kernels_.expand[e.log_width](registers_[e.to], slots_[e.from], count, run_.length);
+      if (run_.length > 0) tile(phase, o * run_.length, 0, count * run_.length);
+      for (const Phase::Reduce& reduce : phase.reduces)
+        run_.fns(run_.region.nodes[reduce.node]).segments(slots_[reduce.out], slots_[reduce.in], count, run_.length);
+    }
+  }
+
+ private:
+  void store_outer(const Phase& phase, int64_t o, int64_t count) {
+    for (const Phase::Store& store : phase.outer_stores)
+      scatter_range(kernels_, run_.space, run_.output(store.output), 0, run_.space.split, o, count, slots_[store.slot]);
+  }
+
+  void tile(const Phase& phase, int64_t start, int64_t r, int64_t n) {
+    const bool whole = n % kTilePad == 0;
+    const bool may_overread = !run_.in_place && start + ((n + kTilePad - 1) & -kTilePad) <= run_.rows * run_.length;
+    if (!schedule_.buffered.empty())
+      for (size_t i = 0; i < schedule_.slots.size(); ++i)
+        if (schedule_.slots[i].kind == Slot::Kind::row) slots_[i] = registers_[i] + (r << schedule_.slots[i].log_width);
+    for (const Phase::Load& load : phase.loads) {
+      const View& view = run_.input(load.input);
+      char* const at = run_.direct(view, start, n);
+      if (at && (whole || (may_overread && view.linear))) {
+        slots_[load.slot] = at;
+        continue;
+      }
+      slots_[load.slot] = registers_[load.slot];
+      if (at) std::memcpy(registers_[load.slot], at, static_cast<size_t>(n) << view.log_width);
+      else gather_range(kernels_, run_.space, view, 0, run_.space.rank, start, n, registers_[load.slot]);
+    }
+    for (const Phase::Store& store : phase.stores) {
+      if (store.made_by < 0) continue;
+      char* const at = whole ? run_.direct(run_.output(store.output), start, n) : nullptr;
+      slots_[store.slot] = at && !read_later(phase, store) ? at : registers_[store.slot];
+    }
+    run_steps(phase.steps, slots_, n);
+    for (const Phase::Store& store : phase.stores) {
+      const View& view = run_.output(store.output);
+      char* const at = run_.direct(view, start, n);
+      if (at && at == slots_[store.slot]) continue;
+      if (at) std::memcpy(at, slots_[store.slot], static_cast<size_t>(n) << view.log_width);
+      else scatter_range(kernels_, run_.space, view, 0, run_.space.rank, start, n, slots_[store.slot]);
+    }
+  }
+
+  bool read_later(const Phase& phase, const Phase::Store& store) const {
+    if (!run_.in_place) return false;
+    for (const Phase::Load& load : phase.loads)
+      if (run_.input(load.input).data == run_.output(store.output).data && load.last_use > store.made_by) return true;
+    return false;
+  }
+
+  void begin(const Phase& phase) {
+    for (size_t k = 0; k < phase.reduces.size(); ++k) {
+      const Node& node = run_.region.nodes[phase.reduces[k].node];
+      RowReduction& reduction = reductions_[k];
+      reduction.fns = &run_.fns(node);
+      reduction.fns->begin(reduction.lanes);
+      if (run_.length > kReduceBlock) {
+        reduction.blocks.set_combine(combiner(run_.region, node));
+        reduction.chunks.set_combine(combiner(run_.region, node));
+      }
+    }
+  }
+
+  /// After elements [r, r + n) of `length`.
+  void accumulate(const Phase& phase, int64_t r, int64_t n, int64_t length) {
+    for (size_t k = 0; k < phase.reduces.size(); ++k) {
+      RowReduction& reduction = reductions_[k];
+      reduction.fns->accumulate(reduction.lanes, slots_[phase.reduces[k].in], n);
+      if (length <= kReduceBlock) continue;
+      const int64_t end = r + n;
+      if (end % kReduceBlock != 0 && end != length) continue;
+      reduction.fns->finish(reduction.blocks.next(), reduction.lanes);
+      reduction.blocks.pushed();
+      reduction.fns->begin(reduction.lanes);
+      if (end % kReduceChunk != 0 && end != length) continue;
+      std::memcpy(reduction.chunks.next(), reduction.blocks.result(), 8);
+      reduction.chunks.pushed();
+      reduction.blocks.clear();
+    }
+  }
+
+  void finish(const Phase& phase) {
+    for (size_t k = 0; k < phase.reduces.size(); ++k) {
+      RowReduction& reduction = reductions_[k];
+      char result[8];
+      if (run_.length <= kReduceBlock) reduction.fns->finish(result, reduction.lanes);
+      else std::memcpy(result, reduction.chunks.result(), 8);
+      const int out = phase.reduces[k].out;
+      kernels_.splat[schedule_.slots[out].log_width](slots_[out], result);
+    }
+  }
+
+  Scratch scratch_;
+  const RowRun& run_;
+  const Schedule& schedule_;
+  const TileKernels& kernels_;
+  char** slots_ = nullptr;
+  char** registers_ = nullptr;
+  RowReduction* reductions_ = nullptr;
+};
+
+}  // namespace
+
+void run_rows(const CpuRegion& region, const RegionBinding& binding) {
+  const int outer_rank = region.program.rank - region.program.row_rank;
+  int64_t rows = 1, length = 1;
+  for (int axis = 0; axis < region.program.rank; ++axis) (axis < outer_rank ? rows : length) *= binding.extents[axis];
+  if (rows == 0) return;
+
+  Scratch scratch;
+  const size_t inputs = region.program.inputs.size(), outputs = region.program.outputs.size();
+  View* views = scratch.take<View>(static_cast<int64_t>(inputs + outputs));
+  const Space space = make_space(region.program, binding, false, views);
+  const bool batched = rows > 1 && length <= kTile / 2;
+  const int64_t batch = batched ? std::min(rows, kTile / std::max<int64_t>(length, 1)) : 1;
+  const Layout layout = batched ? Layout::batch : Layout::row;
+  const Schedule* schedule = &region.schedule(layout, true);
+  if (static_cast<int64_t>(schedule->buffered.size()) * batch * length * 8 > kRowBufferBytes) schedule = &region.schedule(layout, false);
+
+  char** slots = scratch.take<char*>(static_cast<int64_t>(schedule->slots.size()));
+  run_scalars(region, *schedule, binding, scratch.take<char>(region.scalar_slots * kUniformBytes), slots);
+  RowRun run{.region = region, .schedule = *schedule, .space = space, .views = views, .fixed_slots = slots, .rows = rows, .length = length, .batch = batch};
+  for (size_t k = 0; k < outputs; ++k)
+    for (size_t i = 0; i < inputs; ++i) run.in_place |= views[i].data == views[inputs + k].data;
+
+  int64_t steps = 0;
+  for (const Phase& phase : schedule->phases) steps += static_cast<int64_t>(phase.steps.size() + phase.reduces.size() + 1);
+  const int64_t batches = (rows + batch - 1) / batch;
+  const auto body = [&](int64_t begin, int64_t end) {
+    RowWorker worker(run);
+    for (int64_t b = begin; b < end; ++b) {
+      if (batched) worker.batch(b * batch, std::min(batch, rows - b * batch));
+      else worker.row(b);
+    }
+  };
+  const int64_t work = std::max<int64_t>(batch * length, 1) * steps;
+  if (batches * work <= kInlineWork) {
+    body(0, batches);
+    return;
+  }
+  parallel_for(batches, std::max((kInlineWork + work - 1) / work, (batches + 63) / 64), body);
+}
+
+}  // namespace plait::cpu
