@@ -135,17 +135,10 @@ def _rows(steps: Iterable[tuple[str, float]]) -> list[Row]:
 
 
 def _text(title: str, rows: list[Row], limit: int) -> str:
-    shown = rows[:limit]
-    if rest := rows[limit:]:
-        shown = [
-            *shown,
-            Row(
-                f"({len(rest)} more)",
-                sum(r.count for r in rest),
-                sum(r.total_ms for r in rest),
-                sum(r.share for r in rest),
-            ),
-        ]
+    shown, rest = rows[:limit], rows[limit:]
+    if rest:
+        count, total_ms, share = (sum(getattr(row, part) for row in rest) for part in ("count", "total_ms", "share"))
+        shown.append(Row(f"({len(rest)} more)", int(count), total_ms, share))
     width = max([len(title), *(len(row.name) for row in shown)])
     lines = [f"{title:<{width}}  {'count':>7}  {'total ms':>10}  {'share':>6}"]
     lines += [f"{row.name:<{width}}  {row.count:>7}  {row.total_ms:>10.2f}  {row.share:>6.1%}" for row in shown]

@@ -86,18 +86,20 @@ class Progress:
         if self._terminal:
             if time.monotonic() - self._drawn_at >= _REDRAW_SECONDS:
                 self._redraw()
-        elif self.total and self.done * _PLAIN_LINES // self.total > self._lines_written:
+        elif self.done < self.total and self.done * _PLAIN_LINES // self.total > self._lines_written:
             self._lines_written = self.done * _PLAIN_LINES // self.total
-            self._write(self.line(width=None) + "\n")
+            self._write(self.line(width=None) + "\n")  # the last line waits for close, to show the last notes
 
     def close(self) -> None:
-        """Draw the last state and end the line; calling it again does nothing."""
+        """Show the last state and end the line; calling it again does nothing."""
         if self._closed:
             return
         self._closed = True
         if self._terminal:
             self._redraw()
             self._write("\n")
+        else:
+            self._write(self.line(width=None) + "\n")
 
     def line(self, width: int | None) -> str:
         """The text for the present state, cut to `width` columns; None gives the plain form without a bar."""
@@ -122,12 +124,11 @@ class Progress:
         return f"{label}{self._bar(share, cells)}  {text}"
 
     def _bar(self, share: float, cells: int) -> str:
-        filled = min(max(share, 0.0), 1.0) * cells
-        full = int(filled)
+        share = min(max(share, 0.0), 1.0)
         if not self._unicode:
-            return (
-                "[" + "#" * full + "." * (cells - 2 - full) + "]" if full < cells - 2 else "[" + "#" * (cells - 2) + "]"
-            )
+            return f"[{'#' * int(share * (cells - 2)):.<{cells - 2}}]"
+        filled = share * cells
+        full = int(filled)
         half = full < cells and filled - full >= 0.5
         done = "━" * full + ("╸" if half else "")
         rest = "━" * (cells - len(done))

@@ -3,15 +3,21 @@
 import json
 from types import SimpleNamespace
 
-import pytest
-
 import plait.profile
+import pytest
 from plait.profile import Profile, TracingUnavailable, profile
 
 
 def step(ops, where, microseconds):
-    return {"name": ops, "cat": "step", "ph": "X", "ts": 0.0, "dur": microseconds, "tid": 1,
-            "args": {"ops": ops, "where": where}}
+    return {
+        "name": ops,
+        "cat": "step",
+        "ph": "X",
+        "ts": 0.0,
+        "dur": microseconds,
+        "tid": 1,
+        "args": {"ops": ops, "where": where},
+    }
 
 
 TRACE = {
@@ -43,7 +49,10 @@ def test_rows_by_operation_are_sorted_and_add_up(core):
         pass
     assert core.calls == ["start", "stop"]
     assert [(r.name, r.count, r.total_ms) for r in p.by_operation()] == [
-        ("conv2d", 2, 7.0), ("step", 1, 2.0), ("add+mul+tanh", 1, 1.0)]
+        ("conv2d", 2, 7.0),
+        ("step", 1, 2.0),
+        ("add+mul+tanh", 1, 1.0),
+    ]
     assert sum(r.share for r in p.by_operation()) == pytest.approx(1)
     assert p.step_ms == pytest.approx(10) and p.wall_ms > 0
 
@@ -52,7 +61,10 @@ def test_rows_by_line(core):
     with profile() as p:
         pass
     assert [(r.name, r.count) for r in p.by_line()] == [
-        ("net.py:5 in forward", 2), ("net.py:4 in forward", 1), ("(unknown)", 1)]
+        ("net.py:5 in forward", 2),
+        ("net.py:4 in forward", 1),
+        ("(unknown)", 1),
+    ]
 
 
 def test_table_names_the_slowest_and_sums_the_rest():

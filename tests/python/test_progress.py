@@ -3,7 +3,6 @@
 import io
 
 import pytest
-
 from plait.progress import Progress, duration, progress
 
 
@@ -60,7 +59,7 @@ def test_few_parts_write_one_line_each():
 def test_line_fits_the_window(columns):
     bar = Progress(10, label="train", unit="epoch", stream=Terminal())
     bar.advance(3, loss="0.1234", accuracy="98.1 %")
-    assert len(bar.line(columns)) < columns or columns == 1 and bar.line(1) == ""
+    assert len(bar.line(columns)) < max(columns, 2)
 
 
 def test_ascii_terminal_gets_ascii():
