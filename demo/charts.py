@@ -8,8 +8,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
 
-HEIGHT = 280
+WIDTH, HEIGHT = 560, 280
 LEFT, RIGHT, TOP, BOTTOM = 58, 14, 12, 46
+EDGE, FLOOR = WIDTH - RIGHT, HEIGHT - BOTTOM  # where the plot ends
 
 
 @dataclass
@@ -63,27 +64,25 @@ def lines(
     x_text: Callable[[float], str],
     y_text: Callable[[float], str],
     mark: tuple[float, str] | None = None,
-    width: int = 560,
 ) -> str:
     """Lines over a common x, with a legend; the page's script shows the values under the pointer.
 
     `title` is unique on the page; `mark` is a value of y with its caption, drawn as a dashed line.
     """
-    edge, floor = width - RIGHT, HEIGHT - BOTTOM
-    parts = [_frame(edge, x, y, x_label, x_text, y_text)]
+    parts = [_frame(x, y, x_label, x_text, y_text)]
     if mark is not None and y.low <= mark[0] <= y.high:
         at = _y(y, mark[0])
-        parts.append(f'<line class="mark" x1="{LEFT}" x2="{edge}" y1="{at:.1f}" y2="{at:.1f}"/>')
-        parts.append(f'<text class="marked" x="{edge}" y="{at + 17:.1f}">{escape(mark[1])}</text>')
-    places = [round(_x(edge, x, value), 1) for value in xs]
-    inside = f'x="{LEFT}" y="{TOP}" width="{edge - LEFT}" height="{floor - TOP}"'
+        parts.append(f'<line class="mark" x1="{LEFT}" x2="{EDGE}" y1="{at:.1f}" y2="{at:.1f}"/>')
+        parts.append(f'<text class="marked" x="{EDGE}" y="{at + 17:.1f}">{escape(mark[1])}</text>')
+    places = [round(_x(x, value), 1) for value in xs]
+    inside = f'x="{LEFT}" y="{TOP}" width="{EDGE - LEFT}" height="{FLOOR - TOP}"'
     parts.append(f'<clipPath id="{escape(title, quote=True)}"><rect {inside}/></clipPath>')
     parts.append(f'<g clip-path="url(#{escape(title, quote=True)})">')
     for one in series:
         points = [f"{px:.1f},{_y(y, value):.1f}" for px, value in zip(places, one.values, strict=True)]
         if one.filled:
             parts.append(
-                f'<path class="area {one.style}" d="M{places[0]},{floor}L{"L".join(points)}L{places[-1]},{floor}Z"/>'
+                f'<path class="area {one.style}" d="M{places[0]},{FLOOR}L{"L".join(points)}L{places[-1]},{FLOOR}Z"/>'
             )
         parts.append(f'<path class="line {one.style}" d="M{"L".join(points)}"/>')
         if len(points) == 1:  # a path of one point is invisible
@@ -101,8 +100,8 @@ def lines(
     return (
         f'<figure class="chart"><figcaption>{escape(title)}</figcaption>'
         f'<ul class="legend">{legend}<li class="head"></li></ul>'
-        f'<svg viewBox="0 0 {width} {HEIGHT}" role="img" aria-label="{escape(title, quote=True)}">{"".join(parts)}'
-        f'<line class="cursor" y1="{TOP}" y2="{floor}"/></svg>'
+        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title, quote=True)}">{"".join(parts)}'
+        f'<line class="cursor" y1="{TOP}" y2="{FLOOR}"/></svg>'
         f'<script type="application/json">{json.dumps(hover)}</script></figure>'
     )
 
@@ -130,25 +129,22 @@ def digit(pixels: Sequence[Sequence[float]], label: str) -> str:
     return f'<svg class="digit" viewBox="-0.5 -0.5 9 9" role="img" aria-label="{escape(label, quote=True)}">{ink}</svg>'
 
 
-def _x(edge: int, axis: Axis, value: float) -> float:
-    return LEFT + axis.place(value) * (edge - LEFT)
+def _x(axis: Axis, value: float) -> float:
+    return LEFT + axis.place(value) * (EDGE - LEFT)
 
 
 def _y(axis: Axis, value: float) -> float:
-    return HEIGHT - BOTTOM - axis.place(value) * (HEIGHT - TOP - BOTTOM)
+    return FLOOR - axis.place(value) * (FLOOR - TOP)
 
 
-def _frame(
-    edge: int, x: Axis, y: Axis, x_label: str, x_text: Callable[[float], str], y_text: Callable[[float], str]
-) -> str:
+def _frame(x: Axis, y: Axis, x_label: str, x_text: Callable[[float], str], y_text: Callable[[float], str]) -> str:
     parts = []
-    floor = HEIGHT - BOTTOM
     for tick in y.ticks:
         at = _y(y, tick)
-        parts.append(f'<line class="grid" x1="{LEFT}" x2="{edge}" y1="{at:.1f}" y2="{at:.1f}"/>')
+        parts.append(f'<line class="grid" x1="{LEFT}" x2="{EDGE}" y1="{at:.1f}" y2="{at:.1f}"/>')
         parts.append(f'<text class="y" x="{LEFT - 8}" y="{at + 4:.1f}">{escape(y_text(tick))}</text>')
     for tick in x.ticks:
-        parts.append(f'<text class="x" x="{_x(edge, x, tick):.1f}" y="{floor + 20}">{escape(x_text(tick))}</text>')
-    parts.append(f'<line class="axis" x1="{LEFT}" x2="{edge}" y1="{floor}" y2="{floor}"/>')
-    parts.append(f'<text class="x label" x="{(LEFT + edge) / 2}" y="{HEIGHT - 4}">{escape(x_label)}</text>')
+        parts.append(f'<text class="x" x="{_x(x, tick):.1f}" y="{FLOOR + 20}">{escape(x_text(tick))}</text>')
+    parts.append(f'<line class="axis" x1="{LEFT}" x2="{EDGE}" y1="{FLOOR}" y2="{FLOOR}"/>')
+    parts.append(f'<text class="x label" x="{(LEFT + EDGE) / 2}" y="{HEIGHT - 4}">{escape(x_label)}</text>')
     return "".join(parts)

@@ -16,15 +16,11 @@ SHOWN_ROWS = 8
 
 def png(results: Results) -> bytes:
     figure = Figure(figsize=(12, 9.6), dpi=140, facecolor="#faf9f6", layout="constrained")
-    figure.get_layout_engine().set(rect=(0.015, 0.012, 0.97, 0.972), hspace=0.03)
-    figure.suptitle(
-        f"plait: handwritten digits, {100 * results.accuracy:.1f} % test accuracy",
-        fontsize=17,
-        color=INK,
-        weight="bold",
-        y=0.988,
-    )
-    training, digits, costs = figure.subfigures(3, 1, height_ratios=[1.1, 0.62, 1.1])
+    figure.get_layout_engine().set(rect=(0.015, 0.012, 0.97, 0.98), hspace=0.03)
+    heading, training, digits, costs = figure.subfigures(4, 1, height_ratios=[0.11, 1.1, 0.62, 1.1])
+    title = f"plait: handwritten digits, {100 * results.accuracy:.1f} % test accuracy"
+    heading.set_facecolor("none")
+    heading.text(0.5, 0.5, title, fontsize=17, color=INK, weight="bold", ha="center", va="center")
     _training(training, results)
     _digits(digits, results)
     _costs(costs, results)

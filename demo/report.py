@@ -113,10 +113,9 @@ def memory_chart(results: Results) -> str:
         Series("kept for reuse", "three", [m.cached / MEGABYTE for m in results.memory]),
     ]
     top = max(max(one.values) for one in held) * 1.08 or 1.0
-    return charts.lines(
-        "Memory over time", seconds, held, Axis.linear(0, seconds[-1], 8), Axis.linear(0, top),
-        "time in training steps", lambda value: f"{value:.3g} s", lambda value: f"{value:.3g} MB", width=1100,
-    )  # fmt: skip
+    x, y = Axis.linear(0, seconds[-1]), Axis.linear(0, top)
+    x_text, y_text = "{:.3g} s".format, "{:.3g} MB".format
+    return charts.lines("Memory over time", seconds, held, x, y, "time in training steps", x_text, y_text)
 
 
 def last_batch(results: Results) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import plait.core as pc
 from plait import nn, optimizers
-from plait.profile import Profile, TracingUnavailable, profile
+from plait.profile import Profile, TracingError, profile
 from plait.progress import Progress
 from plait.utils import tree_flatten
 from sklearn.datasets import load_digits
@@ -178,7 +178,7 @@ class _Training:
         try:
             with profile() as recorded:
                 outcome = self.epoch(bar)
-        except TracingUnavailable:
+        except TracingError:
             return self.epoch(bar)
         self.results.profile, self.results.profiled_epoch = recorded, epoch
         return outcome

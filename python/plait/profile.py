@@ -24,10 +24,10 @@ from typing import Any, Literal
 
 import plait.core as pc
 
-__all__ = ["Profile", "Row", "TracingUnavailable", "profile"]
+__all__ = ["Profile", "Row", "TracingError", "profile"]
 
 
-class TracingUnavailable(RuntimeError):
+class TracingError(RuntimeError):
     """plait.core was built without tracing, so nothing can be measured."""
 
 
@@ -107,12 +107,10 @@ def profile() -> Iterator[Profile]:
     """Record every step that is evaluated inside the block.
 
     Work is lazy: evaluate inside the block what it is to measure.  The trace is also kept when the block raises.
-    Errors: TracingUnavailable when plait.core has no tracing; a block within a block fails as the core reports it.
+    Errors: TracingError when plait.core has no tracing; a block within a block fails as the core reports it.
     """
     if not (hasattr(pc, "trace_start") and hasattr(pc, "trace_stop")):
-        raise TracingUnavailable(
-            "profile: this build of plait.core has no tracing (trace_start and trace_stop are missing)"
-        )
+        raise TracingError("profile: this build of plait.core has no tracing (trace_start and trace_stop are missing)")
     result = Profile()
     pc.trace_start()
     started = time.perf_counter()

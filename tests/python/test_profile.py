@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import plait.profile
 import pytest
-from plait.profile import Profile, TracingUnavailable, profile
+from plait.profile import Profile, TracingError, profile
 
 
 def step(ops, where, microseconds):
@@ -101,7 +101,7 @@ def test_trace_is_kept_when_the_block_raises(core):
 
 def test_missing_tracing_is_said(monkeypatch):
     monkeypatch.setattr(plait.profile, "pc", SimpleNamespace())
-    with pytest.raises(TracingUnavailable, match="trace_start"), profile():
+    with pytest.raises(TracingError, match="trace_start"), profile():
         pass
 
 
