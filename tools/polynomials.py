@@ -108,7 +108,7 @@ def derive(spec: Spec) -> tuple[list[mpf], mpf]:
     at_once, _ = remez(spec.target, spec.weight, spec.low, spec.high, 0, spec.terms)
     candidates = [[round_to(c) for c in at_once]]
     fixed: list[mpf] = []
-    for k in range(spec.terms):
+    for k in range(spec.terms if spec.terms <= 20 else 0):  # beyond it takes many minutes and gains nothing
         known = list(fixed)
 
         def rest(x: mpf, known: list[mpf] = known) -> mpf:
@@ -152,6 +152,38 @@ def erf_ratio(z: mpf) -> mpf:  # erf(x) / x in z = x^2
     return 2 / mp.sqrt(mp.pi) * mp.hyp1f1(mpf(1) / 2, mpf(3) / 2, -z)
 
 
+def asin_tail(z: mpf) -> mpf:  # (asin(x) - x) / x^3 in z = x^2
+    return mp.hyp3f2(mpf(3) / 2, mpf(3) / 2, 1, mpf(5) / 2, 2, z) / 6
+
+
+def atan_tail(z: mpf) -> mpf:  # (atan(x) - x) / x^3 in z = x^2
+    return -mp.hyp2f1(mpf(3) / 2, 1, mpf(5) / 2, -z) / 3
+
+
+def sinh_tail(z: mpf) -> mpf:  # (sinh(x) - x) / x^3 in z = x^2
+    return sin_tail(-z) * -1
+
+
+def tan_tail(z: mpf) -> mpf:  # (tan(x) - x) / x^3 in z = x^2
+    x = mp.sqrt(z)
+    return mpf(1) / 3 + z * 2 / 15 if x < mpf(10) ** -12 else (mp.tan(x) - x) / x**3
+
+
+def log_odd_tail(z: mpf) -> mpf:  # (log(1 + f) / s - 2) / s^2 in z = s^2, s = f / (2 + f)
+    return mpf(2) / 3 * mp.hyp2f1(mpf(3) / 2, 1, mpf(5) / 2, z)
+
+
+def log_odd_tail_2(z: mpf) -> mpf:  # (log(1 + f) - 2 s - 2/3 s^3) / s^5 in z = s^2
+    return mpf(2) / 5 * mp.hyp2f1(mpf(5) / 2, 1, mpf(7) / 2, z)
+
+
+def erfinv_ratio(s: mpf) -> mpf:  # erfinv(x) / x where s = sqrt(-log(1 - x^2))
+    if s < mpf(10) ** -12:
+        return mp.sqrt(mp.pi) / 2
+    x = mp.sqrt(-mp.expm1(-s * s))
+    return mp.erfinv(x) / x
+
+
 SPECS: list[Spec] = []
 
 
@@ -159,21 +191,58 @@ def add(name: str, bits: int, low: object, high: object, terms: int, target: Rea
     SPECS.append(Spec(name, bits, mpf(low), mpf(high), terms, target, weight))
 
 
-# exp(r) = 1 + r + r^2 p(r)
-add("exp_f32", 24, -LN2_HALF, LN2_HALF, 5, exp_tail, lambda r: r * r / mp.exp(r))
-# 2^r = 1 + r p(r)
-add("exp2_f32", 24, -0.5005, 0.5005, 6, exp2_head, lambda r: abs(r) / mpf(2) ** r)
+def add_odd(name: str, bits: int, high: object, terms: int, tail: Real) -> None:
+    """f(x) = x + x^3 p(x^2) for x^2 <= high, relative error."""
+    add(name, bits, 0, high, terms, tail, lambda z: z / (1 + z * tail(z)))
+
+
+HALF_PI_SQUARED = (mp.pi / 2 * mpf("1.01")) ** 2
+QUARTER_PI_SQUARED = (mp.pi / 4 * mpf("1.03")) ** 2
+
+
+def add_all(suffix: str, bits: int, terms: dict[str, int]) -> None:
+    # exp(r) = 1 + r + r^2 p(r)
+    add("exp" + suffix, bits, -LN2_HALF, LN2_HALF, terms["exp"], exp_tail, lambda r: r * r / mp.exp(r))
+    # 2^r = 1 + r p(r)
+    add("exp2" + suffix, bits, -0.5005, 0.5005, terms["exp2"], exp2_head, lambda r: abs(r) / mpf(2) ** r)
+    add_odd("sin" + suffix, bits, HALF_PI_SQUARED, terms["sin"], sin_tail)
+    add_odd("tan" + suffix, bits, QUARTER_PI_SQUARED, terms["tan"], tan_tail)
+    add_odd("asin" + suffix, bits, 0.3165, terms["asin"], asin_tail)
+    add_odd("atan" + suffix, bits, 1, terms["atan"], atan_tail)
+    add_odd("atanh" + suffix, bits, 0.0625, terms["atanh"], lambda z: log_odd_tail(z) / 2)
+    add_odd("sinh" + suffix, bits, 1, terms["sinh"], sinh_tail)
+    # erf(x) = x + x p(x^2) on [0, 1]
+    add("erf_near" + suffix, bits, 0, 1, terms["erf_near"], lambda z: erf_ratio(z) - 1, lambda z: 1 / erf_ratio(z))
+    # erf(x) = 1 - 2^p(x - 1) from 1 to where erf rounds to 1: only the bits of erfc that reach 1 matter
+    add("erf_far" + suffix, bits, 0, 3 if bits == 24 else 5, terms["erf_far"],
+        lambda y: mp.log(mp.erfc(y + 1), 2), lambda y: mp.log(2) * mp.erfc(y + 1))
+
+
+add_all("_f32", 24, dict(exp=5, exp2=6, sin=4, tan=7, asin=5, atan=9, atanh=4, sinh=3, erf_near=7, erf_far=7))
 # log(1 + f) = f + f^2 p(f), mantissa in [0.75, 1.5)
 add("log_f32", 24, -0.25, 0.5, 9, log_tail, lambda f: abs(f) / log_ratio(f))
-# sin(r) = r + r^3 p(r^2)
-HALF_PI_SQUARED = (mp.pi / 2 * mpf("1.01")) ** 2
-add("sin_f32", 24, 0, HALF_PI_SQUARED, 4, sin_tail, lambda z: z / sinc(z))
-# erf(x) = x + x p(x^2) on [0, 1]
-add("erf_near_f32", 24, 0, 1, 7, lambda z: erf_ratio(z) - 1, lambda z: 1 / erf_ratio(z))
-# erf(x) = 1 - 2^p(x - 1) on [1, 4]: only the bits of erfc that reach 1 matter
-add("erf_far_f32", 24, 0, 3, 7, lambda y: mp.log(mp.erfc(y + 1), 2), lambda y: mp.log(2) * mp.erfc(y + 1))
-# 2^r = 1 + r p(r), for erf and erfc parts that need few bits
+# 2^r = 1 + r p(r), where few bits are needed
 add("exp2_short_f32", 24, -0.5005, 0.5005, 5, exp2_head, lambda r: abs(r) / mpf(2) ** r)
+# log2(1 + f) = f p(f) and 2^r = 1 + r p(r) for the power of floats, in double but to 35 and 30 bits
+add("pow_log2_f32", 53, -0.25, 0.5, 13, lambda f: log_ratio(f) / mp.log(2), lambda f: mp.log(2) / log_ratio(f))
+add("pow_exp2_f32", 53, -0.5005, 0.5005, 6, exp2_head, lambda r: abs(r) / mpf(2) ** r)
+
+# erfinv(x) = x p(w) for w = -log(1 - x^2) < 5, with polynomials in s = sqrt(w) beyond (as M. Giles, 2010)
+def add_erfinv(name: str, bits: int, low: object, high: object, terms: int, s_of: Real) -> None:
+    add(name, bits, low, high, terms, lambda x: erfinv_ratio(s_of(x)), lambda x: 1 / erfinv_ratio(s_of(x)))
+
+
+add_erfinv("erfinv_near_f32", 24, 0, 5, 10, mp.sqrt)
+add_erfinv("erfinv_far_f32", 24, "-0.77", 1, 10, lambda x: x + 3)
+
+add_all("_f64", 53, dict(exp=10, exp2=11, sin=9, tan=14, asin=14, atan=20, atanh=9, sinh=7, erf_near=14, erf_far=18))
+# log(1 + f) = 2 s + s^3 p(s^2), s = f / (2 + f), mantissa in [0.75, 1.5)
+add("log_f64", 53, 0, 0.04, 7, log_odd_tail, lambda z: z / 2)
+# log(1 + f) = 2 s + 2/3 s^3 + s^5 p(s^2), for the power of doubles; relative to log
+add("pow_log_f64", 53, 0, 0.0401, 7, log_odd_tail_2, lambda z: z * z / 2)
+add_erfinv("erfinv_near_f64", 53, 0, 5, 22, mp.sqrt)
+add_erfinv("erfinv_middle_f64", 53, "-0.65", "0.65", 21, lambda x: x + mpf("2.85"))
+add_erfinv("erfinv_far_f64", 53, "-1.35", "1.35", 23, lambda x: x + mpf("4.85"))
 
 
 def literal(c: mpf) -> str:

@@ -99,13 +99,10 @@ using BitsOf = VecN<typename IntOfBytes<sizeof(LaneOf<V>)>::type, kLanesOf<V>>;
 template <class V>
 using UnsignedBitsOf = VecN<std::make_unsigned_t<typename IntOfBytes<sizeof(LaneOf<V>)>::type>, kLanesOf<V>>;
 
-/// The same bits seen as another vector of the same size.
+/// The same bits seen as another vector, or scalar, of the same size.
 template <class To, class From>
-PLAIT_SIMD To bit_cast(From v) {
-  static_assert(sizeof(To) == sizeof(From));
-  To r;
-  __builtin_memcpy(&r, &v, sizeof r);
-  return r;
+static constexpr inline __attribute__((always_inline)) To bit_cast(From v) {
+  return __builtin_bit_cast(To, v);
 }
 
 // --- memory: any alignment -------------------------------------------------------------------------------------------
