@@ -365,6 +365,9 @@ PLAIT_SIMD V erf(V x) {
 template <class V>
 PLAIT_SIMD V erfinv(V x) {
   using K = KernelOf<V>;
+  if constexpr (sizeof(LaneOf<V>) == 4 && !kFusedMultiplyAdd) {  // products and sums rounded apart would exceed 2 ULP
+    return join(convert<float>(erfinv(convert<double>(low_half(x)))), convert<float>(erfinv(convert<double>(high_half(x)))));
+  }
   const V a = abs(x);
   const V w = -log((1 - a) * (1 + a));
   return select(a == 1, copysign(splat<V>(kInfinity<V>), x), x * K::erfinv_ratio(w));

@@ -44,6 +44,7 @@ PLAIT_SIMD Vec<double> power_magnitude(Vec<double> a, Vec<double> y) {
   const Pair<V> log_m = add(Pair<V>{2 * s.high, 2 * s.low}, Pair<V>{cube.high, fma(z.high * z.high * s.high, p, cube.low)});
   const Pair<V> log2_m = multiply(log_m, Pair<V>{splat<V>(K::kLog2OfEHigh), splat<V>(K::kLog2OfELow)});
   const Pair<V> log2_a = add(Pair<V>{n, V{}}, log2_m);  // n is 0 or larger than log2_m
+  y = clamp(y, -0x1p900, 0x1p900);  // enough to overflow, small enough to be split
   const auto product = two_product(y, log2_a.high);
   const V e = clamp(product.high, K::kExp2Low, K::kExp2High);
   const V low = select(e == product.high, fma(y, log2_a.low, product.low), V{});
@@ -57,14 +58,14 @@ PLAIT_SIMD V pow(V x, V y) {
   using T = LaneOf<V>;
   const V a = abs(x), infinity = splat<V>(kInfinity<V>);
   V r = power_magnitude(a, y);
-  r = select(a == 0 | a == infinity, select((a == 0) == (y > 0), V{}, infinity), r);
+  r = select((a == 0) | (a == infinity), select((a == 0) == (y > 0), V{}, infinity), r);
   r = select(is_nan(x) | is_nan(y), x + y, r);
   const auto integral = trunc(y) == y;
   const V half = y * T(0.5);
   const auto odd = integral & (trunc(half) != half);
   r = select(odd, flip_sign(r, x), r);
-  r = select(x < 0 & a < infinity & ~integral & ~is_nan(y), splat<V>(kNaN<V>), r);
-  return select(y == 0 | x == 1 | (a == 1 & abs(y) == infinity), splat<V>(1), r);
+  r = select((x < 0) & (a < infinity) & ~integral & ~is_nan(y), splat<V>(kNaN<V>), r);
+  return select((y == 0) | (x == 1) | ((a == 1) & (abs(y) == infinity)), splat<V>(1), r);
 }
 
 }  // namespace plait::cpu::PLAIT_TARGET
