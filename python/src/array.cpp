@@ -217,6 +217,9 @@ void describe_init() {
       nb::name("__init__"), nb::arg("val"), nb::arg("dtype").none() = nb::none(),
       nb::sig("def __init__(self, val: scalar | list | tuple | DLPackCompatible | array, dtype: Dtype | None = None)"));
   if (PyDict_SetItemString(array_type()->tp_dict, "__init__", described.ptr()) != 0) throw nb::python_error();
+  // Names of division that programs for this interface may ask for.
+  for (const auto& [alias, name] : {std::pair{"__div__", "__truediv__"}, {"__rdiv__", "__rtruediv__"}})
+    if (PyDict_SetItemString(array_type()->tp_dict, alias, PyDict_GetItemString(array_type()->tp_dict, name)) != 0) throw nb::python_error();
   PyType_Modified(array_type());
 }
 

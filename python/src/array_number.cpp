@@ -52,7 +52,11 @@ PyObject* unary(PyObject* a) {
 }
 
 PyObject* matrix_product(PyObject* a, PyObject* b) {
-  if (!is_array(a) || !is_array(b)) Py_RETURN_NOTIMPLEMENTED;
+  if (!is_array(a)) Py_RETURN_NOTIMPLEMENTED;
+  if (!is_array(b)) {
+    PyErr_Format(PyExc_TypeError, "@ needs arrays on both sides, not %s", Py_TYPE(b)->tp_name);
+    return nullptr;
+  }
   return guarded([&] { return wrap(PLAIT_IF_THERE(matmul)(value_of(a), value_of(b))); }, nullptr);
 }
 PyObject* in_place_matrix_product(PyObject* a, PyObject* b) {

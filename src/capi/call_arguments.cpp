@@ -130,6 +130,7 @@ PLAIT_CALL_TYPE(std::optional<double>)
 PLAIT_CALL_TYPE(Scalar)
 PLAIT_CALL_TYPE(std::optional<Scalar>)
 PLAIT_CALL_TYPE(std::string_view)
+PLAIT_CALL_TYPE(std::optional<std::string_view>)
 PLAIT_CALL_TYPE(DType)
 PLAIT_CALL_TYPE(std::optional<DType>)
 #undef PLAIT_CALL_TYPE

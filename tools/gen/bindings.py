@@ -42,15 +42,15 @@ def argument(param: Param) -> str:
     return text + (f" = {python_default(param)}" if param.optional else "")
 
 
-def arguments(signature: Signature, skip: int) -> list[str]:
-    """nb::arg for each parameter; those after a variadic one and `stream` go by keyword only."""
+def arguments(signature: Signature, skip: int, is_method: bool) -> list[str]:
+    """nb::arg for each parameter; those after a variadic one go by keyword only, and so does a function's `stream`."""
     out = []
     keywords = False
     for param in signature.params[skip:]:
         if param.how == "variadic":
             keywords = True  # nb::args implies it
             continue
-        if (param.how == "keyword" or param.kind == "stream") and not keywords:
+        if (param.how == "keyword" or (param.kind == "stream" and not is_method)) and not keywords:
             out.append("nb::kw_only()")
             keywords = True
         if param.kind == "stream":
@@ -78,8 +78,8 @@ def body(function: Function, signature: Signature, supplied: dict[str, str]) -> 
     # An array parameter beside scalars takes part in choosing their dtype.
     fixed = [p for p in function.signature.values if p.kind == "array" and p.name in supplied] if weak else []
     calls = dict(supplied)
-    for p in operands:
-        if p.name == "condition":
+    for p in function.signature.values:
+        if p.name in supplied and (p.kind == "index" or (p.kind == "operand" and p.name == "condition")):
             calls[p.name] = f"to_array({supplied[p.name]})"
     if weak:
         lines.append("OperandDType common;")
@@ -123,7 +123,7 @@ def function_binding(f: Function) -> str:
     parts = [
         f"[]({params}) {{ {body(f, f.signature, supplied)} }}",
         f"nb::sig({signature_text(f.name, f.signature_text, False)})",
-        *arguments(f.signature, 0),
+        *arguments(f.signature, 0, False),
         docstring(f),
     ]
     text = f'  m.def("{f.name}",\n        ' + ",\n        ".join(parts) + ");\n"
@@ -152,7 +152,7 @@ def method_binding(f: Function) -> str:
     parts = [
         f"[]({params}) {{ {body(f, method, supplied)} }}",
         f"nb::sig({signature_text(f.name, f.method_text, True)})",
-        *arguments(method, 0),
+        *arguments(method, 0, True),
         docstring(f),
     ]
     return f'  method("{f.name}",\n         ' + ",\n         ".join(parts) + ");\n"

@@ -21,6 +21,7 @@ CPP_KEYWORDS = set(
 CPP = {
     "array": ("const Array&", "const Array&"),
     "operand": ("const Array&", "Operand"),
+    "index": ("const Array&", "Operand"),
     "opt_array": ("const std::optional<Array>&", "std::optional<Array>"),
     "opt_operand": ("const std::optional<Array>&", "std::optional<Operand>"),
     "arrays": ("const Arrays&", "const Arrays&"),
@@ -44,6 +45,7 @@ CPP = {
     "dtype": ("DType", "DType"),
     "opt_dtype": ("std::optional<DType>", "std::optional<DType>"),
     "str": ("std::string_view", "std::string_view"),
+    "opt_str": ("std::optional<std::string_view>", "std::optional<std::string_view>"),
 }
 ARRAY_KINDS = {"array", "operand", "opt_array", "opt_operand", "arrays", "var_arrays"}
 
@@ -150,6 +152,8 @@ def kind_of(annotation: str, name: str, elementwise: bool) -> str | None:
     found: str | None = None
     if parts == {"array"}:
         found = opt + ("operand" if elementwise else "array")
+    elif parts == {"int", "array"}:
+        found = "index" if not optional else None
     elif parts == {"scalar", "array"}:
         found = opt + "operand"
     elif parts <= {"list[array]", "Sequence[array]", "tuple[array, ...]"}:
@@ -174,7 +178,7 @@ def kind_of(annotation: str, name: str, elementwise: bool) -> str | None:
     elif parts == {"Dtype"}:
         found = opt + "dtype"
     elif parts == {"str"} or all(p.startswith("Literal[") for p in parts):
-        found = "str" if not optional else None
+        found = opt + "str"
     return found if found in CPP else None
 
 
@@ -271,6 +275,9 @@ def cpp_default(param: Param) -> str | None:
     if kind.endswith("ints"):
         values = value if isinstance(value, (list, tuple)) else [value]
         return "IntList{" + ", ".join(map(str, values)) + "}"
+    if kind.endswith("shape"):
+        values = value if isinstance(value, (list, tuple)) else [value]
+        return "Shape{" + ", ".join(map(str, values)) + "}"
     if kind == "axes":
         values = value if isinstance(value, (list, tuple)) else [value]
         return "Axes{" + ", ".join(map(str, values)) + "}"
