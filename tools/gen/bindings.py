@@ -177,7 +177,9 @@ def files(functions: list[Function]) -> dict[str, str]:
             module = ""
             for f in chunk:
                 if f.module != module:
-                    text += ("  }\n" if module else "") + "  {\n" + f'  nb::module_ m = submodule(core, "{f.module}");\n'
+                    text += (
+                        ("  }\n" if module else "") + "  {\n" + f'  nb::module_ m = submodule(core, "{f.module}");\n'
+                    )
                     module = f.module
                 text += function_binding(f)
             text += "  }\n"
@@ -188,7 +190,10 @@ def files(functions: list[Function]) -> dict[str, str]:
     declared = "".join(f"void {name}(nb::module_& core);\n" for name in names)
     calls = "".join(f"  {name}(core);\n" for name in names)
     out["bind_generated.cpp"] = (
-        HEADER + '#include "bind.h"\n\nnamespace plait::python {\n\n' + declared + "\nvoid bind_generated(nb::module_& core) {\n"
+        HEADER
+        + '#include "bind.h"\n\nnamespace plait::python {\n\n'
+        + declared
+        + "\nvoid bind_generated(nb::module_& core) {\n"
         "  (void)core;\n" + calls + "}\n\n}  // namespace plait::python\n"
     )
     return out

@@ -1,7 +1,7 @@
 """Finds functions in the op files that the schema does not hold yet, from the text of their definitions.
 
-An op file may use functions that another new file defines, so plait/ops.h has to declare both before the registry can be
-compiled and printed. What is found here only bridges that one build; the printed registry replaces it.
+An op file may use functions that another new file defines, so plait/ops.h has to declare both before the registry can
+be compiled and printed. What is found here only bridges that one build; the printed registry replaces it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 
 STRING = r'"(?:[^"\\]|\\.)*"'
-START = re.compile(r'\b(?:ops|into|registry)\.(elementwise|function)\(\s*(' + STRING + r")")
+START = re.compile(r"\b(?:ops|into|registry)\.(elementwise|function)\(\s*(" + STRING + r")")
 FIELD = re.compile(r"\.(signature|method|alias|module|summary|internal|hand_written)\(\s*((?:" + STRING + r"\s*)*)\)")
 
 

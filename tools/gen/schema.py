@@ -183,7 +183,7 @@ def kind_of(annotation: str, name: str, elementwise: bool) -> str | None:
 
 
 def parse(text: str, elementwise: bool = False) -> Signature:
-    """A signature as the registry holds it: `(a: array, /, axis: int = 0, *, stream: StreamOrDevice = None) -> array`."""
+    """A signature as the registry holds it: `(a: array, /, axis: int = 0, *, stream: StreamOrDevice) -> array`."""
     tree = ast.parse(f"def f{text}: ...").body[0]
     assert isinstance(tree, ast.FunctionDef)
     args = tree.args

@@ -7,7 +7,7 @@ void register_floor_divide(OpRegistry& ops) {
       .summary("a / b rounded to minus infinity; integer division by zero gives 0.")
       .input("a", dtypes::real)
       .input("b", dtypes::real)
-      .lower([](Val a, Val b) { return floor_div(a, b); })
+      .lower([](Val a, Val b) { return a.type() == DType::bool_ ? a & b : floor_div(a, b); })
       .not_differentiable("constant almost everywhere")
       .signature("(a: scalar | array, b: scalar | array, stream: StreamOrDevice = None) -> array")
       .oracle("np.floor_divide(a, b)")

@@ -7,7 +7,7 @@ void register_remainder(OpRegistry& ops) {
       .summary("a - b * floor(a / b): the sign of b; an integer remainder by zero is 0.")
       .input("a", dtypes::real)
       .input("b", dtypes::real)
-      .lower([](Val a, Val b) { return rem(a, b); })
+      .lower([](Val a, Val b) { return a.type() == DType::bool_ ? a != a : rem(a, b); })
       .partials({
           [](std::span<const Array> x, const Array&) -> Array { return ones_like(x[0]); },
           [](std::span<const Array> x, const Array&) -> Array { return -floor(x[0] / x[1]); }})
