@@ -195,6 +195,10 @@ class OpRegistry {
   OpBuilder<A> view(std::string name, std::source_location at = std::source_location::current()) {
     return OpBuilder<A>(add<A>(std::move(name), OpKind::view, at));
   }
+  /// What stands for an argument of a traced function; without inference or rules of its own.
+  OpBuilder<NoAttrs> placeholder(std::string name, std::source_location at = std::source_location::current()) {
+    return OpBuilder<NoAttrs>(add<NoAttrs>(std::move(name), OpKind::placeholder, at));
+  }
   /// Numbers the engine hands to regions as scalars; attributes are ConstantAttrs.
   OpBuilder<ConstantAttrs> constant(std::string name, std::source_location at = std::source_location::current()) {
     return OpBuilder<ConstantAttrs>(add<ConstantAttrs>(std::move(name), OpKind::constant, at));

@@ -1,0 +1,98 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "plait/array.h"
+
+/// Function transforms: each traces a function and rewrites its graph, so they nest in any order.
+namespace plait {
+
+using Function = std::function<Arrays(const Arrays&)>;
+
+/// Outputs of `f` and the product of `cotangents` (one per output, of its shape) with f's Jacobian, one per primal.
+///
+/// Integer and bool primals have no gradient: theirs is zero. Errors: ArgumentError for counts and shapes that do not
+/// fit, TransformError for an op without a rule; what `f` raises.
+PLAIT_API std::pair<Arrays, Arrays> vjp(const Function& f, const Arrays& primals, const Arrays& cotangents);
+
+/// Outputs of `f` and the product of its Jacobian with `tangents` (one per primal, of its shape), one per output.
+PLAIT_API std::pair<Arrays, Arrays> jvp(const Function& f, const Arrays& primals, const Arrays& tangents);
+
+/// A function that returns f's first output, a scalar, and its gradients with respect to the arguments at `argnums`.
+/// Other outputs are passed through behind the first.
+PLAIT_API std::function<std::pair<Arrays, Arrays>(const Arrays&)> value_and_grad(Function f, std::vector<int> argnums = {0});
+
+/// The gradients alone.
+PLAIT_API Function grad(Function f, std::vector<int> argnums = {0});
+
+inline constexpr int kNotMapped = -1;
+
+/// `f` over a batch: `in_axes` names the batch axis of each argument (kNotMapped: the same for all), `out_axes` where
+/// it goes in each output; one entry serves all.
+PLAIT_API Function vmap(Function f, std::vector<int> in_axes = {0}, std::vector<int> out_axes = {0});
+
+/// `f` traced once for each structure of its arguments (dtypes, ranks, and what was decided by looking at extents), so
+/// that later calls spend no time in f. Threads: calls from any thread.
+PLAIT_API Function compile(Function f);
+
+/// A gradient being traced: `inputs` stand for the primals; what is computed from them can be pulled back.
+/// For language bindings; the scope belongs to one thread.
+class PLAIT_API GradTrace {
+ public:
+  explicit GradTrace(const Arrays& primals);
+  ~GradTrace();
+  GradTrace(const GradTrace&) = delete;
+  GradTrace& operator=(const GradTrace&) = delete;
+
+  const Arrays& inputs() const { return inputs_; }
+  /// Gradients of the primals for the cotangents of `outputs`.
+  Arrays pull_back(const Arrays& outputs, const Arrays& cotangents) const;
+  /// Tangents of `outputs` for the tangents of the primals. An undefined tangent means zero.
+  Arrays push_forward(const Arrays& outputs, const Arrays& tangents) const;
+
+ private:
+  Arrays primals_;
+  Arrays inputs_;
+  uint64_t level_;
+};
+
+/// A batch being traced: `inputs` stand for one example each.
+class PLAIT_API VmapTrace {
+ public:
+  /// axes: per array, kNotMapped or the batch axis. Errors: ArgumentError when batch extents differ or there is none.
+  VmapTrace(const Arrays& arrays, const std::vector<int>& axes);
+  ~VmapTrace();
+  VmapTrace(const VmapTrace&) = delete;
+  VmapTrace& operator=(const VmapTrace&) = delete;
+
+  const Arrays& inputs() const { return inputs_; }
+  /// The outputs for the whole batch; axes: per output, where the batch axis goes (kNotMapped: the output must not
+  /// depend on the batch).
+  Arrays batched(const Arrays& outputs, const std::vector<int>& axes) const;
+
+ private:
+  Arrays arrays_;
+  std::vector<int> axes_;
+  Arrays inputs_;
+  Dim size_;
+  uint64_t level_;
+};
+
+/// What `compile` keeps of one function and one structure of arguments.
+class PLAIT_API CompiledFunction {
+ public:
+  explicit CompiledFunction(Function f);
+  ~CompiledFunction();
+  Arrays operator()(const Arrays& inputs);
+  /// Times that f itself was run.
+  int64_t trace_count() const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace plait

@@ -1,0 +1,95 @@
+#include "transforms/trace.h"
+
+#include <unordered_set>
+
+#include "graph/registry.h"
+
+namespace plait {
+namespace {
+
+const OpDef& placeholder_op() {
+  static const OpHandle op("placeholder");
+  return *op;
+}
+
+}  // namespace
+
+Ref<Node> make_node_as(const Node& like, Ref<AttrsBase> attrs, SmallVector<Array, 2> inputs, Avals avals) {
+  Ref<Node> node = make_ref<Node>();
+  node->op = like.op;
+  node->attrs = std::move(attrs);
+  for (const Array& in : inputs) node->level = std::max(node->level, in.node()->level);
+  node->inputs = std::move(inputs);
+  node->avals = std::move(avals);
+  node->source = like.source;
+  node->stream = like.stream;
+  return node;
+}
+
+Array concrete_placeholder(const Array& value, uint64_t level) {
+  Ref<Node> node = make_ref<Node>();
+  node->op = &placeholder_op();
+  node->inputs.push_back(value);
+  node->avals.push_back({value.shape(), value.dtype()});
+  node->level = level;
+  node->source = current_source();
+  return Array(std::move(node), 0);
+}
+
+Array abstract_placeholder(Aval aval, uint64_t level) {
+  Ref<Node> node = make_ref<Node>();
+  node->op = &placeholder_op();
+  node->avals.push_back(std::move(aval));
+  node->level = level;
+  node->source = current_source();
+  return Array(std::move(node), 0);
+}
+
+TraceGraph::TraceGraph(std::span<const Array> outputs, std::span<const Array> placeholders, uint64_t level) {
+  std::unordered_set<const Node*> seen;
+  for (const Array& p : placeholders) {
+    position_.emplace(p.node(), -1);  // numbered when reached
+    seen.insert(p.node());
+  }
+  struct Frame {
+    Node* node;
+    uint32_t next;
+  };
+  std::vector<Frame> stack;
+  std::unordered_set<const Node*> listed;
+  const auto list = [&](Node* node) {
+    if (!listed.insert(node).second) return;
+    position_[node] = static_cast<int64_t>(nodes_.size());
+    nodes_.push_back(node);
+  };
+  // Nodes older than the trace cannot depend on it, and may be losing their inputs to an evaluation right now.
+  const auto enter = [&](Node* node) {
+    if (node->level < level) return;
+    if (position_.contains(node)) {
+      list(node);
+      return;
+    }
+    if (seen.insert(node).second) stack.push_back({node, 0});
+  };
+  for (const Array& out : outputs) {
+    enter(out.node());
+    while (!stack.empty()) {
+      auto& [node, next] = stack.back();
+      if (next < node->inputs.size()) {
+        enter(node->inputs[next++].node());
+        continue;
+      }
+      Node* finished = node;
+      stack.pop_back();
+      for (const Array& in : finished->inputs) {
+        if (!position_.contains(in.node())) continue;
+        list(finished);
+        break;
+      }
+    }
+  }
+  for (const Array& p : placeholders)
+    if (!listed.contains(p.node())) position_.erase(p.node());
+}
+
+}  // namespace plait
