@@ -118,7 +118,8 @@ class Collector {
     for (size_t i = 0; i < g_.nodes.size(); ++i) {
       uint32_t uses = 0;
       for (uint32_t k = 0; k < g_.nodes[i]->avals.size(); ++k) uses += g_.values[g_.first_value[i] + k].uses;
-      if (g_.nodes[i]->use_count() > uses) g_.needed[i] = 1;
+      // Numbers stay numbers: whoever holds one can have it again for nothing, and regions take it as an operand.
+      if (g_.nodes[i]->use_count() > uses && g_.nodes[i]->op->kind != OpKind::constant) g_.needed[i] = 1;
       hasher_.add(uint64_t{g_.needed[i]});
     }
   }

@@ -153,7 +153,7 @@ class Trace {
         Node* finished = node;
         stack.pop_back();
         const bool symbolic = has_symbols(*finished);
-        bool rebuilt = symbolic;
+        bool rebuilt = symbolic || finished->op->kind == OpKind::constant;  // numbers stay operands of the plan
         for (const Array& in : finished->inputs) {
           const auto it = known.find(in.node());
           rebuilt |= inputs_of_.contains(in.node()) || (it != known.end() && it->second.first == kStep);

@@ -1,0 +1,187 @@
+#include "plait/transforms.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "engine/engine.h"
+#include "plait/ops.h"
+
+namespace plait {
+namespace {
+
+Array doubles(std::vector<double> v, Shape shape) { return Array::from<double>(v, shape); }
+Array wave(int64_t rows, int64_t cols) {
+  std::vector<double> v(static_cast<size_t>(rows * cols));
+  for (size_t i = 0; i < v.size(); ++i) v[i] = 1.3 + std::sin(1.7 * static_cast<double>(i));
+  return doubles(v, {rows, cols});
+}
+// Row i, and rows put together, by products with unit vectors: no other ops than the ones under test are needed.
+Array row(const Array& a, int i) {
+  std::vector<double> unit(static_cast<size_t>(a.dim(0).value()));
+  unit[static_cast<size_t>(i)] = 1;
+  Shape ones;
+  for (int k = 0; k < a.rank(); ++k) ones.push_back(k == 0 ? a.dim(0) : Dim(1));
+  return sum(a * reshape(doubles(unit, {a.dim(0)}), ones), 0, false);
+}
+Array stack_of(const std::vector<Array>& rows, int axis) {
+  Array all;
+  for (size_t i = 0; i < rows.size(); ++i) {
+    std::vector<double> unit(rows.size());
+    unit[i] = 1;
+    Shape ones{static_cast<int64_t>(rows.size()), 1, 1};
+    const Array term = expand_dims(rows[i], 0) * reshape(doubles(unit, {static_cast<int64_t>(rows.size())}), ones);
+    all = all.defined() ? all + term : term;
+  }
+  return axis == 0 ? all : transpose(all, axis == 1 ? Axes{1, 0, 2} : Axes{1, 2, 0});
+}
+Array total(const Array& a) { return sum(a, Axes(), false); }
+
+struct Case {
+  const char* name;
+  Array (*f)(const Array&);
+};
+const Case kCases[] = {
+    {"exp", [](const Array& x) { return exp(x); }},
+    {"square_sum", [](const Array& x) { return sum(x * x, -1, true) * x; }},
+    {"softmax", [](const Array& x) { const Array e = exp(x - max(x, -1, true)); return e / sum(e, -1, true); }},
+    {"reshape", [](const Array& x) { return reshape(sin(x), {-1}) * 2.0; }},
+    {"transpose", [](const Array& x) { return transpose(tanh(x), Axes()) * transpose(x, Axes()); }},
+    {"broadcast", [](const Array& x) { return x * sum(x, 0, true) + sum(x, 1, true); }},
+    {"prod", [](const Array& x) { return prod(x, 1, false); }},
+    {"power", [](const Array& x) { return power(x, x); }},
+    {"where", [](const Array& x) { return where(x > 1.0, x * x, sin(x)); }},
+    {"squeeze", [](const Array& x) { return squeeze(expand_dims(x, 1) * 3.0, 1) / x; }},
+    {"max", [](const Array& x) { return max(x * x, 0, false); }},
+    {"logaddexp", [](const Array& x) { return logaddexp(x, x * 2.0); }},
+};
+
+std::vector<double> values(const Array& a) { return astype(a, DType::float64).to_vector<double>(); }
+
+TEST(Transforms, GradientsMatchDifferences) {
+  for (const Case& c : kCases) {
+    const Array x = wave(3, 4);
+    const auto f = [&](const Arrays& in) { return Arrays{total(c.f(in[0]) * c.f(in[0]))}; };
+    const auto g = values(grad(f)({x})[0]);
+    const auto at = values(x);
+    for (size_t i = 0; i < at.size(); ++i) {
+      const double h = 1e-5;
+      auto up = at, down = at;
+      up[i] += h;
+      down[i] -= h;
+      const double want = (values(f({doubles(up, {3, 4})})[0])[0] - values(f({doubles(down, {3, 4})})[0])[0]) / (2 * h);
+      EXPECT_NEAR(g[i], want, 1e-5 * (1 + std::fabs(want))) << c.name;
+    }
+  }
+}
+
+TEST(Transforms, ForwardAgreesWithBackward) {
+  for (const Case& c : kCases) {
+    const Array x = wave(3, 4);
+    const Array t = cos(x);
+    const auto f = [&](const Arrays& in) { return Arrays{c.f(in[0])}; };
+    const auto [out, moved] = jvp(f, {x}, {t});
+    const Array w = sin(out[0]) + 0.5;
+    const auto [again, pulled] = vjp(f, {x}, {w});
+    EXPECT_NEAR(values(total(moved[0] * w))[0], values(total(pulled[0] * t))[0], 1e-8) << c.name;
+  }
+}
+
+TEST(Transforms, SecondDerivatives) {
+  const auto f = [](const Arrays& in) { return Arrays{total(exp(in[0]) * in[0])}; };
+  const auto gg = grad([&](const Arrays& in) { return Arrays{total(grad(f)(in)[0])}; });
+  const Array x = wave(2, 2);
+  const auto got = values(gg({x})[0]);
+  const auto at = values(x);
+  for (size_t i = 0; i < at.size(); ++i) EXPECT_NEAR(got[i], std::exp(at[i]) * (at[i] + 2), 1e-9);
+}
+
+TEST(Transforms, BatchingEqualsALoop) {
+  for (const Case& c : kCases) {
+    for (const int axis : {0, 1, 2}) {
+      Array batch = stack_of({wave(3, 4), wave(3, 4) * 1.1, wave(3, 4) * 0.7, wave(3, 4) + 0.3, wave(3, 4) * 1.3}, axis);
+      const auto f = [&](const Arrays& in) { return Arrays{c.f(in[0])}; };
+      const Array got = vmap(f, {axis}, {0})({batch})[0];
+      const Array examples = axis == 0 ? batch : transpose(batch, axis == 1 ? Axes{1, 0, 2} : Axes{2, 0, 1});
+      for (int i = 0; i < 5; ++i) {
+        const auto want = values(c.f(row(examples, i)));
+        const auto have = values(row(got, i));
+        ASSERT_EQ(want.size(), have.size()) << c.name;
+        for (size_t k = 0; k < want.size(); ++k) EXPECT_NEAR(have[k], want[k], 1e-12) << c.name << " axis " << axis;
+      }
+    }
+  }
+}
+
+TEST(Transforms, NestInOneAnother) {
+  const auto f = [](const Arrays& in) { return Arrays{total(sin(in[0]) * in[1])}; };
+  const Array x = wave(5, 3);
+  const Array w = doubles({1, 2, 3}, {3});
+  const auto per_example = vmap(grad(f), {0, kNotMapped}, {0});
+  const auto got = values(per_example({x, w})[0]);
+  const auto compiled = values(compile(per_example)({x, w})[0]);
+  const auto at = values(x);
+  for (size_t i = 0; i < at.size(); ++i) {
+    EXPECT_NEAR(got[i], std::cos(at[i]) * static_cast<double>(i % 3 + 1), 1e-12);
+    EXPECT_EQ(got[i], compiled[i]);
+  }
+  const auto of_batch = grad([&](const Arrays& in) { return Arrays{total(vmap(f, {0, kNotMapped}, {0})(in)[0])}; });
+  const auto same = values(of_batch({x, w})[0]);
+  for (size_t i = 0; i < at.size(); ++i) EXPECT_NEAR(got[i], same[i], 1e-12);
+  const auto through = values(grad(compile(f))({x, w})[0]);
+  for (size_t i = 0; i < at.size(); ++i) EXPECT_NEAR(got[i], through[i], 1e-12);
+}
+
+TEST(Transforms, OneTraceForAllExtents) {
+  int runs = 0;
+  CompiledFunction f([&](const Arrays& in) {
+    ++runs;
+    const Array e = exp(in[0] - max(in[0], -1, true));
+    return Arrays{e / sum(e, -1, true) + zeros(in[0].shape(), DType::float64)};
+  });
+  engine::clear_plan_cache();
+  const auto before = engine::plan_cache_stats().built;
+  for (int64_t n = 7; n < 57; ++n) {
+    const auto out = values(f({wave(n, 5)})[0]);
+    ASSERT_EQ(static_cast<int64_t>(out.size()), n * 5);
+    double s = 0;
+    for (int k = 0; k < 5; ++k) s += out[out.size() - 1 - k];
+    EXPECT_NEAR(s, 1, 1e-12);
+  }
+  EXPECT_EQ(runs, 1);
+  EXPECT_EQ(engine::plan_cache_stats().built - before, 1);
+}
+
+TEST(Transforms, ADecisionOnAnExtentTracesAgain) {
+  CompiledFunction f([&](const Arrays& in) {
+    const bool tall = in[0].shape()[0] > 10;
+    return Arrays{tall ? in[0] * 2.0 : in[0] * 3.0};
+  });
+  EXPECT_NEAR(values(f({wave(4, 2)})[0])[0], values(wave(4, 2))[0] * 3, 1e-12);
+  EXPECT_NEAR(values(f({wave(5, 2)})[0])[0], values(wave(5, 2))[0] * 3, 1e-12);
+  EXPECT_EQ(f.trace_count(), 1);
+  EXPECT_NEAR(values(f({wave(20, 2)})[0])[0], values(wave(20, 2))[0] * 2, 1e-12);
+  EXPECT_EQ(f.trace_count(), 2);
+}
+
+TEST(Transforms, EvaluatingAnAbstractArrayIsAnError) {
+  const auto f = [](const Arrays& in) {
+    in[0].eval();
+    return in;
+  };
+  EXPECT_THROW(vmap(f)({wave(2, 2)}), TransformError);
+  EXPECT_THROW(compile(f)({wave(2, 2)}), TransformError);
+  EXPECT_NO_THROW(vjp(f, {wave(2, 2)}, {wave(2, 2)}));
+}
+
+TEST(Transforms, LongChainsDoNotRecurse) {
+  const auto f = [](const Arrays& in) {
+    Array y = in[0];
+    for (int i = 0; i < 100'000; ++i) y = y * 1.0000001;
+    return Arrays{total(y)};
+  };
+  EXPECT_NEAR(values(grad(f)({doubles({1}, {1})})[0])[0], std::pow(1.0000001, 100'000), 1e-9);
+}
+
+}  // namespace
+}  // namespace plait
