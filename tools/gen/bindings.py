@@ -78,8 +78,8 @@ def body(function: Function, signature: Signature, supplied: dict[str, str]) -> 
     # An array parameter beside scalars takes part in choosing their dtype.
     fixed = [p for p in function.signature.values if p.kind == "array" and p.name in supplied] if weak else []
     calls = dict(supplied)
-    for p in function.signature.values:
-        if p.name in supplied and (p.kind == "index" or (p.kind == "operand" and p.name == "condition")):
+    for p in operands:
+        if p.name == "condition":
             calls[p.name] = f"to_array({supplied[p.name]})"
     if weak:
         lines.append("OperandDType common;")
@@ -88,6 +88,8 @@ def body(function: Function, signature: Signature, supplied: dict[str, str]) -> 
         for p in weak:
             calls[p.name] = f"common.convert({supplied[p.name]})"
     for p in function.signature.values:
+        if p.kind == "positions" and p.name in supplied:
+            calls[p.name] = f"to_array({supplied[p.name]})"
         if p.kind == "var_arrays" and p.name in supplied:
             calls[p.name] = f"to_arrays({supplied[p.name]})"
     values = []

@@ -74,7 +74,7 @@ def elementwise_source(functions: list[Function]) -> str:
 def call_argument(param: Param) -> str:
     """How a call by name finds one argument; arrays come in order, the rest by name."""
     kind = param.kind or ""
-    if kind in ("array", "operand", "index"):
+    if kind in ("array", "operand", "positions"):
         return "c.array()" if not param.optional else f'c.array_or("{param.name}", {cpp_default(param)})'
     if kind in ("opt_array", "opt_operand"):
         return f'c.optional_array("{param.name}")'

@@ -21,8 +21,8 @@ CPP_KEYWORDS = set(
 CPP = {
     "array": ("const Array&", "const Array&"),
     "operand": ("const Array&", "Operand"),
-    "index": ("const Array&", "Operand"),
     "opt_array": ("const std::optional<Array>&", "std::optional<Array>"),
+    "positions": ("const Array&", "Operand"),
     "opt_operand": ("const std::optional<Array>&", "std::optional<Operand>"),
     "arrays": ("const Arrays&", "const Arrays&"),
     "var_arrays": ("const Arrays&", "nb::args"),
@@ -47,7 +47,7 @@ CPP = {
     "str": ("std::string_view", "std::string_view"),
     "opt_str": ("std::optional<std::string_view>", "std::optional<std::string_view>"),
 }
-ARRAY_KINDS = {"array", "operand", "opt_array", "opt_operand", "arrays", "var_arrays"}
+ARRAY_KINDS = {"array", "operand", "positions", "opt_array", "opt_operand", "arrays", "var_arrays"}
 
 
 @dataclass
@@ -152,10 +152,10 @@ def kind_of(annotation: str, name: str, elementwise: bool) -> str | None:
     found: str | None = None
     if parts == {"array"}:
         found = opt + ("operand" if elementwise else "array")
-    elif parts == {"int", "array"}:
-        found = "index" if not optional else None
     elif parts == {"scalar", "array"}:
         found = opt + "operand"
+    elif parts == {"int", "array"}:
+        found = "positions"
     elif parts <= {"list[array]", "Sequence[array]", "tuple[array, ...]"}:
         found = "arrays"
     elif parts == {"int"}:
