@@ -1,5 +1,8 @@
 // Regions with reductions: passes over rows.
-#include "backends/cpu/operands.h"
+#include "backends/cpu/run_rows.h"
+
+#include <memory>
+
 #include "backends/cpu/scratch.h"
 #include "base/parallel.h"
 
@@ -9,81 +12,11 @@ namespace {
 using ir::Level;
 using ir::Op;
 
-constexpr int64_t kRowBufferBytes = 512 << 10;
-constexpr int64_t kReduceChunk = 64 * kReduceBlock;  // rows longer than this are combined chunk by chunk
-
-TileFn combiner(const CpuRegion& region, const Node& node) {
-  constexpr Op ops[kReductions] = {Op::add, Op::mul, Op::max, Op::min};
-  return region.kernels.compute[static_cast<int>(ops[reduction_index(static_cast<Op>(node.index))])][static_cast<int>(node.dtype)];
-}
-
-/// Combines values pairwise as they come, like the carries of a counter: the tree depends on their number only.
-class Pairwise {
- public:
-  static constexpr int kDepth = 44;
-  void init(char* memory, int64_t bytes, int64_t n) { memory_ = memory, bytes_ = bytes, n_ = n; }
-  void set_combine(TileFn combine) {
-    combine_ = combine;
-    clear();
-  }
-  void clear() { depth_ = 0, count_ = 0; }
-  /// Where the next value goes, then that it is there.
-  char* next() const { return memory_ + depth_ * bytes_; }
-  void pushed() {
-    ++depth_, ++count_;
-    for (int64_t carry = count_; (carry & 1) == 0; carry >>= 1) join();
-  }
-  const char* result() {
-    while (depth_ > 1) join();
-    return memory_;
-  }
-
- private:
-  void join() {
-    char* const a = memory_ + (depth_ - 2) * bytes_;
-    combine_(a, a, a + bytes_, nullptr, 0, n_);
-    --depth_;
-  }
-  char* memory_ = nullptr;
-  int64_t bytes_ = 0;
-  TileFn combine_ = nullptr;
-  int64_t n_ = 1;
-  int depth_ = 0;
-  int64_t count_ = 0;
-};
-
 /// One reduction over one row on its way.
 struct RowReduction {
   const ReduceFns* fns = nullptr;
   char* lanes = nullptr;
   Pairwise blocks, chunks;
-};
-
-struct RowRun {
-  const CpuRegion& region;
-  const Schedule& schedule;
-  Space space;
-  View* views;
-  char* const* fixed_slots;
-  int64_t rows = 1;    // outer positions
-  int64_t length = 1;  // of a row
-  int64_t tile = kTile;
-  int64_t batch = 1;   // rows of a tile
-  bool in_place = false;
-
-  const View& input(int k) const { return views[k]; }
-  const View& output(int k) const { return views[region.program.inputs.size() + k]; }
-  const ReduceFns& fns(const Node& node) const {
-    return region.kernels.reduce[reduction_index(static_cast<Op>(node.index))][static_cast<int>(node.dtype)];
-  }
-
-  char* direct(const View& view, int64_t start, int64_t n) const {
-    if (view.linear) return view.data + (start << view.log_width);
-    const int last = space.rank - 1;
-    if (last < 0 || view.stride[last] != view.width()) return nullptr;
-    if (start % space.extent[last] + n > space.extent[last]) return nullptr;
-    return view.data + offset_of(space, view, start, 0, space.rank);
-  }
 };
 
 /// What one thread needs to go over rows.
@@ -95,7 +28,7 @@ class RowWorker {
     registers_ = scratch_.take<char*>(slot_count);
     const int64_t register_bytes = (run.tile << schedule_.log_width) + 64;
     char* const tiles = scratch_.take<char>(schedule_.tiles * register_bytes);
-    const int64_t outer_bytes = std::max(kUniformBytes, ((run.batch + kTilePad - 1) & -kTilePad) * 8);
+    const int64_t outer_bytes = std::max(kUniformBytes, run.padded_batch() * 8);
     char* const outers = scratch_.take<char>(schedule_.outers * outer_bytes);
     const int64_t row_elements = (run.length * run.batch + kTilePad - 1) & -kTilePad;
     char* const buffers = scratch_.take<char>(static_cast<int64_t>(schedule_.buffered.size()) * row_elements * 8);
@@ -118,20 +51,15 @@ class RowWorker {
     for (size_t k = 0; k < most; ++k) {
       reductions_[k].lanes = scratch_.take<char>(kReduceStateBytes);
       if (run.length <= kReduceBlock) continue;
-      reductions_[k].blocks.init(scratch_.take<char>(Pairwise::kDepth * kUniformBytes), kUniformBytes, 1);
-      reductions_[k].chunks.init(scratch_.take<char>(Pairwise::kDepth * kUniformBytes), kUniformBytes, 1);
+      reductions_[k].blocks.init(scratch_.take<char>(Pairwise::kDepth * kUniformBytes), kUniformBytes);
+      reductions_[k].chunks.init(scratch_.take<char>(Pairwise::kDepth * kUniformBytes), kUniformBytes);
     }
   }
 
   /// Layout::row
   void row(int64_t o) {
     for (const Phase& phase : schedule_.phases) {
-      for (const Phase::Load& load : phase.outer_loads) {
-        const View& view = run_.input(load.input);
-        kernels_.splat[view.log_width](slots_[load.slot], view.data + offset_of(run_.space, view, o, 0, run_.space.split));
-      }
-      run_steps(phase.outer_steps, slots_, 1);
-      store_outer(phase, o, 1);
+      begin_phase(phase, o);
       if (!phase.row_work()) continue;
       begin(phase);
       for (int64_t r = 0; r < run_.length; r += run_.tile) {
@@ -141,6 +69,39 @@ class RowWorker {
       }
       finish(phase);
     }
+  }
+
+  // Long rows, cut into chunks that several threads work on. Each phase begins with what the whole row needs.
+
+  void begin_phase(const Phase& phase, int64_t o) {
+    load_outer(phase, o);
+    run_steps(phase.outer_steps, slots_, 1);
+    store_outer(phase, o, 1);
+  }
+  /// Another worker's outer values.
+  void copy_outer(const RowWorker& from) {
+    for (size_t i = 0; i < schedule_.slots.size(); ++i)
+      if (schedule_.slots[i].kind == Slot::Kind::outer) slots_[i] = from.slots_[i];
+  }
+  /// Elements [r, end), one chunk; one element of 8 bytes for each reduction.
+  void chunk(const Phase& phase, int64_t o, int64_t begin_at, int64_t end, char* results) {
+    begin(phase);
+    for (int64_t r = begin_at; r < end; r += run_.tile) {
+      const int64_t n = std::min(run_.tile, end - r);
+      tile(phase, o * run_.length + r, r, n);
+      accumulate(phase, r, n, run_.length);
+    }
+    for (size_t k = 0; k < phase.reduces.size(); ++k) std::memcpy(results + 8 * k, reductions_[k].chunks.result(), 8);
+  }
+  void join_chunks(const Phase& phase, const char* results, int64_t chunks) {
+    begin(phase);
+    for (size_t k = 0; k < phase.reduces.size(); ++k) {
+      for (int64_t c = 0; c < chunks; ++c) {
+        std::memcpy(reductions_[k].chunks.next(), results + (c * static_cast<int64_t>(phase.reduces.size()) + static_cast<int64_t>(k)) * 8, 8);
+        reductions_[k].chunks.pushed();
+      }
+    }
+    finish(phase);
   }
 
   /// Layout::batch: rows [o, o + count)
@@ -161,6 +122,12 @@ class RowWorker {
   }
 
  private:
+  void load_outer(const Phase& phase, int64_t o) {
+    for (const Phase::Load& load : phase.outer_loads) {
+      const View& view = run_.input(load.input);
+      kernels_.splat[view.log_width](slots_[load.slot], view.data + offset_of(run_.space, view, o, 0, run_.space.split));
+    }
+  }
   void store_outer(const Phase& phase, int64_t o, int64_t count) {
     for (const Phase::Store& store : phase.outer_stores)
       scatter_range(kernels_, run_.space, run_.output(store.output), 0, run_.space.split, o, count, slots_[store.slot]);
@@ -186,7 +153,7 @@ class RowWorker {
     for (const Phase::Store& store : phase.stores) {
       if (store.made_by < 0) continue;
       char* const at = whole ? run_.direct(run_.output(store.output), start, n) : nullptr;
-      slots_[store.slot] = at && !read_later(phase, store) ? at : registers_[store.slot];
+      slots_[store.slot] = at && !run_.read_later(phase, store) ? at : registers_[store.slot];
     }
     run_steps(phase.steps, slots_, n);
     for (const Phase::Store& store : phase.stores) {
@@ -198,13 +165,6 @@ class RowWorker {
     }
   }
 
-  bool read_later(const Phase& phase, const Phase::Store& store) const {
-    if (!run_.in_place) return false;
-    for (const Phase::Load& load : phase.loads)
-      if (run_.input(load.input).data == run_.output(store.output).data && load.last_use > store.made_by) return true;
-    return false;
-  }
-
   void begin(const Phase& phase) {
     for (size_t k = 0; k < phase.reduces.size(); ++k) {
       const Node& node = run_.region.nodes[phase.reduces[k].node];
@@ -212,8 +172,8 @@ class RowWorker {
       reduction.fns = &run_.fns(node);
       reduction.fns->begin(reduction.lanes);
       if (run_.length > kReduceBlock) {
-        reduction.blocks.set_combine(combiner(run_.region, node));
-        reduction.chunks.set_combine(combiner(run_.region, node));
+        reduction.blocks.set_combine(combiner(run_.region, node), 1);
+        reduction.chunks.set_combine(combiner(run_.region, node), 1);
       }
     }
   }
@@ -256,6 +216,44 @@ class RowWorker {
   RowReduction* reductions_ = nullptr;
 };
 
+/// Few rows, each longer than a chunk: every pass over a row is shared out.
+void run_long_rows(const RowRun& run) {
+  Scratch scratch;
+  RowWorker main(run);
+  const int64_t chunks = (run.length + kReduceChunk - 1) / kReduceChunk;
+  for (int64_t o = 0; o < run.rows; ++o) {
+    for (const Phase& phase : run.schedule.phases) {
+      main.begin_phase(phase, o);
+      if (!phase.row_work()) continue;
+      const auto reduces = static_cast<int64_t>(phase.reduces.size());
+      char* results = scratch.take<char>(chunks * reduces * 8);
+      parallel_for(chunks, 1, [&](int64_t begin, int64_t end) {
+        RowWorker worker(run);
+        worker.copy_outer(main);
+        for (int64_t c = begin; c < end; ++c)
+          worker.chunk(phase, o, c * kReduceChunk, std::min(run.length, (c + 1) * kReduceChunk), results + c * reduces * 8);
+      });
+      main.join_chunks(phase, results, chunks);
+    }
+  }
+}
+
+/// Whether columns of neighbouring rows are a better tile than stretches of one row: where they lie one after the other in memory
+/// and the row does not, and where rows are much shorter than a vector.
+bool prefer_columns(const RegionProgram& program, const Space& space, const View* views, int64_t length) {
+  constexpr int64_t kFewest = 16, kShortRow = 32;
+  if (space.split == 0 || space.rank == space.split || space.extent[space.split - 1] < kFewest) return false;
+  if (length <= kShortRow) return true;
+  int columns = 0;
+  const int column = space.split - 1, last = space.rank - 1;
+  for (size_t k = 0; k < program.inputs.size(); ++k) {
+    if (program.inputs[k].level != Level::row || views[k].stride[last] == 0) continue;
+    if (views[k].stride[last] == views[k].width()) --columns;
+    else if (views[k].stride[column] == views[k].width()) ++columns;
+  }
+  return columns > 0;
+}
+
 }  // namespace
 
 void run_rows(const CpuRegion& region, const RegionBinding& binding) {
@@ -268,10 +266,19 @@ void run_rows(const CpuRegion& region, const RegionBinding& binding) {
   const size_t inputs = region.program.inputs.size(), outputs = region.program.outputs.size();
   View* views = scratch.take<View>(static_cast<int64_t>(inputs + outputs));
   const Space space = make_space(region.program, binding, false, views);
-  const bool batched = rows > 1 && length <= kTile / 2;
-  const int64_t batch = batched ? std::min(rows, kTile / std::max<int64_t>(length, 1)) : 1;
-  const Layout layout = batched ? Layout::batch : Layout::row;
-  const Schedule* schedule = &region.schedule(layout, true);
+  Layout layout = Layout::row;
+  int64_t batch = 1;
+  if (prefer_columns(region.program, space, views, length)) {
+    // Elements of a column block that several passes go over should stay in the cache between them.
+    layout = Layout::columns;
+    const int64_t most = region.phases > 2 || length <= 32 ? (128 << 10) / std::max<int64_t>(length, 1) : 512;
+    batch = std::min(std::clamp<int64_t>(most & -kTilePad, kTilePad, 512), space.extent[space.split - 1]);
+  } else if (rows > 1 && length <= kTile / 2) {
+    layout = Layout::batch;
+    batch = std::min(rows, kTile / std::max<int64_t>(length, 1));
+  }
+  const bool long_rows = layout == Layout::row && rows < 16 && length > 2 * kReduceChunk;
+  const Schedule* schedule = &region.schedule(layout, !long_rows);
   if (static_cast<int64_t>(schedule->buffered.size()) * batch * length * 8 > kRowBufferBytes) schedule = &region.schedule(layout, false);
 
   char** slots = scratch.take<char*>(static_cast<int64_t>(schedule->slots.size()));
@@ -279,23 +286,25 @@ void run_rows(const CpuRegion& region, const RegionBinding& binding) {
   RowRun run{.region = region, .schedule = *schedule, .space = space, .views = views, .fixed_slots = slots, .rows = rows, .length = length, .batch = batch};
   for (size_t k = 0; k < outputs; ++k)
     for (size_t i = 0; i < inputs; ++i) run.in_place |= views[i].data == views[inputs + k].data;
+  if (long_rows) return run_long_rows(run);
 
   int64_t steps = 0;
   for (const Phase& phase : schedule->phases) steps += static_cast<int64_t>(phase.steps.size() + phase.reduces.size() + 1);
-  const int64_t batches = (rows + batch - 1) / batch;
+  const int64_t items = layout == Layout::columns ? column_items(run) : (rows + batch - 1) / batch;
   const auto body = [&](int64_t begin, int64_t end) {
+    if (layout == Layout::columns) return run_columns(run, begin, end);
     RowWorker worker(run);
     for (int64_t b = begin; b < end; ++b) {
-      if (batched) worker.batch(b * batch, std::min(batch, rows - b * batch));
+      if (layout == Layout::batch) worker.batch(b * batch, std::min(batch, rows - b * batch));
       else worker.row(b);
     }
   };
   const int64_t work = std::max<int64_t>(batch * length, 1) * steps;
-  if (batches * work <= kInlineWork) {
-    body(0, batches);
+  if (items * work <= kInlineWork) {
+    body(0, items);
     return;
   }
-  parallel_for(batches, std::max((kInlineWork + work - 1) / work, (batches + 63) / 64), body);
+  parallel_for(items, std::max((kInlineWork + work - 1) / work, (items + 63) / 64), body);
 }
 
 }  // namespace plait::cpu
