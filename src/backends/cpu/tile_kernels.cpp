@@ -1,14 +1,8 @@
 #include "backends/cpu/tile_kernels.h"
 
-#include <cstdlib>
-#include <string_view>
-
-#include "backends/reference/scalar_ops.h"
+#include "backends/cpu/cpu_features.h"
 
 namespace plait::cpu {
-
-double erfinv_lane(double x) { return reference::erfinv(x); }
-
 namespace {
 
 #define PLAIT_TILE_KERNELS(target)       \
@@ -35,11 +29,8 @@ PLAIT_TILE_KERNELS(avx512)
 const TileKernels& tile_kernels() {
   static const TileKernels table = [] {
 #if defined(__x86_64__)
-    const char* forced = std::getenv("PLAIT_CPU_TARGET");
-    const std::string_view want = forced ? forced : "avx512";
-    if (want == "avx512" && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
-      return avx512_kernels();
-    if (want != "portable" && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return avx2_kernels();
+    if (active_target() == Target::avx512) return avx512_kernels();
+    if (active_target() == Target::avx2) return avx2_kernels();
 #endif
     return portable_kernels();
   }();

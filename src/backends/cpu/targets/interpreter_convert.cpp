@@ -1,4 +1,5 @@
 // Conversions between types, and of the 16-bit floats.
+#include "backends/cpu/simd/half.h"
 #include "backends/cpu/targets/tile_loops.h"
 
 namespace plait::cpu::PLAIT_TARGET {
@@ -60,85 +61,38 @@ void convert_tile(char* out, const char* a, const char*, const char*, unsigned u
   });
 }
 
-// --- 16-bit floats, by integer arithmetic where the machine has no instruction ---------------------------------------
+// --- 16-bit floats ---------------------------------------------------------------------------------------------------
 
-PLAIT_SIMD uint32_t word(float x) {
-  uint32_t u;
-  __builtin_memcpy(&u, &x, sizeof u);
-  return u;
-}
-PLAIT_SIMD float as_float(uint32_t u) {
-  float x;
-  __builtin_memcpy(&x, &u, sizeof x);
-  return x;
-}
+struct Float16 {
+  PLAIT_SIMD Vec<float> widen(HalfBits h) { return widen_f16(h); }
+  PLAIT_SIMD HalfBits narrow(Vec<float> x) { return narrow_f16(x); }
+};
+struct Bfloat16 {
+  PLAIT_SIMD Vec<float> widen(HalfBits h) { return widen_bf16(h); }
+  PLAIT_SIMD HalfBits narrow(Vec<float> x) { return narrow_bf16(x); }
+};
 
-// NaNs stay NaNs (quiet, payload cut); rounds to nearest even.
-PLAIT_SIMD uint32_t bfloat16_of(float x) {
-  const uint32_t u = word(x);
-  return (u & 0x7fffffffu) > 0x7f800000u ? (u >> 16) | 0x40u : (u + 0x7fffu + ((u >> 16) & 1u)) >> 16;
+template <class Half>
+void load_half(char* out, const char* a, const char*, const char*, unsigned uniform, int64_t n) {
+  const int64_t step_a = uniform & 1 ? 0 : sizeof(HalfBits);
+  for (int64_t i = 0; i < n; i += kLanes<float>) {
+    store(out, Half::widen(load_as<HalfBits>(a)));
+    out += kVectorBytes, a += step_a;
+  }
 }
-PLAIT_SIMD uint32_t float16_of(float x) {
-  const uint32_t u = word(x), sign = (u >> 16) & 0x8000u, size = u & 0x7fffffffu;
-  const uint32_t nan = 0x7e00u | ((size >> 13) & 0x3ffu);
-  const uint32_t tiny = word(as_float(size) + 0.5f) - 0x3f000000u;  // adding 0.5 aligns the last kept bit
-  const uint32_t normal = (size + 0xfffu + ((size >> 13) & 1u) - 0x38000000u) >> 13;
-  return sign | (size > 0x7f800000u ? nan : size >= 0x477ff000u ? 0x7c00u : size < 0x38800000u ? tiny : normal);
+template <class Half>
+void store_half(char* out, const char* a, const char*, const char*, unsigned uniform, int64_t n) {
+  const int64_t step_a = uniform & 1 ? 0 : kVectorBytes;
+  n = padded(n);
+  for (int64_t i = 0; i < n; i += kLanes<float>) {
+    store(out, Half::narrow(load_as<Vec<float>>(a)));
+    out += sizeof(HalfBits), a += step_a;
+  }
 }
-PLAIT_SIMD float float16_to(uint32_t bits) {
-  const uint32_t sign = (bits & 0x8000u) << 16, size = bits & 0x7fffu;
-  const uint32_t large = 0x7f800000u | ((size & 0x3ffu) << 13) | (size > 0x7c00u ? 0x400000u : 0u);
-  const uint32_t normal = (size << 13) + 0x38000000u;
-  const uint32_t tiny = word(static_cast<float>(static_cast<int32_t>(size)) * 0x1p-24f);
-  return as_float(sign | (size >= 0x7c00u ? large : size >= 0x400u ? normal : tiny));
-}
-
-template <int kCount>
-PLAIT_SIMD void to_float16(uint16_t (&to)[kCount], const float (&in)[kCount]) {
-#if defined(PLAIT_SIMD_AVX512) || defined(PLAIT_SIMD_AVX2)
-  for (int j = 0; j < kCount; j += 8)
-    store(to + j, _mm256_cvtps_ph((__m256)load_as<VecN<float, 8>>(in + j), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
-#else
-  for (int j = 0; j < kCount; ++j) to[j] = static_cast<uint16_t>(float16_of(in[j]));
-#endif
-}
-template <int kCount>
-PLAIT_SIMD void from_float16(float (&to)[kCount], const uint16_t (&in)[kCount]) {
-#if defined(PLAIT_SIMD_AVX512) || defined(PLAIT_SIMD_AVX2)
-  for (int j = 0; j < kCount; j += 8) store(to + j, _mm256_cvtph_ps((__m128i)load_as<VecN<int64_t, 2>>(in + j)));
-#else
-  for (int j = 0; j < kCount; ++j) to[j] = float16_to(in[j]);
-#endif
-}
-
-void load_float16(char* out, const char* a, const char*, const char*, unsigned uniform, int64_t n) {
-  blocks<float, uint16_t>(out, a, uniform, n, [](auto& to, const auto& in) __attribute__((always_inline)) { from_float16(to, in); });
-}
-void store_float16(char* out, const char* a, const char*, const char*, unsigned uniform, int64_t n) {
-  blocks<uint16_t, float>(out, a, uniform, n, [](auto& to, const auto& in) __attribute__((always_inline)) { to_float16(to, in); });
-}
-void round_float16(char* out, const char* a, const char*, const char*, unsigned uniform, int64_t n) {
-  blocks<float, float>(out, a, uniform, n, [](auto& to, const auto& in) __attribute__((always_inline)) {
-    uint16_t half[sizeof to / sizeof to[0]];
-    to_float16(half, in);
-    from_float16(to, half);
-  });
-}
-void load_bfloat16(char* out, const char* a, const char*, const char*, unsigned uniform, int64_t n) {
-  blocks<float, uint16_t>(out, a, uniform, n, [](auto& to, const auto& in) __attribute__((always_inline)) {
-    for (unsigned j = 0; j < sizeof to / sizeof to[0]; ++j) to[j] = as_float(static_cast<uint32_t>(in[j]) << 16);
-  });
-}
-void store_bfloat16(char* out, const char* a, const char*, const char*, unsigned uniform, int64_t n) {
-  blocks<uint16_t, float>(out, a, uniform, n, [](auto& to, const auto& in) __attribute__((always_inline)) {
-    for (unsigned j = 0; j < sizeof to / sizeof to[0]; ++j) to[j] = static_cast<uint16_t>(bfloat16_of(in[j]));
-  });
-}
-void round_bfloat16(char* out, const char* a, const char*, const char*, unsigned uniform, int64_t n) {
-  blocks<float, float>(out, a, uniform, n, [](auto& to, const auto& in) __attribute__((always_inline)) {
-    for (unsigned j = 0; j < sizeof to / sizeof to[0]; ++j) to[j] = as_float(bfloat16_of(in[j]) << 16);
-  });
-}
+template <class Half>
+struct Round {
+  PLAIT_SIMD Vec<float> apply(Vec<float> a) { return Half::widen(Half::narrow(a)); }
+};
 
 template <class From>
 void add_from(TileKernels& table, DType type) {
@@ -179,13 +133,13 @@ void add_convert_kernels(TileKernels& table) {
   add_from<float>(table, DType::float32);
   add_from<double>(table, DType::float64);
   const auto convert = [&](DType from, DType to) -> TileFn& { return table.convert[static_cast<int>(from)][static_cast<int>(to)]; };
-  convert(DType::float16, DType::float32) = load_float16;
-  convert(DType::float32, DType::float16) = store_float16;
-  convert(DType::bfloat16, DType::float32) = load_bfloat16;
-  convert(DType::float32, DType::bfloat16) = store_bfloat16;
+  convert(DType::float16, DType::float32) = load_half<Float16>;
+  convert(DType::float32, DType::float16) = store_half<Float16>;
+  convert(DType::bfloat16, DType::float32) = load_half<Bfloat16>;
+  convert(DType::float32, DType::bfloat16) = store_half<Bfloat16>;
   const int f32 = static_cast<int>(DType::float32);
-  table.compute[static_cast<int>(Op::round_f16)][f32] = round_float16;
-  table.compute[static_cast<int>(Op::round_bf16)][f32] = round_bfloat16;
+  table.compute[static_cast<int>(Op::round_f16)][f32] = unary_tile<float, Round<Float16>>;
+  table.compute[static_cast<int>(Op::round_bf16)][f32] = unary_tile<float, Round<Bfloat16>>;
 }
 
 }  // namespace plait::cpu::PLAIT_TARGET

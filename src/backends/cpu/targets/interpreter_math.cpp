@@ -1,64 +1,36 @@
 // Transcendental functions of floats.
-#include <math.h>
-
+#include "backends/cpu/simd/math.h"
+#include "backends/cpu/simd/power.h"
 #include "backends/cpu/targets/tile_loops.h"
-
-namespace plait::cpu {
-double erfinv_lane(double x);
-}
 
 namespace plait::cpu::PLAIT_TARGET {
 namespace {
 
 using ir::Op;
 
-// One call of libm per lane.
-#define PLAIT_LIBM1(Name, function)                                                                               \
-  struct Name {                                                                                                   \
-    template <class V>                                                                                            \
-    PLAIT_SIMD V apply(V a) {                                                                                     \
-      using T = LaneOf<V>;                                                                                        \
-      return by_lane<T>(a, [](T x) { return sizeof(T) == 4 ? static_cast<T>(::function##f(x)) : static_cast<T>(::function(x)); }); \
-    }                                                                                                             \
-  };
-#define PLAIT_LIBM2(Name, function)                                                                               \
-  struct Name {                                                                                                   \
-    template <class V>                                                                                            \
-    PLAIT_SIMD V apply(V a, V b) {                                                                                \
-      using T = LaneOf<V>;                                                                                        \
-      return by_lane<T>(a, b, [](T x, T y) { return sizeof(T) == 4 ? static_cast<T>(::function##f(x, y)) : static_cast<T>(::function(x, y)); }); \
-    }                                                                                                             \
-  };
-PLAIT_LIBM1(Exp, exp)
-PLAIT_LIBM1(Exp2, exp2)
-PLAIT_LIBM1(Expm1, expm1)
-PLAIT_LIBM1(Log, log)
-PLAIT_LIBM1(Log2, log2)
-PLAIT_LIBM1(Log10, log10)
-PLAIT_LIBM1(Log1p, log1p)
-PLAIT_LIBM1(Sin, sin)
-PLAIT_LIBM1(Cos, cos)
-PLAIT_LIBM1(Tan, tan)
-PLAIT_LIBM1(Asin, asin)
-PLAIT_LIBM1(Acos, acos)
-PLAIT_LIBM1(Atan, atan)
-PLAIT_LIBM1(Sinh, sinh)
-PLAIT_LIBM1(Cosh, cosh)
-PLAIT_LIBM1(Tanh, tanh)
-PLAIT_LIBM1(Asinh, asinh)
-PLAIT_LIBM1(Acosh, acosh)
-PLAIT_LIBM1(Atanh, atanh)
-PLAIT_LIBM1(Erf, erf)
-PLAIT_LIBM2(Pow, pow)
-PLAIT_LIBM2(Atan2, atan2)
-
-struct Erfinv {
-  template <class V>
-  PLAIT_SIMD V apply(V a) {
-    using T = LaneOf<V>;
-    return by_lane<T>(a, [](T x) { return static_cast<T>(erfinv_lane(x)); });
-  }
-};
+PLAIT_TILE_FN1(Exp, exp(a))
+PLAIT_TILE_FN1(Exp2, exp2(a))
+PLAIT_TILE_FN1(Expm1, expm1(a))
+PLAIT_TILE_FN1(Log, log(a))
+PLAIT_TILE_FN1(Log2, log2(a))
+PLAIT_TILE_FN1(Log10, log10(a))
+PLAIT_TILE_FN1(Log1p, log1p(a))
+PLAIT_TILE_FN1(Sin, sin(a))
+PLAIT_TILE_FN1(Cos, cos(a))
+PLAIT_TILE_FN1(Tan, tan(a))
+PLAIT_TILE_FN1(Asin, asin(a))
+PLAIT_TILE_FN1(Acos, acos(a))
+PLAIT_TILE_FN1(Atan, atan(a))
+PLAIT_TILE_FN1(Sinh, sinh(a))
+PLAIT_TILE_FN1(Cosh, cosh(a))
+PLAIT_TILE_FN1(Tanh, tanh(a))
+PLAIT_TILE_FN1(Asinh, asinh(a))
+PLAIT_TILE_FN1(Acosh, acosh(a))
+PLAIT_TILE_FN1(Atanh, atanh(a))
+PLAIT_TILE_FN1(Erf, erf(a))
+PLAIT_TILE_FN1(Erfinv, erfinv(a))
+PLAIT_TILE_FN2(Pow, pow(a, b))
+PLAIT_TILE_FN2(Atan2, atan2(a, b))
 
 template <class T>
 void add_type(TileKernels& table) {
