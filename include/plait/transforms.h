@@ -86,7 +86,8 @@ class PLAIT_API CompiledFunction {
  public:
   explicit CompiledFunction(Function f);
   ~CompiledFunction();
-  Arrays operator()(const Arrays& inputs);
+  /// `trace` receives the serial number of the trace that served the call, from 0 on.
+  Arrays operator()(const Arrays& inputs, int64_t* trace = nullptr);
   /// Times that f itself was run.
   int64_t trace_count() const;
 

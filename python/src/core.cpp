@@ -56,4 +56,5 @@ NB_MODULE(core, m) {
   bind_constants(m);
   bind_generated(m);
   bind_more_ops(m);
+  bind_transforms(m);
 }

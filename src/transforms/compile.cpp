@@ -61,13 +61,14 @@ class Trace {
   }
 
   bool fits(const Arrays& inputs, std::vector<int64_t>& values) const {
-    for (size_t i = 0; i < inputs.size(); ++i)
-      if (inputs[i].dtype() != placeholders_[i].dtype() || inputs[i].rank() != placeholders_[i].rank()) return false;
+    if (!same_kinds(inputs)) return false;
     values = record_.values(extents(inputs));
     return record_.holds(values);
   }
 
-  std::string why_not(const Arrays& inputs) const { return record_.why_not(record_.values(extents(inputs))); }
+  std::string why_not(const Arrays& inputs) const {
+    return same_kinds(inputs) ? record_.why_not(record_.values(extents(inputs))) : "other dtypes or ranks";
+  }
 
   Arrays replay(const Arrays& inputs, const std::vector<int64_t>& values) const {
     std::vector<Ref<Node>> made(steps_.size());
@@ -99,6 +100,13 @@ class Trace {
   }
 
  private:
+  bool same_kinds(const Arrays& inputs) const {
+    if (inputs.size() != placeholders_.size()) return false;
+    for (size_t i = 0; i < inputs.size(); ++i)
+      if (inputs[i].dtype() != placeholders_[i].dtype() || inputs[i].rank() != placeholders_[i].rank()) return false;
+    return true;
+  }
+
   struct Link {
     enum class From : uint8_t { input, step, constant } from;
     uint32_t at;
@@ -186,7 +194,11 @@ class Trace {
 struct CompiledFunction::State {
   Function f;
   std::mutex mutex;
-  std::deque<std::shared_ptr<const Trace>> traces;  // newest first
+  struct Numbered {
+    std::shared_ptr<const Trace> trace;
+    int64_t serial;
+  };
+  std::deque<Numbered> traces;  // newest first
   int64_t traced = 0;
 };
 
@@ -198,28 +210,28 @@ int64_t CompiledFunction::trace_count() const {
   return state_->traced;
 }
 
-Arrays CompiledFunction::operator()(const Arrays& inputs) {
+Arrays CompiledFunction::operator()(const Arrays& inputs, int64_t* number) {
   std::vector<int64_t> values;
   std::string why = "first call";
   {
-    std::deque<std::shared_ptr<const Trace>> traces;
+    std::deque<State::Numbered> traces;
     {
       const std::lock_guard lock(state_->mutex);
       traces = state_->traces;
     }
-    for (const auto& trace : traces)
-      if (trace->fits(inputs, values)) return trace->replay(inputs, values);
-    if (!traces.empty()) {
-      why = traces.front()->why_not(inputs);
-      if (why.empty()) why = "other dtypes or ranks";
+    for (const auto& [trace, serial] : traces) {
+      if (!trace->fits(inputs, values)) continue;
+      if (number != nullptr) *number = serial;
+      return trace->replay(inputs, values);
     }
+    if (!traces.empty()) why = traces.front().trace->why_not(inputs);
   }
   trace::reason("traced", why);
   auto trace = std::make_shared<const Trace>(state_->f, inputs);
   {
     const std::lock_guard lock(state_->mutex);
-    ++state_->traced;
-    state_->traces.push_front(trace);
+    if (number != nullptr) *number = state_->traced;
+    state_->traces.push_front({trace, state_->traced++});
     if (state_->traces.size() > kMaxTraces) state_->traces.pop_back();
   }
   check_internal(trace->fits(inputs, values), "a fresh trace does not fit the arguments it was made from");

@@ -1,0 +1,486 @@
+// Function transforms over trees of arrays.
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/variant.h>
+#include <nanobind/stl/vector.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <deque>
+#include <map>
+#include <memory>
+#include <variant>
+
+#include "bind.h"
+#include "plait/ops.h"
+#include "plait/transforms.h"
+#include "trees.h"
+
+namespace plait::python {
+namespace {
+
+/// What a traced function returned, taken apart.
+Arrays outputs_of(const char* op, nb::handle result) {
+  if (is_array(result.ptr())) return {value_of(result.ptr())};
+  const bool several = PyTuple_Check(result.ptr()) || PyList_Check(result.ptr());
+  Arrays out;
+  if (several) {
+    for (nb::handle item : nb::borrow<nb::sequence>(result)) {
+      if (!is_array(item.ptr())) break;
+      out.push_back(value_of(item.ptr()));
+    }
+  }
+  if (!several || out.size() != nb::len(result))
+    throw ArgumentError({.op = op,
+                         .got = "a function that returns " + std::string(Py_TYPE(result.ptr())->tp_name),
+                         .accepts = "an array, or a tuple or list of arrays"});
+  return out;
+}
+
+nb::list listed(const Arrays& arrays) {
+  nb::list out;
+  for (const Array& a : arrays) out.append(nb::cast(a));
+  return out;
+}
+
+Arrays list_argument(const char* op, nb::handle values) {
+  Arrays out;
+  for (nb::handle item : nb::borrow<nb::sequence>(values)) {
+    if (!is_array(item.ptr())) throw ArgumentError({.op = op, .got = "something that is no array among the arrays"});
+    out.push_back(value_of(item.ptr()));
+  }
+  return out;
+}
+
+nb::object call_with(const nb::object& f, const Arrays& arrays) {
+  nb::list args;
+  for (const Array& a : arrays) args.append(nb::cast(a));
+  return nb::steal(PyObject_CallObject(f.ptr(), nb::tuple(args).ptr()));
+}
+
+nb::object checked(nb::object result) {
+  if (!result.is_valid()) throw nb::python_error();
+  return result;
+}
+
+template <class Method>
+nb::tuple derivative(const char* op, const nb::object& f, nb::handle primals, nb::handle seeds, Method method) {
+  const Arrays given = list_argument(op, primals);
+  const Arrays along = list_argument(op, seeds);
+  const GradTrace trace(given);
+  const Arrays outputs = outputs_of(op, checked(call_with(f, trace.inputs())));
+  return nb::make_tuple(listed(outputs), listed((trace.*method)(outputs, along)));
+}
+
+// ---- grad -----------------------------------------------------------------------------------------------------------
+
+struct GradTargets {
+  std::vector<int> numbers;
+  std::vector<std::string> names;
+  bool one_number = false;  // the gradient comes alone, not in a tuple
+};
+
+GradTargets targets_of(const std::optional<std::variant<int, std::vector<int>>>& argnums,
+                       const std::variant<std::string, std::vector<std::string>>& argnames) {
+  GradTargets out;
+  if (const auto* name = std::get_if<std::string>(&argnames)) {
+    out.names.push_back(*name);
+  } else {
+    out.names = std::get<std::vector<std::string>>(argnames);
+  }
+  if (argnums) {
+    if (const int* number = std::get_if<int>(&*argnums)) {
+      out.numbers.push_back(*number);
+    } else {
+      out.numbers = std::get<std::vector<int>>(*argnums);
+      if (out.numbers.empty()) throw ArgumentError({.op = "grad", .got = "no argument number", .accepts = "at least one"});
+    }
+  } else if (out.names.empty()) {
+    out.numbers.push_back(0);
+  }
+  out.one_number = out.numbers.size() == 1;
+  for (const int number : out.numbers)
+    if (number < 0) throw ArgumentError({.op = "grad", .got = "argument number " + std::to_string(number), .accepts = "0 and more"});
+  return out;
+}
+
+void check_differentiable(const Tree& tree, const std::string& what) {
+  if (tree.leaves.empty())
+    throw ArgumentError({.op = "grad", .got = what + " holds no array", .accepts = "an array, or a tree of arrays"});
+}
+
+nb::object value_and_grad_call(const nb::object& f, const GradTargets& targets, bool only_grad, nb::args args, nb::kwargs kwargs) {
+  std::vector<Tree> trees;
+  Arrays primals;
+  const auto take = [&](nb::handle tree, const std::string& what) {
+    trees.push_back(Tree::of(tree));
+    check_differentiable(trees.back(), what);
+    primals.insert(primals.end(), trees.back().leaves.begin(), trees.back().leaves.end());
+  };
+  for (const int number : targets.numbers) {
+    if (static_cast<size_t>(number) >= args.size())
+      throw ArgumentError({.op = "grad",
+                           .got = "argument number " + std::to_string(number) + " of a call with " + std::to_string(args.size()) + " positional arguments",
+                           .accepts = args.size() == 0 ? "names, with argnames" : "0 to " + std::to_string(args.size() - 1)});
+    take(args[static_cast<size_t>(number)], "argument " + std::to_string(number));
+  }
+  for (const std::string& name : targets.names) {
+    if (!kwargs.contains(name.c_str()))
+      throw ArgumentError({.op = "grad", .got = "argument " + name + " was not given by name", .accepts = "a call with " + name + "=..."});
+    take(kwargs[name.c_str()], "argument " + name);
+  }
+
+  const GradTrace trace(primals);
+  // The function gets trees of its own, so that what it does to them stays inside.
+  nb::list traced_args;
+  for (nb::handle a : args) traced_args.append(a);
+  nb::dict traced_kwargs;
+  for (auto [key, value] : kwargs) traced_kwargs[key] = value;
+  auto next = trace.inputs().begin();
+  const auto traced_tree = [&](const Tree& tree) {
+    const Arrays part(next, next + static_cast<std::ptrdiff_t>(tree.leaves.size()));
+    next += static_cast<std::ptrdiff_t>(tree.leaves.size());
+    return tree.with(part);
+  };
+  for (size_t i = 0; i < targets.numbers.size(); ++i) traced_args[static_cast<size_t>(targets.numbers[i])] = traced_tree(trees[i]);
+  for (size_t i = 0; i < targets.names.size(); ++i) traced_kwargs[targets.names[i].c_str()] = traced_tree(trees[targets.numbers.size() + i]);
+  const nb::object result = checked(nb::steal(PyObject_Call(f.ptr(), nb::tuple(traced_args).ptr(), traced_kwargs.ptr())));
+
+  nb::object scalar = result;
+  const bool with_others = PyTuple_Check(result.ptr()) != 0;
+  if (with_others && nb::len(result) > 0) scalar = result[0];
+  if (!is_array(scalar.ptr()))
+    throw ArgumentError({.op = "grad",
+                         .got = "a function whose " + std::string(with_others ? "first result" : "result") + " is " + Py_TYPE(scalar.ptr())->tp_name,
+                         .accepts = "an array with one element, alone or first in a tuple"});
+  const Array loss = value_of(scalar.ptr());
+  if (loss.size() != 1)
+    throw ArgumentError({.op = "grad",
+                         .got = "a function whose result has shape " + to_string(loss.shape()),
+                         .accepts = "one element",
+                         .hint = "sum or mean makes one"});
+  if (only_grad && with_others && nb::len(result) > 1)
+    throw ArgumentError({.op = "grad",
+                         .got = "a function with " + std::to_string(nb::len(result)) + " results",
+                         .accepts = "one result",
+                         .hint = "value_and_grad passes other results through"});
+  const Arrays grads = trace.pull_back({loss}, {ones_like(loss, std::nullopt)});
+
+  auto grad = grads.begin();
+  const auto grad_tree = [&](const Tree& tree) {
+    const Arrays part(grad, grad + static_cast<std::ptrdiff_t>(tree.leaves.size()));
+    grad += static_cast<std::ptrdiff_t>(tree.leaves.size());
+    return tree.with(part);
+  };
+  nb::object positional = nb::none();
+  if (targets.one_number) {
+    positional = grad_tree(trees[0]);
+  } else if (!targets.numbers.empty()) {
+    nb::list all;
+    for (size_t i = 0; i < targets.numbers.size(); ++i) all.append(grad_tree(trees[i]));
+    positional = nb::tuple(all);
+  }
+  nb::object gradient = positional;
+  if (!targets.names.empty()) {
+    nb::dict named;
+    for (size_t i = 0; i < targets.names.size(); ++i) named[targets.names[i].c_str()] = grad_tree(trees[targets.numbers.size() + i]);
+    gradient = nb::make_tuple(positional, named);
+  }
+  return only_grad ? gradient : nb::object(nb::make_tuple(result, gradient));
+}
+
+// ---- vmap -----------------------------------------------------------------------------------------------------------
+
+constexpr const char* kAxesAccepted = "None, an int, or a tree of these that matches the arguments";
+
+/// One axis for each array of the tree, in order: an axis stands for the whole tree below it.
+void spread_axes(nb::handle tree, nb::handle axes, std::vector<int>& into) {
+  if (axes.is_none() || PyLong_Check(axes.ptr())) {
+    std::vector<PyObject*> arrays;
+    collect_arrays(tree, arrays);
+    into.insert(into.end(), arrays.size(), axes.is_none() ? kNotMapped : nb::cast<int>(axes));
+    // -1 names the last axis: it is told apart from "not mapped" by counting from the front here.
+    if (!axes.is_none() && nb::cast<int>(axes) < 0)
+      for (size_t i = 0; i < arrays.size(); ++i) {
+        int& axis = into[into.size() - arrays.size() + i];
+        axis += value_of(arrays[i]).rank();
+        if (axis < 0) throw AxisError({.op = "vmap", .got = "axis " + std::to_string(nb::cast<int>(axes)) + " of an array of shape " + to_string(value_of(arrays[i]).shape())});
+      }
+    return;
+  }
+  const bool sequence = (PyTuple_Check(tree.ptr()) && PyTuple_Check(axes.ptr())) || (PyList_Check(tree.ptr()) && PyList_Check(axes.ptr()));
+  if (sequence && nb::len(tree) == nb::len(axes)) {
+    for (size_t i = 0; i < nb::len(tree); ++i) spread_axes(nb::object(tree[i]), nb::object(axes[i]), into);
+    return;
+  }
+  if (PyDict_Check(tree.ptr()) && PyDict_Check(axes.ptr())) {
+    for (auto [key, value] : nb::borrow<nb::dict>(tree)) {
+      if (!nb::borrow<nb::dict>(axes).contains(key)) throw ArgumentError({.op = "vmap", .got = "no axis for a key of a dict", .accepts = kAxesAccepted});
+      spread_axes(value, nb::object(axes[key]), into);
+    }
+    return;
+  }
+  throw ArgumentError({.op = "vmap", .got = "axes of type " + std::string(Py_TYPE(axes.ptr())->tp_name) + " that do not match the arguments", .accepts = kAxesAccepted});
+}
+
+nb::object vmap_call(const nb::object& f, const nb::object& in_axes, const nb::object& out_axes, nb::args args) {
+  if (PyList_Check(in_axes.ptr())) throw ArgumentError({.op = "vmap", .got = "in_axes as a list", .accepts = "None, an int, or a tuple with one entry for each argument"});
+  const nb::object tree = nb::borrow(args);
+  std::vector<int> axes;
+  spread_axes(tree, in_axes, axes);
+  const Tree taken = Tree::of(tree);
+  const VmapTrace trace(taken.leaves, axes);
+  const nb::object result = checked(nb::steal(PyObject_CallObject(f.ptr(), taken.with(trace.inputs()).ptr())));
+  const Tree out = Tree::of(result);
+  std::vector<int> to;
+  if (out_axes.is_none() || PyLong_Check(out_axes.ptr())) {
+    // The result has one axis more than what the function returned for one example.
+    for (const Array& a : out.leaves) {
+      int axis = out_axes.is_none() ? kNotMapped : nb::cast<int>(out_axes);
+      if (!out_axes.is_none() && axis < 0) axis += a.rank() + 1;
+      to.push_back(axis);
+    }
+  } else {
+    spread_axes(result, out_axes, to);
+  }
+  return out.with(trace.batched(out.leaves, to));
+}
+
+// ---- compile --------------------------------------------------------------------------------------------------------
+
+std::atomic<bool> compile_enabled{true};
+
+/// Puts arrays into a tree in place, in the order in which they are found. Tuples are looked through, not changed.
+void refill(nb::handle tree, Arrays::const_iterator& next) {
+  const auto put = [&](nb::handle leaf, auto&& store) {
+    if (!is_array(leaf.ptr())) return refill(leaf, next);
+    store(nb::cast(*next++));
+  };
+  if (PyDict_Check(tree.ptr())) {
+    const nb::list keys = nb::steal<nb::list>(PyDict_Keys(tree.ptr()));
+    for (nb::handle key : keys)
+      put(PyDict_GetItem(tree.ptr(), key.ptr()), [&](const nb::object& a) { PyDict_SetItem(tree.ptr(), key.ptr(), a.ptr()); });
+  } else if (PyList_Check(tree.ptr())) {
+    for (size_t i = 0; i < nb::len(tree); ++i)
+      put(PyList_GET_ITEM(tree.ptr(), static_cast<Py_ssize_t>(i)), [&](const nb::object& a) { PyList_SetItem(tree.ptr(), static_cast<Py_ssize_t>(i), Py_NewRef(a.ptr())); });
+  } else if (PyTuple_Check(tree.ptr())) {
+    for (nb::handle item : nb::borrow<nb::tuple>(tree)) put(item, [&](const nb::object& a) { rebind(item.ptr(), value_of(a.ptr())); });
+  } else if (is_array(tree.ptr())) {
+    rebind(tree.ptr(), *next++);
+  }
+}
+
+/// A hashable description of a tree: containers, constants, and a mark for each array.
+nb::object key_of(nb::handle tree) {
+  if (is_array(tree.ptr())) return nb::none();
+  if (PyDict_Check(tree.ptr())) {
+    nb::list items;
+    for (auto [key, value] : nb::borrow<nb::dict>(tree)) items.append(nb::make_tuple(key, key_of(value)));
+    return nb::make_tuple("dict", nb::tuple(items));
+  }
+  if (PyList_Check(tree.ptr()) || PyTuple_Check(tree.ptr())) {
+    nb::list items;
+    for (nb::handle item : nb::borrow<nb::sequence>(tree)) items.append(key_of(item));
+    return nb::make_tuple(PyList_Check(tree.ptr()) ? "list" : "tuple", nb::tuple(items));
+  }
+  // 1, 1.0 and True are equal in Python but not to a trace.
+  return nb::make_tuple("constant", nb::handle(reinterpret_cast<PyObject*>(Py_TYPE(tree.ptr()))), tree);
+}
+
+/// What `compile` returns: calls the function once per structure of its arguments and replays the trace afterwards.
+class CompiledCallable {
+ public:
+  CompiledCallable(nb::object f, nb::object inputs, nb::object outputs)
+      : f_(std::move(f)), state_in_(std::move(inputs)), state_out_(std::move(outputs)), entries_(nb::dict()) {}
+
+  nb::object operator()(const nb::args& args, const nb::kwargs& kwargs) {
+    if (!compile_enabled.load()) return checked(nb::steal(PyObject_Call(f_.ptr(), args.ptr(), kwargs.ptr())));
+    const nb::object call = nb::make_tuple(args, kwargs);
+    const Entry& entry = entry_of(nb::make_tuple(key_of(call), key_of(state_in_)));
+    Arrays inputs = arrays_of(call);
+    const size_t given = inputs.size();
+    const Arrays state = arrays_of(state_in_);
+    inputs.insert(inputs.end(), state.begin(), state.end());
+    tracing_ = {&entry, call, given};
+    int64_t trace = 0;
+    const Arrays all = (*entry.compiled)(inputs, &trace);
+    const Traced& traced = entry.traces->at(trace);
+    const Arrays results(all.begin(), all.begin() + static_cast<std::ptrdiff_t>(traced.results.leaves.size()));
+    if (state_out_.is_valid() && !state_out_.is_none()) {
+      auto next = all.begin() + static_cast<std::ptrdiff_t>(results.size());
+      refill(state_out_, next);
+    }
+    return traced.results.with(results);
+  }
+
+  const nb::object& function() const { return f_; }
+
+  int traverse(visitproc visit, void* arg) {
+    Py_VISIT(f_.ptr());
+    Py_VISIT(state_in_.ptr());
+    Py_VISIT(state_out_.ptr());
+    return 0;
+  }
+  void clear() {
+    f_.reset();
+    state_in_.reset();
+    state_out_.reset();
+  }
+
+ private:
+  struct Traced {
+    Tree results;
+  };
+  struct Entry {
+    std::shared_ptr<std::map<int64_t, Traced>> traces = std::make_shared<std::map<int64_t, Traced>>();
+    std::shared_ptr<CompiledFunction> compiled;
+  };
+  struct Call {
+    const Entry* entry;
+    nb::object tree;
+    size_t given;
+  };
+
+  const Entry& entry_of(const nb::object& key) {
+    if (entries_.contains(key)) return made_[nb::cast<size_t>(entries_[key])];
+    constexpr size_t kMaxStructures = 256;
+    if (made_.size() >= kMaxStructures) {
+      entries_.clear();
+      made_.clear();
+    }
+    made_.emplace_back();
+    Entry& entry = made_.back();
+    entry.compiled = std::make_shared<CompiledFunction>([this](const Arrays& inputs) { return trace(inputs); });
+    entries_[key] = nb::cast(made_.size() - 1);
+    return entry;
+  }
+
+  // Runs the function on placeholders, with the captured state replaced by placeholders as well.
+  Arrays trace(const Arrays& inputs) {
+    const Call call = tracing_;
+    const Tree arguments = Tree::of(call.tree);
+    const nb::object traced = arguments.with(Arrays(inputs.begin(), inputs.begin() + static_cast<std::ptrdiff_t>(call.given)));
+    const Arrays before = arrays_of(state_in_);
+    auto next = inputs.begin() + static_cast<std::ptrdiff_t>(call.given);
+    refill(state_in_, next);
+    const Arrays placed = arrays_of(state_in_);
+    const auto restore = [&] {
+      // Entries that the function did not replace get their arrays back; replaced ones are filled after the replay.
+      Arrays now = arrays_of(state_in_);
+      if (now.size() != before.size()) return;
+      for (size_t i = 0; i < now.size(); ++i)
+        if (now[i].same(placed[i]) || !state_out_.is_valid() || state_out_.is_none()) now[i] = before[i];
+      Arrays::const_iterator at = now.begin();
+      refill(state_in_, at);
+    };
+    nb::object result;
+    Arrays out, state;
+    try {
+      result = checked(nb::steal(PyObject_Call(f_.ptr(), nb::object(traced[0]).ptr(), nb::object(traced[1]).ptr())));
+      if (state_out_.is_valid() && !state_out_.is_none()) state = arrays_of(state_out_);
+    } catch (...) {
+      Arrays::const_iterator at = before.begin();
+      if (arrays_of(state_in_).size() == before.size()) refill(state_in_, at);
+      throw;
+    }
+    restore();
+    Traced traced_out{Tree::of(result)};
+    out = traced_out.results.leaves;
+    traced_out.results.leaves.resize(out.size());
+    out.insert(out.end(), state.begin(), state.end());
+    auto& traces = *call.entry->traces;
+    const int64_t number = traces.empty() ? 0 : traces.rbegin()->first + 1;
+    traces.emplace(number, std::move(traced_out));
+    return out;
+  }
+
+  nb::object f_;
+  nb::object state_in_;
+  nb::object state_out_;
+  nb::dict entries_;
+  std::deque<Entry> made_;
+  Call tracing_{nullptr, nb::none(), 0};
+};
+
+int compiled_traverse(PyObject* self, visitproc visit, void* arg) {
+  Py_VISIT(Py_TYPE(self));
+  if (!nb::inst_ready(self)) return 0;
+  return nb::inst_ptr<CompiledCallable>(self)->traverse(visit, arg);
+}
+
+int compiled_clear(PyObject* self) {
+  if (nb::inst_ready(self)) nb::inst_ptr<CompiledCallable>(self)->clear();
+  return 0;
+}
+
+PyType_Slot compiled_slots[] = {{Py_tp_traverse, reinterpret_cast<void*>(compiled_traverse)},
+                                {Py_tp_clear, reinterpret_cast<void*>(compiled_clear)},
+                                {0, nullptr}};
+
+void check_callable(const char* op, nb::handle f) {
+  if (!PyCallable_Check(f.ptr()))
+    throw ArgumentTypeError({.op = op, .got = "an object of type " + std::string(Py_TYPE(f.ptr())->tp_name), .accepts = "a function"});
+}
+
+}  // namespace
+
+void bind_transforms(nb::module_& m) {
+  using Numbers = std::optional<std::variant<int, std::vector<int>>>;
+  using Names = std::variant<std::string, std::vector<std::string>>;
+
+  m.def("vjp", [](const nb::object& fun, nb::handle primals, nb::handle cotangents) {
+    check_callable("vjp", fun);
+    return derivative("vjp", fun, primals, cotangents, &GradTrace::pull_back);
+  }, nb::arg("fun"), nb::arg("primals"), nb::arg("cotangents"),
+      nb::sig("def vjp(fun: Callable, primals: list[array], cotangents: list[array]) -> tuple[list[array], list[array]]"),
+      "Outputs of fun, and the product of the cotangents (one for each output) with its Jacobian, one for each primal.");
+  m.def("jvp", [](const nb::object& fun, nb::handle primals, nb::handle tangents) {
+    check_callable("jvp", fun);
+    return derivative("jvp", fun, primals, tangents, &GradTrace::push_forward);
+  }, nb::arg("fun"), nb::arg("primals"), nb::arg("tangents"),
+      nb::sig("def jvp(fun: Callable, primals: list[array], tangents: list[array]) -> tuple[list[array], list[array]]"),
+      "Outputs of fun, and the product of its Jacobian with the tangents (one for each primal), one for each output.");
+
+  const auto differentiate = [](bool only_grad) {
+    return [only_grad](const nb::object& fun, const Numbers& argnums, const Names& argnames) {
+      check_callable("grad", fun);
+      const GradTargets targets = targets_of(argnums, argnames);
+      return nb::cpp_function([fun, targets, only_grad](nb::args args, nb::kwargs kwargs) {
+        return value_and_grad_call(fun, targets, only_grad, std::move(args), std::move(kwargs));
+      });
+    };
+  };
+  m.def("grad", differentiate(true), nb::arg("fun"), nb::arg("argnums") = nb::none(), nb::arg("argnames") = nb::list(),
+        nb::sig("def grad(fun: Callable[P, R], argnums: int | Sequence[int] | None = None, argnames: str | Sequence[str] = []) -> Callable[P, Any]"),
+        "A function that returns the gradient of fun, a scalar, with respect to the arguments at argnums (the first by default) and argnames.");
+  m.def("value_and_grad", differentiate(false), nb::arg("fun"), nb::arg("argnums") = nb::none(), nb::arg("argnames") = nb::list(),
+        nb::sig("def value_and_grad(fun: Callable[P, R], argnums: int | Sequence[int] | None = None, argnames: str | Sequence[str] = []) -> Callable[P, tuple[R, Any]]"),
+        "A function that returns fun's result and its gradient. When fun returns a tuple the first entry is differentiated, the others are passed through.");
+
+  m.def("vmap", [](const nb::object& fun, const nb::object& in_axes, const nb::object& out_axes) {
+    check_callable("vmap", fun);
+    return nb::cpp_function([fun, in_axes, out_axes](nb::args args) { return vmap_call(fun, in_axes, out_axes, std::move(args)); });
+  }, nb::arg("fun"), nb::arg("in_axes") = 0, nb::arg("out_axes") = 0,
+      nb::sig("def vmap(fun: Callable[P, R], in_axes: object = 0, out_axes: object = 0) -> Callable[P, R]"),
+      "fun over a batch: in_axes names the batch axis of each argument (None: shared), out_axes where it goes in each result.");
+
+  nb::class_<CompiledCallable>(m, "CompiledFunction", nb::type_slots(compiled_slots), nb::dynamic_attr(), "A function that compile made.")
+      .def("__call__", [](CompiledCallable& self, const nb::args& args, const nb::kwargs& kwargs) { return self(args, kwargs); })
+      .def_prop_ro("__wrapped__", [](const CompiledCallable& self) { return self.function(); });
+  m.def("compile", [](const nb::object& fun, const nb::object& inputs, const nb::object& outputs, bool shapeless) {
+    (void)shapeless;  // every trace serves all shapes for which it is right
+    check_callable("compile", fun);
+    nb::object made = nb::cast(new CompiledCallable(fun, inputs, outputs), nb::rv_policy::take_ownership);
+    for (const char* name : {"__name__", "__doc__", "__qualname__"})
+      if (nb::hasattr(fun, name)) made.attr(name) = fun.attr(name);
+    return made;
+  }, nb::arg("fun"), nb::arg("inputs") = nb::none(), nb::arg("outputs") = nb::none(), nb::arg("shapeless") = false,
+      nb::sig("def compile(fun: Callable[P, R], inputs: object | None = None, outputs: object | None = None, shapeless: bool = False) -> Callable[P, R]"),
+      "fun, run once for each structure of its arguments and replayed from then on. inputs and outputs: containers of arrays that fun reads and "
+      "assigns. Extents are symbolic; where fun looks at one, another extent runs fun again.");
+  m.def("disable_compile", [] { compile_enabled = false; }, nb::sig("def disable_compile() -> None"), "From now on compiled functions are run as they are written.");
+  m.def("enable_compile", [] { compile_enabled = true; }, nb::sig("def enable_compile() -> None"), "Undoes disable_compile.");
+  if (const char* off = std::getenv("PLAIT_DISABLE_COMPILE"); off != nullptr && *off != '\0' && *off != '0') compile_enabled = false;
+}
+
+}  // namespace plait::python
