@@ -58,7 +58,9 @@ def committed(schema_text: str) -> dict[Path, str]:
 
 def printed_schema(build: Path) -> str:
     generate(SCHEMA, build / "generated")  # declares functions the schema does not hold yet
-    subprocess.run(["cmake", "--build", build, "--target", "plait_schema"], check=True, stdout=sys.stderr)
+    subprocess.run(
+        ["cmake", "--build", build, "--target", "plait_schema", "--", "--quiet"], check=True, stdout=sys.stderr
+    )
     return subprocess.run([build / "plait_schema"], check=True, capture_output=True, text=True).stdout
 
 
