@@ -77,6 +77,9 @@ class PLAIT_API Array {
     return out;
   }
 
+  /// Copies all elements, row-major: nbytes() of them.
+  void read_bytes(void* out) const { read_all(dtype(), out); }
+
   // For plait itself.
   Array(Ref<NodeBase> node, uint32_t index) : node_(std::move(node)), index_(index) {}
   Node* node() const;  // graph/node.h
