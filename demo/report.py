@@ -8,11 +8,12 @@ from pathlib import Path
 from string import Template
 
 import charts
-import plait
 from charts import Axis, Series
+from training import Reading, Results
+
+import plait
 from plait.profile import Profile, Row
 from plait.progress import duration
-from training import Reading, Results
 
 MEGABYTE = 1e6
 SHOWN_MISREAD = 24

@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import plait.core as pc
+from sklearn.datasets import load_digits
+from sklearn.model_selection import train_test_split
+
 from plait import nn, optimizers
 from plait.profile import Profile, TracingError, profile
 from plait.progress import Progress
 from plait.utils import tree_flatten
-from sklearn.datasets import load_digits
-from sklearn.model_selection import train_test_split
 
 SIDE = 8  # pixels of an image's side
 BORDER = 1  # empty pixels around it, so that it can be shifted by one

@@ -64,7 +64,7 @@ class Profile:
 
     def by_operation(self) -> list[Row]:
         """One row for each distinct step (`conv2d`, `add+mul+tanh`), the slowest first."""
-        return _rows((str(step.get("args", {}).get("ops") or step["name"]), step["dur"]) for step in self.steps)
+        return _rows((str(step["name"]), step["dur"]) for step in self.steps)
 
     def by_line(self) -> list[Row]:
         """One row for each line of user code that asked for work, the slowest first."""

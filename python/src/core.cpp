@@ -52,6 +52,7 @@ NB_MODULE(core, m) {
   bind_array_indexing(m);
   bind_evaluation(m);
   bind_printing(m);
+  bind_tracing(m);
   install_source_hooks(package_folder(m));
   bind_constants(m);
   bind_generated(m);

@@ -1,10 +1,12 @@
-"""Profiles read from a synthetic trace; that the core records one is tested with the core."""
+"""Profiles: read from a synthetic trace, and recorded by the core."""
 
 import json
 from types import SimpleNamespace
 
-import plait.profile
+import plait.core as pc
 import pytest
+
+import plait.profile
 from plait.profile import Profile, TracingError, profile
 
 
@@ -16,7 +18,7 @@ def step(ops, where, microseconds):
         "ts": 0.0,
         "dur": microseconds,
         "tid": 1,
-        "args": {"ops": ops, "where": where},
+        "args": {"where": where},
     }
 
 
@@ -109,3 +111,28 @@ def test_missing_tracing_is_said(monkeypatch):
 def test_bad_arguments(wrong):
     with pytest.raises(ValueError):
         Profile(TRACE).table(**wrong)
+
+
+def test_core_records_steps_with_their_line():
+    a = pc.array([0.5] * 1000)
+    with profile() as p:
+        pc.eval(pc.exp(a) + 1)  # the line that is named
+    assert len(p.steps) == 1 and "exp" in p.by_operation()[0].name
+    assert "test_profile.py" in p.by_line()[0].name and "test_core_records" in p.by_line()[0].name
+    assert p.steps[0]["dur"] >= 0 and p.wall_ms * 1000 >= p.steps[0]["dur"]
+
+
+def test_nothing_is_recorded_outside():
+    with profile() as p:
+        pass
+    pc.eval(pc.exp(pc.array([0.5] * 10)))
+    assert p.steps == []
+    with profile() as p:
+        pass
+    assert p.steps == []
+
+
+def test_counters_only_grow():
+    before = pc.trace_counters()
+    pc.eval(pc.exp(pc.array([0.5] * 10)))
+    assert all(count >= before.get(name, 0) for name, count in pc.trace_counters().items())

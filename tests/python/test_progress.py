@@ -3,6 +3,7 @@
 import io
 
 import pytest
+
 from plait.progress import Progress, duration, progress
 
 
