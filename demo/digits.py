@@ -18,7 +18,7 @@ import training
 
 def main(arguments: list[str] | None = None) -> int:
     options = parse(arguments)
-    pc.set_default_device(pc.Device(getattr(pc, options.device)))
+    pc.set_default_device(getattr(pc, options.device))
     results = training.train(training.Settings(epochs=options.epochs, seed=options.seed))
     page = options.out / "digits.html"
     facts = {
@@ -55,7 +55,10 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--epochs", type=positive, default=defaults.epochs, help="passes over the training images")
     parser.add_argument("--seed", type=int, default=defaults.seed, help="of initial weights, order and shifts")
     parser.add_argument("--require", type=float, default=0.98, metavar="SHARE", help="exit 1 below this accuracy")
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    if not pc.is_available(getattr(pc, options.device)):
+        parser.error(f"--device {options.device}: there is none that plait can use here")
+    return options
 
 
 def positive(text: str) -> int:
