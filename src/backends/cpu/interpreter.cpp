@@ -52,7 +52,7 @@ class Lowering {
 
   int compute(TileFn fn, DType type, Level level, std::array<int, 3> operands, int cost, const char* what) {
     if (!fn) throw InternalError("CPU interpreter: " + std::string(what) + " is not defined for this type: " + std::string(name_of(type)));
-    return add({.kind = Node::Kind::compute, .level = level, .dtype = type, .fn = fn, .operands = operands, .cost = cost});
+    return add({.kind = Node::Kind::compute, .level = level, .dtype = type, .fn = fn, .operands = operands, .own_cost = cost, .cost = cost});
   }
   int move(int from, Level level) {
     const DType type = nodes()[from].dtype;
@@ -336,8 +336,12 @@ class Scheduler {
       s.out = slot_of_[i];
       release(false);
       if (last_use[i] < 0 && buffer_of_[i] < 0) free.push_back(schedule_.slots[slot_of_[i]].index);
+      s.progress = node.own_cost;
       phase.steps.push_back(s);
     }
+    int work = 0, done = 0;
+    for (const Step& s : phase.steps) work += s.progress;
+    for (Step& s : phase.steps) s.progress = (done += s.progress) * 256 / work;
     for (size_t i = 0; i < nodes_.size(); ++i) {
       const Node& node = nodes_[i];
       if (!live_[i]) continue;

@@ -24,6 +24,7 @@ struct Node {
   std::array<int, 3> operands = {-1, -1, -1};
   int index = 0;    // load: input; scalar: which; constant: which; reduce: ir::Op
   int phase = 0;    // row values: the pass over the row that makes them; outer values: the pass they are made before
+  int own_cost = 0;
   int cost = 0;     // of making a row value again from its loads
   int output = -1;  // the output that is this value
 };
@@ -32,6 +33,7 @@ struct Step {
   TileFn fn = nullptr;
   int out = 0, a = 0, b = 0, c = 0;  // slots
   unsigned uniform = 0;
+  int progress = 0;  // the share of the pass's work that is done after it, in 256ths
 };
 
 /// Where a slot's memory is.

@@ -19,6 +19,36 @@ int64_t streaming_bytes() {
   return bytes;
 }
 
+struct Run;
+
+/// Memory traffic of large regions beside the work on tiles: between the steps of a tile, the results of the one before go to
+/// memory past the caches, and what the next one reads comes in (the machine's own prefetch stops at each page).
+class Background {
+ public:
+  static constexpr int kMost = 8;  // results that are cared for
+
+  Background(Scratch& scratch, const Run& run);
+  /// A tile for the results of a store, which stays as it is until the tile after the next.
+  char* tile_of(const Phase::Store& store);
+  void write(char* to, const char* from, int64_t bytes) { pending_[pending_count_++] = {to, from, bytes, 0}; }
+  void run(const Run& run, char* const* slots, int64_t n);
+  void finish();
+
+
+ private:
+  struct Pending {
+    char* to;
+    const char* from;
+    int64_t bytes, done;
+  };
+  const TileKernels& kernels_;
+  int64_t tile_bytes_;
+  char* tiles_ = nullptr;
+  int turn_ = 0;
+  int pending_count_ = 0;
+  Pending pending_[kMost];
+};
+
 struct Run {
   const CpuRegion& region;
   const Schedule& schedule;
@@ -68,14 +98,16 @@ struct Run {
       const Slot& slot = schedule.slots[i];
       slots[i] = registers[i] = slot.kind == Slot::Kind::tile ? memory + slot.index * register_bytes : fixed_slots[i];
     }
+    Background background(scratch, *this);
     for (int64_t t = begin; t < end; ++t) {
       int64_t start, n;
       range(t, start, n);
-      run_tile(slots, registers, start, n);
+      run_tile(slots, registers, background, start, n);
     }
+    if (streaming) background.finish();
   }
 
-  void run_tile(char** slots, char* const* registers, int64_t start, int64_t n) const {
+  void run_tile(char** slots, char* const* registers, Background& background, int64_t start, int64_t n) const {
     const TileKernels& kernels = region.kernels;
     const bool whole = n % kTilePad == 0;
     // Kernels read to the end of the padding; so may we, inside an operand that nobody writes.
@@ -94,14 +126,16 @@ struct Run {
     for (const Phase::Store& store : phase.stores) {
       char* const at = whole && !streaming && store.made_by >= 0 ? direct(output(store.output), start, n) : nullptr;
       slots[store.slot] = at && !read_later(store) ? at : registers[store.slot];
+      if (streaming && store.made_by >= 0) slots[store.slot] = background.tile_of(store);
     }
-    run_steps(*steps, slots, n);
+    if (streaming) background.run(*this, slots, n);
+    else run_steps(*steps, slots, n);
     for (const Phase::Store& store : phase.stores) {
-      if (slots[store.slot] != registers[store.slot]) continue;
       const View& view = output(store.output);
       char* const at = direct(view, start, n);
+      if (at && at == slots[store.slot]) continue;
       const int64_t bytes = n << view.log_width;
-      if (at && streaming) kernels.stream(at, slots[store.slot], bytes);
+      if (at && streaming) background.write(at, slots[store.slot], bytes);
       else if (at) std::memcpy(at, slots[store.slot], static_cast<size_t>(bytes));
       else scatter_range(kernels, space, view, 0, space.rank, start, n, slots[store.slot]);
     }
@@ -115,6 +149,43 @@ struct Run {
     return false;
   }
 };
+
+Background::Background(Scratch& scratch, const Run& run) : kernels_(run.region.kernels), tile_bytes_((run.tile << run.schedule.log_width) + 192) {  // not 4 KiB apart
+  if (run.streaming) tiles_ = scratch.take<char>(2 * static_cast<int64_t>(run.phase.stores.size()) * tile_bytes_);
+}
+
+char* Background::tile_of(const Phase::Store& store) { return tiles_ + (2 * store.output + turn_) * tile_bytes_; }
+
+void Background::run(const Run& run, char* const* slots, int64_t n) {
+  constexpr int64_t kLine = 64;
+  int before = 0;
+  for (const Step& s : *run.steps) {
+    for (int k = 0; k < pending_count_; ++k) {
+      Pending& p = pending_[k];
+      const int64_t until = s.progress == 256 ? p.bytes : p.bytes * s.progress / 256 & -kLine;
+      kernels_.stream(p.to + p.done, p.from + p.done, until - p.done);
+      p.done = until;
+    }
+    for (const Phase::Load& load : run.phase.loads) {
+      const View& view = run.input(load.input);
+      if (!view.linear) continue;
+      const int64_t bytes = n << view.log_width;
+      const char* const next = slots[load.slot] + bytes;
+      for (int64_t at = bytes * before / 256 & -kLine; at < (bytes * s.progress / 256 & -kLine); at += kLine)
+        __builtin_prefetch(next + at, 0, 3);
+    }
+    before = s.progress;
+    s.fn(slots[s.out], slots[s.a], slots[s.b], slots[s.c], s.uniform, n);
+  }
+  pending_count_ = 0;
+  turn_ ^= 1;
+}
+
+void Background::finish() {
+  for (int k = 0; k < pending_count_; ++k) kernels_.stream(pending_[k].to, pending_[k].from, pending_[k].bytes);
+  pending_count_ = 0;
+  kernels_.fence();
+}
 
 }  // namespace
 
@@ -159,7 +230,7 @@ void run_elementwise(const CpuRegion& region, const RegionBinding& binding) {
     written += count << views[inputs + k].log_width;
     for (size_t i = 0; i < inputs; ++i) run.in_place |= views[i].data == views[inputs + k].data;
   }
-  run.streaming = written > streaming_bytes();
+  run.streaming = written > streaming_bytes() && outputs <= Background::kMost;
 
   const int64_t work_of_tile = run.tile * static_cast<int64_t>(phase.steps.size() + 2);
   if (tiles * work_of_tile <= kInlineWork) {

@@ -57,8 +57,9 @@ struct TileKernels {
   void (*transpose[4])(char* out, int64_t out_stride, const char* in, int64_t in_stride, int64_t rows, int64_t columns) = {};
   // out[i * repeat + j] = in[i]
   void (*expand[4])(char* out, const char* in, int64_t n, int64_t repeat) = {};
-  // Copies past the caches.
+  // Copies past the caches; what other threads read is complete after fence().
   void (*stream)(char* out, const char* in, int64_t bytes) = nullptr;
+  void (*fence)() = nullptr;
 };
 
 /// The table of the instruction set in use. Errors: none; entries that no op of the IR defines are null.

@@ -82,8 +82,8 @@ void stream(char* out, const char* in, int64_t bytes) {
   int64_t i = head;
   for (; i + kVectorBytes <= bytes; i += kVectorBytes) store_streaming(out + i, load_as<Vec<int32_t>>(in + i));
   __builtin_memcpy(out + i, in + i, static_cast<size_t>(bytes - i));
-  store_fence();
 }
+void fence() { store_fence(); }
 
 template <class T, int kLog>
 void add_width(TileKernels& table) {
@@ -103,6 +103,7 @@ void add_move_kernels(TileKernels& table) {
   add_width<uint32_t, 2>(table);
   add_width<uint64_t, 3>(table);
   table.stream = stream;
+  table.fence = fence;
   for (int d = 0; d < kDTypeCount; ++d)
     table.compute[static_cast<int>(ir::Op::bitcast)][d] = table.move[kLogWidth[d]];
 }
