@@ -90,6 +90,9 @@ add_library(plait::plait ALIAS plait)
 target_include_directories(plait PUBLIC $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>
                                         $<BUILD_INTERFACE:${PLAIT_GENERATED}/include> $<INSTALL_INTERFACE:include>)
 target_link_libraries(plait PRIVATE $<BUILD_INTERFACE:plait_private>)
+if(NOT PLAIT_SANITIZE)
+  target_link_options(plait PRIVATE -Wl,-z,defs)  # a missing symbol shows when linking, not when importing
+endif()
 target_compile_features(plait PUBLIC cxx_std_20)
 if(NOT SKBUILD)  # a wheel cannot hold the links and would carry the library three times
   set_target_properties(plait PROPERTIES VERSION ${PROJECT_VERSION} SOVERSION ${PROJECT_VERSION_MAJOR})
