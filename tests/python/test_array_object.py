@@ -9,9 +9,8 @@ import weakref
 from typing import Any
 
 import numpy as np
-import pytest
-
 import plait.core as pc
+import pytest
 
 SAMPLE = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
 

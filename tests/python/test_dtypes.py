@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
-
 import plait.core as pc
+import pytest
 
 TABLES: dict[str, Any] = json.loads((Path(__file__).parents[1] / "facts/dtypes.json").read_text())
 DTYPES = {name: getattr(pc, name) for name in TABLES["dtypes"]}
