@@ -19,6 +19,11 @@ IntList spread(const nb::args& args, const char* what) {
   return out;
 }
 
+/// An object with __plait_array__, marked as such.
+struct ArrayLike {
+  nb::object object;
+};
+
 std::string processor_name() {
   std::ifstream info("/proc/cpuinfo");
   for (std::string line; std::getline(info, line);) {
@@ -73,6 +78,28 @@ void bind_more_ops(nb::module_& m) {
     return transpose(a, Axes(std::vector<int>(order.begin(), order.end())));
   }, nb::arg("axes"), nb::arg("stream").none() = nb::none(), nb::sig("def transpose(self, *axes, stream: StreamOrDevice = None) -> array"),
          "The array with its axes in another order, as plait.core.transpose; reversed when none is given.");
+  m.def("divmod", [](Operand a, Operand b, StreamArg stream) {
+    const StreamGuard on(stream);
+    OperandDType common;
+    common.see(a);
+    common.see(b);
+    const Array x = common.convert(a);
+    const Array y = common.convert(b);
+    return to_list({floor_divide(x, y), remainder(x, y)});
+  }, nb::arg(), nb::arg(), nb::kw_only(), nb::arg("stream").none() = nb::none(),
+        nb::sig("def divmod(a: scalar | array, b: scalar | array, stream: StreamOrDevice = None) -> array"),
+        "[a // b, a % b].");
+  m.def("broadcast_shapes", [](const nb::args& shapes) {
+    std::vector<Shape> all;
+    for (nb::handle shape : shapes) all.push_back(nb::cast<Shape>(shape));
+    return broadcast_shapes(all);
+  }, nb::sig("def broadcast_shapes(*shapes: Sequence[int]) -> tuple[int]"), "The shape that all of them broadcast to.\n\nErrors: ShapeError.");
+  nb::class_<ArrayLike>(m, "ArrayLike", "An object that says how it becomes an array: it has __plait_array__ or __mlx_array__.")
+      .def("__init__", [](ArrayLike* self, nb::object o) {
+        if (!array_like(o)) throw nb::type_error("ArrayLike: the object has no __plait_array__");
+        new (self) ArrayLike{std::move(o)};
+      }, nb::arg(), nb::sig("def __init__(self, arg: object, /) -> None"))
+      .def("__plait_array__", [](const ArrayLike& a) { return *array_like(a.object); });
   m.def("device_info", device_info, nb::arg("d").none() = nb::none(), nb::sig("def device_info(d: None | Device | DeviceType = None) -> dict[str, str | int]"),
         "What is known of a device: architecture and name; empty for one that is not there.");
   bind_other_devices(m);

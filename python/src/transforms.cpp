@@ -4,9 +4,11 @@
 #include <nanobind/stl/variant.h>
 #include <nanobind/stl/vector.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstdlib>
 #include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <variant>
@@ -100,7 +102,8 @@ GradTargets targets_of(const std::optional<std::variant<int, std::vector<int>>>&
   }
   out.one_number = out.numbers.size() == 1;
   for (const int number : out.numbers)
-    if (number < 0) throw ArgumentError({.op = "grad", .got = "argument number " + std::to_string(number), .accepts = "0 and more"});
+    if (number < 0 || std::count(out.numbers.begin(), out.numbers.end(), number) > 1)
+      throw ArgumentError({.op = "grad", .got = "argument number " + std::to_string(number), .accepts = "0 and more, each once"});
   return out;
 }
 
@@ -417,6 +420,27 @@ PyType_Slot compiled_slots[] = {{Py_tp_traverse, reinterpret_cast<void*>(compile
                                 {Py_tp_clear, reinterpret_cast<void*>(compiled_clear)},
                                 {0, nullptr}};
 
+/// What grad and vmap return: a function beside the one it was made from, which the collector sees.
+struct DerivedFunction {
+  nb::object function;
+  std::function<nb::object(const nb::object&, nb::args, nb::kwargs)> call;
+};
+
+int derived_traverse(PyObject* self, visitproc visit, void* arg) {
+  Py_VISIT(Py_TYPE(self));
+  if (nb::inst_ready(self)) Py_VISIT(nb::inst_ptr<DerivedFunction>(self)->function.ptr());
+  return 0;
+}
+
+int derived_clear(PyObject* self) {
+  if (nb::inst_ready(self)) nb::inst_ptr<DerivedFunction>(self)->function.reset();
+  return 0;
+}
+
+PyType_Slot derived_slots[] = {{Py_tp_traverse, reinterpret_cast<void*>(derived_traverse)},
+                               {Py_tp_clear, reinterpret_cast<void*>(derived_clear)},
+                               {0, nullptr}};
+
 void check_callable(const char* op, nb::handle f) {
   if (!PyCallable_Check(f.ptr()))
     throw ArgumentTypeError({.op = op, .got = "an object of type " + std::string(Py_TYPE(f.ptr())->tp_name), .accepts = "a function"});
@@ -427,6 +451,14 @@ void check_callable(const char* op, nb::handle f) {
 void bind_transforms(nb::module_& m) {
   using Numbers = std::optional<std::variant<int, std::vector<int>>>;
   using Names = std::variant<std::string, std::vector<std::string>>;
+
+  nb::class_<DerivedFunction>(m, "DerivedFunction", nb::type_slots(derived_slots), "A function that grad, value_and_grad or vmap made.")
+      .def("__call__", [](const DerivedFunction& self, nb::args args, nb::kwargs kwargs) {
+        const nb::object function = self.function;  // kept while it runs
+        return self.call(function, std::move(args), std::move(kwargs));
+      })
+      .def_prop_ro("__wrapped__", [](const DerivedFunction& self) { return self.function; })
+      .def("__getattr__", [](const DerivedFunction& self, nb::str name) { return nb::getattr(self.function, name); });  // __name__ ...
 
   m.def("vjp", [](const nb::object& fun, nb::handle primals, nb::handle cotangents) {
     check_callable("vjp", fun);
@@ -445,9 +477,9 @@ void bind_transforms(nb::module_& m) {
     return [only_grad](const nb::object& fun, const Numbers& argnums, const Names& argnames) {
       check_callable("grad", fun);
       const GradTargets targets = targets_of(argnums, argnames);
-      return nb::cpp_function([fun, targets, only_grad](nb::args args, nb::kwargs kwargs) {
-        return value_and_grad_call(fun, targets, only_grad, std::move(args), std::move(kwargs));
-      });
+      return DerivedFunction{fun, [targets, only_grad](const nb::object& f, nb::args args, nb::kwargs kwargs) {
+                               return value_and_grad_call(f, targets, only_grad, std::move(args), std::move(kwargs));
+                             }};
     };
   };
   m.def("grad", differentiate(true), nb::arg("fun"), nb::arg("argnums") = nb::none(), nb::arg("argnames") = nb::list(),
@@ -459,7 +491,10 @@ void bind_transforms(nb::module_& m) {
 
   m.def("vmap", [](const nb::object& fun, const nb::object& in_axes, const nb::object& out_axes) {
     check_callable("vmap", fun);
-    return nb::cpp_function([fun, in_axes, out_axes](nb::args args) { return vmap_call(fun, in_axes, out_axes, std::move(args)); });
+    return DerivedFunction{fun, [in_axes, out_axes](const nb::object& f, nb::args args, nb::kwargs kwargs) {
+                             if (kwargs.size() > 0) throw nb::type_error("vmap: arguments are given by position");
+                             return vmap_call(f, in_axes, out_axes, std::move(args));
+                           }};
   }, nb::arg("fun"), nb::arg("in_axes") = 0, nb::arg("out_axes") = 0,
       nb::sig("def vmap(fun: Callable[P, R], in_axes: object = 0, out_axes: object = 0) -> Callable[P, R]"),
       "fun over a batch: in_axes names the batch axis of each argument (None: shared), out_axes where it goes in each result.");

@@ -36,6 +36,7 @@ CPP = {
     "int_or_ints": ("const IntOrInts&", "const IntOrInts&"),
     "shape": ("const Shape&", "const Shape&"),
     "opt_shape": ("const std::optional<Shape>&", "const std::optional<Shape>&"),
+    "seed": ("uint64_t", "uint64_t"),
     "bool": ("bool", "bool"),
     "opt_bool": ("std::optional<bool>", "std::optional<bool>"),
     "float": ("double", "double"),
@@ -129,7 +130,7 @@ class Function:
             return "bool"
         if re.fullmatch(r"(tuple|list)\[array.*\]|array \| (list|tuple)\[array.*\]", returns):
             return "Arrays"
-        return {"Dtype": "DType"}.get(returns)
+        return {"Dtype": "DType", "None": "void"}.get(returns)
 
 
 def alternatives(annotation: str) -> tuple[set[str], bool]:
@@ -158,6 +159,8 @@ def kind_of(annotation: str, name: str, elementwise: bool) -> str | None:
         found = "positions"
     elif parts <= {"list[array]", "Sequence[array]", "tuple[array, ...]"}:
         found = "arrays"
+    elif parts == {"int"} and name == "seed":
+        found = "seed"
     elif parts == {"int"}:
         found = opt + ("axis" if name in AXIS_NAMES else "size")
     elif all(re.fullmatch(r"int|(Sequence|list)\[int\]|tuple\[int(, (int|\.\.\.))*\]", p) for p in parts):
