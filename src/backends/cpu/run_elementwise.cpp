@@ -1,14 +1,12 @@
 // Regions without reductions: every element for itself.
+#include "backends/cpu/run_elementwise.h"
+
 #include <unistd.h>
 
-#include "backends/cpu/operands.h"
-#include "backends/cpu/scratch.h"
 #include "base/parallel.h"
 
 namespace plait::cpu {
 namespace {
-
-using ir::Level;
 
 /// Results above this many bytes go past the caches.
 int64_t streaming_bytes() {
@@ -19,147 +17,18 @@ int64_t streaming_bytes() {
   return bytes;
 }
 
-struct Run;
+}  // namespace
 
-/// Memory traffic of large regions beside the work on tiles: between the steps of a tile, the results of the one before go to
-/// memory past the caches, and what the next one reads comes in (the machine's own prefetch stops at each page).
-class Background {
- public:
-  static constexpr int kMost = 8;  // results that are cared for
-
-  Background(Scratch& scratch, const Run& run);
-  /// A tile for the results of a store, which stays as it is until the tile after the next.
-  char* tile_of(const Phase::Store& store);
-  void write(char* to, const char* from, int64_t bytes) { pending_[pending_count_++] = {to, from, bytes, 0}; }
-  void run(const Run& run, char* const* slots, int64_t n);
-  void finish();
-
-
- private:
-  struct Pending {
-    char* to;
-    const char* from;
-    int64_t bytes, done;
-  };
-  const TileKernels& kernels_;
-  int64_t tile_bytes_;
-  char* tiles_ = nullptr;
-  int turn_ = 0;
-  int pending_count_ = 0;
-  Pending pending_[kMost];
-};
-
-struct Run {
-  const CpuRegion& region;
-  const Schedule& schedule;
-  const Phase& phase;
-  const RegionBinding& binding;
-  Space space;
-  View* views;
-  const std::vector<Step>* steps;
-  char* const* fixed_slots;   // constants and scalars
-  int64_t count = 1;
-  int64_t tile = kTile;
-  int64_t tiles_in_row = 0;   // 0: tiles follow one another through the whole space
-  bool in_place = false;
-  bool streaming = false;
-
-  const View& input(int k) const { return views[k]; }
-  const View& output(int k) const { return views[region.program.inputs.size() + k]; }
-
-  /// Elements of tile t: tiles do not cross rows when rows are long.
-  void range(int64_t t, int64_t& start, int64_t& n) const {
-    if (tiles_in_row == 0) {
-      start = t * tile;
-      n = std::min(tile, count - start);
-    } else {
-      const int64_t length = space.extent[space.rank - 1], within = t % tiles_in_row * tile;
-      start = t / tiles_in_row * length + within;
-      n = std::min(tile, length - within);
-    }
-  }
-
-  /// Where the elements are in memory, if they are one after the other.
-  char* direct(const View& view, int64_t start, int64_t n) const {
-    if (view.linear) return view.data + (start << view.log_width);
-    const int last = space.rank - 1;
-    if (view.stride[last] != view.width()) return nullptr;
-    if (start % space.extent[last] + n > space.extent[last]) return nullptr;
-    return view.data + offset_of(space, view, start, 0, space.rank);
-  }
-
-  void run_tiles(int64_t begin, int64_t end) const {
-    Scratch scratch;
-    char** slots = scratch.take<char*>(static_cast<int64_t>(schedule.slots.size()));
-    char** registers = scratch.take<char*>(static_cast<int64_t>(schedule.slots.size()));
-    const int64_t register_bytes = (tile << schedule.log_width) + 64;
-    char* memory = scratch.take<char>(schedule.tiles * register_bytes);
-    for (size_t i = 0; i < schedule.slots.size(); ++i) {
-      const Slot& slot = schedule.slots[i];
-      slots[i] = registers[i] = slot.kind == Slot::Kind::tile ? memory + slot.index * register_bytes : fixed_slots[i];
-    }
-    Background background(scratch, *this);
-    for (int64_t t = begin; t < end; ++t) {
-      int64_t start, n;
-      range(t, start, n);
-      run_tile(slots, registers, background, start, n);
-    }
-    if (streaming) background.finish();
-  }
-
-  void run_tile(char** slots, char* const* registers, Background& background, int64_t start, int64_t n) const {
-    const TileKernels& kernels = region.kernels;
-    const bool whole = n % kTilePad == 0;
-    // Kernels read to the end of the padding; so may we, inside an operand that nobody writes.
-    const bool may_overread = !in_place && start + ((n + kTilePad - 1) & -kTilePad) <= count;
-    for (const Phase::Load& load : phase.loads) {
-      const View& view = input(load.input);
-      char* const at = direct(view, start, n);
-      if (at && (whole || (may_overread && view.linear))) {
-        slots[load.slot] = at;
-        continue;
-      }
-      slots[load.slot] = registers[load.slot];
-      if (at) std::memcpy(registers[load.slot], at, static_cast<size_t>(n) << view.log_width);
-      else gather_range(kernels, space, view, 0, space.rank, start, n, registers[load.slot]);
-    }
-    for (const Phase::Store& store : phase.stores) {
-      char* const at = whole && !streaming && store.made_by >= 0 ? direct(output(store.output), start, n) : nullptr;
-      slots[store.slot] = at && !read_later(store) ? at : registers[store.slot];
-      if (streaming && store.made_by >= 0) slots[store.slot] = background.tile_of(store);
-    }
-    if (streaming) background.run(*this, slots, n);
-    else run_steps(*steps, slots, n);
-    for (const Phase::Store& store : phase.stores) {
-      const View& view = output(store.output);
-      char* const at = direct(view, start, n);
-      if (at && at == slots[store.slot]) continue;
-      const int64_t bytes = n << view.log_width;
-      if (at && streaming) background.write(at, slots[store.slot], bytes);
-      else if (at) std::memcpy(at, slots[store.slot], static_cast<size_t>(bytes));
-      else scatter_range(kernels, space, view, 0, space.rank, start, n, slots[store.slot]);
-    }
-  }
-
-  /// Whether the output is the memory of an input that is still read once the output is there.
-  bool read_later(const Phase::Store& store) const {
-    if (!in_place) return false;
-    for (const Phase::Load& load : phase.loads)
-      if (input(load.input).data == output(store.output).data && load.last_use > store.made_by) return true;
-    return false;
-  }
-};
-
-Background::Background(Scratch& scratch, const Run& run) : kernels_(run.region.kernels), tile_bytes_((run.tile << run.schedule.log_width) + 192) {  // not 4 KiB apart
+Background::Background(Scratch& scratch, const ElementwiseRun& run) : kernels_(run.region.kernels), tile_bytes_((run.tile << run.schedule.log_width) + 192) {  // not 4 KiB apart
   if (run.streaming) tiles_ = scratch.take<char>(2 * static_cast<int64_t>(run.phase.stores.size()) * tile_bytes_);
 }
 
 char* Background::tile_of(const Phase::Store& store) { return tiles_ + (2 * store.output + turn_) * tile_bytes_; }
 
-void Background::run(const Run& run, char* const* slots, int64_t n) {
+void Background::run(const ElementwiseRun& run, char* const* slots, int64_t n) {
   constexpr int64_t kLine = 64;
   int before = 0;
-  for (const Step& s : *run.steps) {
+  for (const Step& s : run.phase.steps) {
     for (int k = 0; k < pending_count_; ++k) {
       Pending& p = pending_[k];
       const int64_t until = s.progress == 256 ? p.bytes : p.bytes * s.progress / 256 & -kLine;
@@ -187,7 +56,58 @@ void Background::finish() {
   kernels_.fence();
 }
 
-}  // namespace
+void ElementwiseRun::run_tiles(int64_t begin, int64_t end) const {
+  Scratch scratch;
+  char** slots = scratch.take<char*>(static_cast<int64_t>(schedule.slots.size()));
+  char** registers = scratch.take<char*>(static_cast<int64_t>(schedule.slots.size()));
+  const int64_t register_bytes = (tile << schedule.log_width) + 64;
+  char* memory = scratch.take<char>(schedule.tiles * register_bytes);
+  for (size_t i = 0; i < schedule.slots.size(); ++i) {
+    const Slot& slot = schedule.slots[i];
+    slots[i] = registers[i] = slot.kind == Slot::Kind::tile ? memory + slot.index * register_bytes : fixed_slots[i];
+  }
+  Background background(scratch, *this);
+  for (int64_t t = begin; t < end; ++t) {
+    int64_t start, n;
+    range(t, start, n);
+    run_tile(slots, registers, background, start, n);
+  }
+  if (streaming) background.finish();
+}
+
+void ElementwiseRun::run_tile(char** slots, char* const* registers, Background& background, int64_t start, int64_t n) const {
+  const TileKernels& kernels = region.kernels;
+  const bool whole = n % kTilePad == 0;
+  // Kernels read to the end of the padding; so may we, inside an operand that nobody writes.
+  const bool may_overread = !in_place && start + ((n + kTilePad - 1) & -kTilePad) <= count;
+  for (const Phase::Load& load : phase.loads) {
+    const View& view = input(load.input);
+    char* const at = direct(view, start, n);
+    if (at && (whole || (may_overread && view.linear))) {
+      slots[load.slot] = at;
+      continue;
+    }
+    slots[load.slot] = registers[load.slot];
+    if (at) std::memcpy(registers[load.slot], at, static_cast<size_t>(n) << view.log_width);
+    else gather_range(kernels, space, view, 0, space.rank, start, n, registers[load.slot]);
+  }
+  for (const Phase::Store& store : phase.stores) {
+    char* const at = whole && !streaming && store.made_by >= 0 ? direct(output(store.output), start, n) : nullptr;
+    slots[store.slot] = at && !read_later(store) ? at : registers[store.slot];
+    if (streaming && store.made_by >= 0) slots[store.slot] = background.tile_of(store);
+  }
+  if (streaming) background.run(*this, slots, n);
+  else run_steps(phase.steps, slots, n);
+  for (const Phase::Store& store : phase.stores) {
+    const View& view = output(store.output);
+    char* const at = direct(view, start, n);
+    if (at && at == slots[store.slot]) continue;
+    const int64_t bytes = n << view.log_width;
+    if (at && streaming) background.write(at, slots[store.slot], bytes);
+    else if (at) std::memcpy(at, slots[store.slot], static_cast<size_t>(bytes));
+    else scatter_range(kernels, space, view, 0, space.rank, start, n, slots[store.slot]);
+  }
+}
 
 void run_elementwise(const CpuRegion& region, const RegionBinding& binding) {
   int64_t count = 1;
@@ -202,13 +122,11 @@ void run_elementwise(const CpuRegion& region, const RegionBinding& binding) {
   char** slots = scratch.take<char*>(static_cast<int64_t>(schedule.slots.size()));
   run_scalars(region, schedule, binding, scratch.take<char>(region.scalar_slots * kUniformBytes), slots);
 
-  Run run{.region = region,
+  ElementwiseRun run{.region = region,
           .schedule = schedule,
           .phase = phase,
-          .binding = binding,
           .space = make_space(region.program, binding, true, views),
           .views = views,
-          .steps = &phase.steps,
           .fixed_slots = slots,
           .count = count};
   const int64_t registers = static_cast<int64_t>(schedule.tiles + phase.loads.size());
@@ -232,13 +150,18 @@ void run_elementwise(const CpuRegion& region, const RegionBinding& binding) {
   }
   run.streaming = written > streaming_bytes() && outputs <= Background::kMost;
 
-  const int64_t work_of_tile = run.tile * static_cast<int64_t>(phase.steps.size() + 2);
+  const int axis = block_axis(run);
+  if (axis >= 0) tiles = block_count(run, axis);
+  const auto body = [&](int64_t begin, int64_t end) {
+    if (axis >= 0) run_blocks(run, axis, begin, end);
+    else run.run_tiles(begin, end);
+  };
+  const int64_t work_of_tile = std::max<int64_t>(count / tiles, 1) * static_cast<int64_t>(phase.steps.size() + 2);
   if (tiles * work_of_tile <= kInlineWork) {
-    run.run_tiles(0, tiles);
+    body(0, tiles);
     return;
   }
-  const int64_t grain = std::max((kInlineWork + work_of_tile - 1) / work_of_tile, (tiles + 63) / 64);
-  parallel_for(tiles, grain, [&](int64_t begin, int64_t end) { run.run_tiles(begin, end); });
+  parallel_for(tiles, std::max((kInlineWork + work_of_tile - 1) / work_of_tile, (tiles + 63) / 64), body);
 }
 
 }  // namespace plait::cpu

@@ -57,18 +57,45 @@ struct Moves {
     }
   }
 
-  static void transpose(char* out, int64_t out_stride, const char* in, int64_t in_stride, int64_t rows, int64_t columns) {
-    // A block of one cache line a row stays in L1 on both sides.
-    constexpr int64_t kBlock = 64 / kBytes;
-    for (int64_t i0 = 0; i0 < rows; i0 += kBlock) {
-      const int64_t i1 = i0 + kBlock < rows ? i0 + kBlock : rows;
-      for (int64_t j0 = 0; j0 < columns; j0 += kBlock) {
-        const int64_t j1 = j0 + kBlock < columns ? j0 + kBlock : columns;
-        for (int64_t i = i0; i < i1; ++i)
-          for (int64_t j = j0; j < j1; ++j)
-            __builtin_memcpy(out + (i * out_stride + j) * kBytes, in + (j * in_stride + i) * kBytes, kBytes);
+  // A square of elements in registers of 16 bytes: interleaving the halves log2(side) times transposes it.
+  static constexpr int kSide = 16 / sizeof(T);
+  using Row = VecN<T, kSide>;
+  template <int... i>
+  PLAIT_SIMD Row interleave(Row a, Row b, std::integer_sequence<int, i...>) {
+    return __builtin_shufflevector(a, b, (i / 2 + i % 2 * kSide)...);
+  }
+  template <int... i>
+  PLAIT_SIMD Row interleave_high(Row a, Row b, std::integer_sequence<int, i...>) {
+    return __builtin_shufflevector(a, b, (kSide / 2 + i / 2 + i % 2 * kSide)...);
+  }
+  PLAIT_SIMD void square(char* out, int64_t out_step, const char* in, int64_t in_step) {
+    constexpr std::make_integer_sequence<int, kSide> kIndices{};
+    Row rows[kSide], next[kSide];
+    for (int k = 0; k < kSide; ++k) rows[k] = load_as<Row>(in + k * in_step);
+#pragma GCC unroll 4
+    for (int stage = 1; stage < kSide; stage *= 2) {
+#pragma GCC unroll 8
+      for (int k = 0; k < kSide / 2; ++k) {
+        next[2 * k] = interleave(rows[k], rows[k + kSide / 2], kIndices);
+        next[2 * k + 1] = interleave_high(rows[k], rows[k + kSide / 2], kIndices);
       }
+#pragma GCC unroll 16
+      for (int k = 0; k < kSide; ++k) rows[k] = next[k];
     }
+    for (int k = 0; k < kSide; ++k) store(out + k * out_step, rows[k]);
+  }
+
+  static void transpose(char* out, int64_t out_stride, const char* in, int64_t in_stride, int64_t rows, int64_t columns) {
+    const int64_t out_step = out_stride * kBytes, in_step = in_stride * kBytes;
+    int64_t i = 0;
+    for (; i + kSide <= rows; i += kSide) {
+      int64_t j = 0;
+      for (; j + kSide <= columns; j += kSide) square(out + i * out_step + j * kBytes, out_step, in + j * in_step + i * kBytes, in_step);
+      for (; j < columns; ++j)
+        for (int64_t k = i; k < i + kSide; ++k) __builtin_memcpy(out + k * out_step + j * kBytes, in + j * in_step + k * kBytes, kBytes);
+    }
+    for (; i < rows; ++i)
+      for (int64_t j = 0; j < columns; ++j) __builtin_memcpy(out + i * out_step + j * kBytes, in + j * in_step + i * kBytes, kBytes);
   }
 };
 
