@@ -96,8 +96,6 @@ T CallArguments::as(std::string_view name, const CallAttr::Value& value) const {
       if (const auto* v = as_ints(value)) return *v;
     } else if constexpr (std::is_same_v<T, int>) {
       if (const int64_t* i = as_int(value)) return static_cast<int>(*i);
-    } else if constexpr (std::is_same_v<T, uint64_t>) {
-      if (const int64_t* i = as_int(value)) return static_cast<uint64_t>(*i);
     } else if constexpr (std::is_same_v<T, double>) {
       if (const int64_t* i = as_int(value)) return static_cast<double>(*i);
       if (const auto* d = std::get_if<double>(&value)) return *d;
@@ -125,7 +123,6 @@ PLAIT_CALL_TYPE(int)
 PLAIT_CALL_TYPE(std::optional<int>)
 PLAIT_CALL_TYPE(int64_t)
 PLAIT_CALL_TYPE(std::optional<int64_t>)
-PLAIT_CALL_TYPE(uint64_t)
 PLAIT_CALL_TYPE(bool)
 PLAIT_CALL_TYPE(std::optional<bool>)
 PLAIT_CALL_TYPE(double)

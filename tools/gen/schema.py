@@ -36,7 +36,6 @@ CPP = {
     "int_or_ints": ("const IntOrInts&", "const IntOrInts&"),
     "shape": ("const Shape&", "const Shape&"),
     "opt_shape": ("const std::optional<Shape>&", "const std::optional<Shape>&"),
-    "seed": ("uint64_t", "uint64_t"),
     "bool": ("bool", "bool"),
     "opt_bool": ("std::optional<bool>", "std::optional<bool>"),
     "float": ("double", "double"),
@@ -160,7 +159,7 @@ def kind_of(annotation: str, name: str, elementwise: bool) -> str | None:
     elif parts <= {"list[array]", "Sequence[array]", "tuple[array, ...]"}:
         found = "arrays"
     elif parts == {"int"} and name == "seed":
-        found = "seed"
+        return None  # up to 64 bits without a sign: bound by hand
     elif parts == {"int"}:
         found = opt + ("axis" if name in AXIS_NAMES else "size")
     elif all(re.fullmatch(r"int|(Sequence|list)\[int\]|tuple\[int(, (int|\.\.\.))*\]", p) for p in parts):
