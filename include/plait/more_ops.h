@@ -16,4 +16,11 @@ namespace plait {
 /// The shape that all of them broadcast to. Errors: ArgumentError when there is none, ShapeError when they do not fit.
 PLAIT_API Shape broadcast_shapes(std::span<const Shape> shapes);
 
+/// Convolution over one to three axes: input (n, spatial..., c), weight (c_out, kernel..., c / groups) -> (n, spatial'...,
+/// c_out). Each list holds one number, or one per spatial axis; padding may be negative, which cuts off.
+/// Errors: ShapeError, DTypeError, ArgumentError.
+PLAIT_API Array conv_general(const Array& input, const Array& weight, const IntList& stride = 1, const IntList& padding_low = 0,
+                             const IntList& padding_high = 0, const IntList& kernel_dilation = 1, const IntList& input_dilation = 1,
+                             int64_t groups = 1, bool flip = false);
+
 }  // namespace plait
