@@ -23,4 +23,9 @@ PLAIT_API Array conv_general(const Array& input, const Array& weight, const IntL
                              const IntList& padding_high = 0, const IntList& kernel_dilation = 1, const IntList& input_dilation = 1,
                              int64_t groups = 1, bool flip = false);
 
+/// The array with elements put before and behind it along each axis: (before, after) once for all axes, or per axis.
+/// mode: "constant", "edge", "reflect" or "symmetric". Errors: ShapeError, ArgumentError.
+PLAIT_API Array pad(const Array& a, const std::vector<std::pair<int64_t, int64_t>>& pad_width, std::string_view mode = "constant",
+                    const Array& constant_values = Array(0));
+
 }  // namespace plait

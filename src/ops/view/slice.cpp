@@ -67,6 +67,16 @@ Array slice_update_static(const Array& a, const Array& update, const SliceAttrs&
   return op(attrs, {a, broadcast_to(converted(update, a.dtype()), attrs.size)});
 }
 
+Array slice_axis(const Array& a, int axis, Dim start, Dim size, Dim step) {
+  SliceAttrs attrs;
+  for (int i = 0; i < a.rank(); ++i) {
+    attrs.start.push_back(i == axis ? start : Dim(0));
+    attrs.size.push_back(i == axis ? size : a.shape()[i]);
+    attrs.step.push_back(i == axis ? step : Dim(1));
+  }
+  return slice_static(a, attrs);
+}
+
 void register_slice(OpRegistry& ops) {
   const auto describe = [](auto& builder) {
     builder.attr("start", &SliceAttrs::start, "first element of each axis")
