@@ -3,18 +3,9 @@
 #include <algorithm>
 #include <string>
 
+#include "ops/index/scatter.h"
 #include "ops/prelude.h"
 #include "ops/view/slice.h"
-
-/// `name` as a callable, or a clear error where the registry has no such function yet.
-#define PLAIT_IF_THERE(name)                                                                          \
-  [](const auto& first, const auto&... rest) -> plait::Array {                                        \
-    if constexpr (requires { name(first, rest...); }) {                                               \
-      return name(first, rest...);                                                                    \
-    } else {                                                                                          \
-      throw ArgumentError({.op = #name, .got = "a call of a function that this version lacks"});      \
-    }                                                                                                 \
-  }
 
 namespace plait {
 namespace {
@@ -244,8 +235,8 @@ Array rows_of(const Array& part, const Selection& s) {
 }
 
 Array pick_from(const Array& part, const Selection& s) {
-  if (s.picked.size() == 1) return PLAIT_IF_THERE(take)(part, s.picks[0], s.picked[0]);  // its axes land where the picked axis was
-  const Array taken = PLAIT_IF_THERE(take)(rows_of(part, s), combined_picks(s), 0);
+  if (s.picked.size() == 1) return take(part, s.picks[0], s.picked[0]);  // its axes land where the picked axis was
+  const Array taken = take(rows_of(part, s), combined_picks(s), 0);
   return transposed(taken, placing(s, taken.rank()));
 }
 
@@ -320,7 +311,7 @@ Array write(const Array& a, const Selection& s, const Array& value, ScatterMode 
   for (const Dim& d : s.pick_shape) flat[0] *= d;
   const Array at = reshape(combined_picks(s), flat);
   for (int i = 1; i < rows.rank(); ++i) flat.push_back(rows.shape()[static_cast<size_t>(i)]);
-  const Array written = PLAIT_IF_THERE(scatter_rows)(rows, at, reshape(update, flat), mode);
+  const Array written = scatter_rows(rows, at, reshape(update, flat), mode);
   const std::vector<int> order = picked_first(s, part.rank());
   Shape front;
   for (const int axis : order) front.push_back(part.shape()[static_cast<size_t>(axis)]);
@@ -372,7 +363,7 @@ Array write_masked(const Array& a, const Array& mask, const Array& value) {
     selected.push_back(shape[static_cast<size_t>(i)]);
   }
   const Array at = Array::from(std::span<const int64_t>(positions), Shape{static_cast<int64_t>(positions.size())});
-  return reshape(PLAIT_IF_THERE(scatter_rows)(reshape(a, rows), at, fitted(v, a.dtype(), selected), ScatterMode::set), shape);
+  return reshape(scatter_rows(reshape(a, rows), at, fitted(v, a.dtype(), selected), ScatterMode::set), shape);
 }
 
 }  // namespace

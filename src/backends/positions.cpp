@@ -1,0 +1,56 @@
+#include "backends/positions.h"
+
+#include <string>
+
+#include "backends/strided.h"
+#include "base/dispatch.h"
+#include "base/parallel.h"
+
+namespace plait {
+namespace {
+
+[[noreturn]] void reject(std::string_view op, const std::string& position, int64_t n) {
+  throw IndexError({.op = std::string(op),
+                    .got = "position " + position + " in an axis of extent " + std::to_string(n),
+                    .accepts = n == 0 ? "no position: the axis is empty" : std::to_string(-n) + " to " + std::to_string(n - 1)});
+}
+
+// Calls put(i, position) for each element.
+template <class Put>
+void each_position(std::string_view op, const TensorView& at, int64_t n, Put put) {
+  dispatch(at.dtype, [&]<class T>() {
+    if constexpr (std::is_integral_v<T>) {
+      const T* from = at.as<T>();
+      parallel_for(at.count(), kElementGrain, [&](int64_t begin, int64_t end) {
+        for (int64_t i = begin; i < end; ++i) {
+          const T given = from[i];
+          int64_t position;
+          if constexpr (std::is_signed_v<T>) {
+            position = given < 0 ? static_cast<int64_t>(given) + n : static_cast<int64_t>(given);
+            if (position < 0 || position >= n) reject(op, std::to_string(given), n);
+          } else {
+            if (static_cast<uint64_t>(given) >= static_cast<uint64_t>(n)) reject(op, std::to_string(given), n);
+            position = static_cast<int64_t>(given);
+          }
+          put(i, position);
+        }
+      });
+    } else {
+      throw InternalError("positions are not integers");
+    }
+  });
+}
+
+}  // namespace
+
+std::vector<int64_t> checked_positions(std::string_view op, const TensorView& at, int64_t n) {
+  std::vector<int64_t> out(static_cast<size_t>(at.count()));
+  each_position(op, at, n, [&](int64_t i, int64_t position) { out[static_cast<size_t>(i)] = position; });
+  return out;
+}
+
+void check_positions(std::string_view op, const TensorView& at, int64_t n) {
+  each_position(op, at, n, [](int64_t, int64_t) {});
+}
+
+}  // namespace plait
