@@ -28,4 +28,10 @@ PLAIT_API Array conv_general(const Array& input, const Array& weight, const IntL
 PLAIT_API Array pad(const Array& a, const std::vector<std::pair<int64_t, int64_t>>& pad_width, std::string_view mode = "constant",
                     const Array& constant_values = Array(0));
 
+/// Sums of products over pairs of axes, a's in order with b's; the other axes of a come first in the result.
+/// Errors: AxisError, ShapeError, DTypeError for integers.
+PLAIT_API Array tensordot(const Array& a, const Array& b, const std::vector<int>& a_axes, const std::vector<int>& b_axes);
+/// The same over the last `axes` axes of a and the first of b.
+PLAIT_API Array tensordot(const Array& a, const Array& b, int axes = 2);
+
 }  // namespace plait

@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include "engine/engine.h"
 #include "plait/more_ops.h"
 #include "plait/ops.h"
 
@@ -9,6 +10,7 @@ namespace {
 Array numbers(const Shape& shape) { return reshape(arange(0.0, static_cast<double>(shape.count_value())), shape); }
 std::vector<float> floats(const Array& a) { return a.to_vector<float>(); }
 using Floats = std::vector<float>;
+[[maybe_unused]] const auto engine_linked = engine::plan_cache_stats();
 
 TEST(Views, ConcatenateSplitAndStack) {
   const Array a = numbers({2, 3});

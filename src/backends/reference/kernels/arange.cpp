@@ -32,7 +32,7 @@ void run(const KernelArgs& args) {
 }
 
 void run_extent(const KernelArgs& args) {
-  const int64_t value = args.attrs.get<Dim>("value").value();
+  const int64_t value = args.attrs.get<int64_t>("value");
   const TensorView& out = args.outputs[0];
   dispatch(out.dtype, [&]<class T>() {
     if constexpr (std::is_same_v<T, float16_t> || std::is_same_v<T, bfloat16_t>) {
