@@ -1,0 +1,64 @@
+// Convolutions on the CPU: oneDNN where it has fast code, else the reference.
+#include "backends/cpu/onednn_conv.h"
+#include "backends/cpu/scratch.h"
+#include "base/parallel.h"
+
+namespace plait {
+namespace {
+
+using cpu::ConvKind;
+
+const Kernel& reference(std::string_view op) { return *kernels().find(op, Backend::reference); }
+
+bool fast(ConvKind kind, const ConvGeometry& g, DType dtype, const void* a, const void* b, void* to) {
+#if PLAIT_WITH_ONEDNN
+  return cpu::onednn_convolution(kind, g, dtype, a, b, to);
+#else
+  (void)kind, (void)g, (void)dtype, (void)a, (void)b, (void)to;
+  return false;
+#endif
+}
+
+template <class T>
+const float* widened(cpu::Scratch& scratch, const TensorView& from) {
+  float* to = scratch.take<float>(from.count());
+  parallel_for(from.count(), 1 << 15, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) to[i] = static_cast<float>(from.as<T>()[i]);
+  });
+  return to;
+}
+
+/// 16-bit operands as float32, the result rounded once.
+template <class T>
+bool through_float(ConvKind kind, const ConvGeometry& g, const TensorView& a, const TensorView& b, const TensorView& to) {
+  cpu::Scratch scratch;
+  float* sums = scratch.take<float>(to.count());
+  if (!fast(kind, g, DType::float32, widened<T>(scratch, a), widened<T>(scratch, b), sums)) return false;
+  parallel_for(to.count(), 1 << 15, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) to.as<T>()[i] = T::from(sums[i]);
+  });
+  return true;
+}
+
+template <ConvKind kind>
+void run(const KernelArgs& args) {
+  const TensorView &a = args.inputs[0], &b = args.inputs[1], &to = args.outputs[0];
+  const TensorView& x = kind == ConvKind::input ? to : a;
+  const TensorView& w = kind == ConvKind::weight ? to : b;
+  const TensorView& y = kind == ConvKind::forward ? to : kind == ConvKind::input ? a : b;
+  const ConvGeometry g = ConvGeometry::of(args, x, w, y);
+  bool done = fast(kind, g, to.dtype, a.data, b.data, to.data);
+  if (!done && to.dtype == DType::float16) done = through_float<float16_t>(kind, g, a, b, to);
+  if (!done && to.dtype == DType::bfloat16) done = through_float<bfloat16_t>(kind, g, a, b, to);
+  if (!done) reference(args.op).run(args);
+}
+
+}  // namespace
+
+void register_cpu_kernels_convolution(KernelTable& table) {
+  table.add("convolution", Backend::cpu, {.run = run<ConvKind::forward>});
+  table.add("convolution_input", Backend::cpu, {.run = run<ConvKind::input>});
+  table.add("convolution_weight", Backend::cpu, {.run = run<ConvKind::weight>});
+}
+
+}  // namespace plait

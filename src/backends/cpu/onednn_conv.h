@@ -1,0 +1,16 @@
+#pragma once
+
+#include "backends/convolution.h"
+
+namespace plait::cpu {
+
+/// Which of the three values of a convolution is made.
+enum class ConvKind : uint8_t { forward, input, weight };
+
+/// A convolution of float32 (bfloat16 where the machine has its products) by oneDNN, cut into parts that threads take.
+///
+/// a, b: the two inputs in the order of the kernel of that name; `to` is written whole. Returns false, having written
+/// nothing, where oneDNN has no fast code for these extents. The cut depends on extents only.
+bool onednn_convolution(ConvKind kind, const ConvGeometry& g, DType dtype, const void* a, const void* b, void* to);
+
+}  // namespace plait::cpu
