@@ -3,12 +3,23 @@
 #include <cstdlib>
 #include <string>
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
 #include "plait/error.h"
 
 namespace plait::cpu {
 namespace {
 
 constexpr Target kTargets[] = {Target::portable, Target::avx2, Target::avx512};
+
+#if defined(__x86_64__)
+bool has_f16c() {  // clang 16 has no name for it
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  return __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C);
+}
+#endif
 
 }  // namespace
 
@@ -21,7 +32,7 @@ bool supported(Target target) {
   if (target == Target::portable) return true;
 #if defined(__x86_64__)
   // The flags that cmake/PlaitLibrary.cmake compiles with. The run-time library also asks XGETBV for the operating system.
-  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c") &&
+  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c() &&
                     __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2");
   if (target == Target::avx2) return avx2;
   return avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512cd") &&
