@@ -227,13 +227,22 @@ add("exp2_short_f32", 24, -0.5005, 0.5005, 5, exp2_head, lambda r: abs(r) / mpf(
 add("pow_log2_f32", 53, -0.25, 0.5, 13, lambda f: log_ratio(f) / mp.log(2), lambda f: mp.log(2) / log_ratio(f))
 add("pow_exp2_f32", 53, -0.5005, 0.5005, 6, exp2_head, lambda r: abs(r) / mpf(2) ** r)
 
-# erfinv(x) = x p(w) for w = -log(1 - x^2) < 5, with polynomials in s = sqrt(w) beyond (as M. Giles, 2010)
+# erfinv(x) = x p(w) for small w = -log(1 - x^2), with polynomials in s = sqrt(w) beyond (as M. Giles, 2010)
 def add_erfinv(name: str, bits: int, low: object, high: object, terms: int, s_of: Real) -> None:
     add(name, bits, low, high, terms, lambda x: erfinv_ratio(s_of(x)), lambda x: 1 / erfinv_ratio(s_of(x)))
 
 
-add_erfinv("erfinv_near_f32", 24, 0, 5, 10, mp.sqrt)
-add_erfinv("erfinv_far_f32", 24, "-0.77", 1, 10, lambda x: x + 3)
+# In float the constants come in two parts: c + c' + x p(x)
+def add_erfinv_rest(name: str, low: object, high: object, terms: int, s_of: Real, constant: mpf) -> None:
+    def rest(x: mpf) -> mpf:
+        near = mpf(10) ** -15
+        return mp.diff(lambda t: erfinv_ratio(s_of(t)), near) if abs(x) < near else (erfinv_ratio(s_of(x)) - constant) / x
+
+    add(name, 24, low, high, terms, rest, lambda x: abs(x) / erfinv_ratio(s_of(x)))
+
+
+add_erfinv_rest("erfinv_near_f32", 0, 5, 9, mp.sqrt, mp.sqrt(mp.pi) / 2)
+add_erfinv_rest("erfinv_far_f32", "-0.77", 1, 9, lambda x: x + 3, erfinv_ratio(mpf(3)))
 
 add_all("_f64", 53, dict(exp=10, exp2=11, sin=9, tan=14, asin=14, atan=20, atanh=9, sinh=7, erf_near=14, erf_far=18))
 # log(1 + f) = 2 s + s^3 p(s^2), s = f / (2 + f), mantissa in [0.75, 1.5)

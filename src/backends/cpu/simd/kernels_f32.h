@@ -117,16 +117,18 @@ struct Kernel<float> {
     return polynomial(y, {-0x1.558eaep+1f, -0x1.e7532p+1f, -0x1.37638ap+0f, -0x1.ea7a6ep-5f, 0x1.d3957ap-7f, -0x1.59520ep-9f,
                           0x1.18ba9cp-12f});  // erf_far_f32
   }
-  /// erfinv(x) / x from w = -log(1 - x^2)
-  PLAIT_SIMD V erfinv_ratio(V w) {
-    const V near = polynomial(w, {0x1.c5bf88p-1f, 0x1.db2a1p-3f, 0x1.7a6d22p-7f, -0x1.31f5fep-9f, -0x1.0b592ap-13f,
-                                 0x1.75d742p-15f, 0x1.0b4e5cp-18f, -0x1.0945fep-19f,
-                                 0x1.daa73cp-23f, -0x1.2e0d3cp-27f});  // erfinv_near_f32
-    const V far = polynomial(sqrt(w) - 3, {0x1.6a9efcp+1f, 0x1.006dc2p+0f, 0x1.357874p-7f, -0x1.f45016p-8f, 0x1.753efep-8f,
-                                          -0x1.d96ad4p-9f, 0x1.7fc09cp-10f,
-                                          -0x1.f14fd2p-16f, -0x1.333ca4p-12f,
-                                          0x1.98d99cp-14f});  // erfinv_far_f32
-    return select(w < 5, near, far);
+  /// erfinv(x) / x from w = -log(1 - x^2), as a constant and a smaller rest
+  PLAIT_SIMD Pair<V> erfinv_ratio(V w) {
+    const V near = polynomial(w, {0x1.db2a08p-3f, 0x1.7a6eb2p-7f, -0x1.31ff84p-9f, -0x1.0adac6p-13f, 0x1.74e032p-15f,
+                                 0x1.0d9736p-18f, -0x1.0a13ep-19f, 0x1.dbe462p-23f,
+                                 -0x1.2edae4p-27f});  // erfinv_near_f32
+    const V s = sqrt(w) - 3;
+    const V far = polynomial(s, {0x1.006dc8p+0f, 0x1.3586dap-7f, -0x1.f4b5ccp-8f, 0x1.7443p-8f, -0x1.d593dap-9f,
+                                0x1.8a059cp-10f, -0x1.665c42p-14f, -0x1.53ec12p-12f,
+                                0x1.1b19eep-13f});  // erfinv_far_f32
+    const auto outer = w >= 5;
+    return {select(outer, splat<V>(0x1.6a9efcp+1f), splat<V>(0x1.3ffe7p+0f)),
+            select(outer, fma(s, far, -0x1.4c8a8cp-26f), fma(w, near, -0x1.747aaep-2f))};
   }
 };
 

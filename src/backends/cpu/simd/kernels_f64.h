@@ -118,48 +118,51 @@ struct Kernel<double> {
                           -0x1.a8a51b0c41523p-25, 0x1.b1f5984a36f0fp-27, -0x1.0dd74c1c7505p-29,
                           0x1.8875bb6230b4dp-33, -0x1.015d3ad3a6aep-37});  // erf_far_f64
   }
-  PLAIT_SIMD V erfinv_ratio(V w) {
-    const V s = sqrt(w);
-    const V near = polynomial(w, {0x1.c5bf891b4ef6bp-1, 0x1.db29fb2fee58fp-3, 0x1.7a72e72c29e76p-7, -0x1.321102604474cp-9,
-                                 -0x1.0c86b75cd57f6p-13, 0x1.87013d4c50b0dp-15,
-                                 0x1.0f2150e0a2154p-19, -0x1.0fda52d7feb23p-20,
-                                 -0x1.3e250967be628p-25, 0x1.82b38c2b7ae28p-26,
-                                 0x1.11519fba30e9ep-30, -0x1.76415c6d6fdp-31,
-                                 0x1.1558b5b96671cp-34, -0x1.4b690877c07adp-36,
-                                 0x1.54d8f09dffe4ap-37, -0x1.4ca6d55f2e46fp-39,
-                                 0x1.5c7f9b4990ef5p-42, -0x1.66c00958865dfp-46,
-                                 -0x1.cde7adc5e8a99p-54, 0x1.148547eb4b86ap-53,
-                                 -0x1.3892e768933d7p-57, 0x1.efbaea84c6903p-63});  // erfinv_near_f64
-    const V middle = polynomial(s - 2.85, {0x1.576b76655d68fp+1, 0x1.ff193613f9251p-1, 0x1.c3ae9fe1252c7p-7,
-                                          -0x1.87cecc2f90572p-7,
-                                          0x1.225789988da0cp-7,
-                                          -0x1.40f09fe840d86p-8,
-                                          0x1.6ee2bb5d3802bp-10,
-                                          0x1.84e8c08f3cd26p-12,
-                                          -0x1.34bde49efe0cp-11, 0x1.dfe92c8dd4p-13,
-                                          0x1.d9e70b42c0429p-16,
-                                          -0x1.223258fabffe5p-14,
-                                          0x1.bda579d2f9bfcp-16,
-                                          0x1.b2313e7854efbp-19,
-                                          -0x1.f079e4d93c42fp-18,
-                                          0x1.70c753f4aa3b9p-19,
-                                          0x1.5affc5faf7f0ap-22,
-                                          -0x1.9ee7f1b90d95bp-21,
-                                          0x1.2384e13421acbp-22,
-                                          0x1.2a6453800535ap-24,
-                                          -0x1.0c4f20b830b2bp-24});  // erfinv_middle_f64
-    const V far = polynomial(s - 4.85, {0x1.2cb1e9d8f4ca7p+2, 0x1.02a4c1b93736p+0, -0x1.0403a46440596p-15,
-                                       -0x1.16455b58a2878p-12, 0x1.8398cbf09f4d3p-14,
-                                       -0x1.973a54a9e3eacp-16, 0x1.80ee0aa24122cp-18,
-                                       -0x1.6705d7c08f094p-20, 0x1.83119b82799bap-22,
-                                       -0x1.26b868a6cfd9p-23, 0x1.2c39279fdf313p-24,
-                                       -0x1.4126c77dc9832p-25, 0x1.3634a0a99c446p-26,
-                                       -0x1.f65ab57a45442p-28, 0x1.38a7d06f258f3p-29,
-                                       -0x1.c9ad76e4416c3p-32, -0x1.9a915f6ae6a79p-35,
-                                       0x1.5274e8a7013ebp-34, -0x1.60ce221e5e1aep-35,
-                                       0x1.c50f7dc9a756cp-37, -0x1.3fea2ece36db3p-41,
-                                       -0x1.5ebf640776772p-40, 0x1.5f30becc175fdp-42});  // erfinv_far_f64
-    return select(w < 5, near, select(s < 3.5, middle, far));
+  PLAIT_SIMD Pair<V> erfinv_ratio(V w) {
+    const V near = polynomial(w, {0x1.db29fb2fee58fp-3, 0x1.7a72e72c29e76p-7, -0x1.321102604474cp-9, -0x1.0c86b75cd57f6p-13,
+                                 0x1.87013d4c50b0dp-15, 0x1.0f2150e0a2154p-19,
+                                 -0x1.0fda52d7feb23p-20, -0x1.3e250967be628p-25,
+                                 0x1.82b38c2b7ae28p-26, 0x1.11519fba30e9ep-30,
+                                 -0x1.76415c6d6fdp-31, 0x1.1558b5b96671cp-34,
+                                 -0x1.4b690877c07adp-36, 0x1.54d8f09dffe4ap-37,
+                                 -0x1.4ca6d55f2e46fp-39, 0x1.5c7f9b4990ef5p-42,
+                                 -0x1.66c00958865dfp-46, -0x1.cde7adc5e8a99p-54,
+                                 0x1.148547eb4b86ap-53, -0x1.3892e768933d7p-57,
+                                 0x1.efbaea84c6903p-63});  // erfinv_near_f64 but its first
+    const V s = sqrt(w), from_middle = s - 2.85, from_far = s - 4.85;
+    const V middle = polynomial(from_middle, {0x1.ff193613f9251p-1, 0x1.c3ae9fe1252c7p-7, -0x1.87cecc2f90572p-7,
+                                           0x1.225789988da0cp-7,
+                                           -0x1.40f09fe840d86p-8,
+                                           0x1.6ee2bb5d3802bp-10,
+                                           0x1.84e8c08f3cd26p-12,
+                                           -0x1.34bde49efe0cp-11,
+                                           0x1.dfe92c8dd4p-13,
+                                           0x1.d9e70b42c0429p-16,
+                                           -0x1.223258fabffe5p-14,
+                                           0x1.bda579d2f9bfcp-16,
+                                           0x1.b2313e7854efbp-19,
+                                           -0x1.f079e4d93c42fp-18,
+                                           0x1.70c753f4aa3b9p-19,
+                                           0x1.5affc5faf7f0ap-22,
+                                           -0x1.9ee7f1b90d95bp-21,
+                                           0x1.2384e13421acbp-22,
+                                           0x1.2a6453800535ap-24,
+                                           -0x1.0c4f20b830b2bp-24});  // erfinv_middle_f64
+    const V far = polynomial(from_far, {0x1.02a4c1b93736p+0, -0x1.0403a46440596p-15, -0x1.16455b58a2878p-12,
+                                     0x1.8398cbf09f4d3p-14, -0x1.973a54a9e3eacp-16,
+                                     0x1.80ee0aa24122cp-18, -0x1.6705d7c08f094p-20,
+                                     0x1.83119b82799bap-22, -0x1.26b868a6cfd9p-23,
+                                     0x1.2c39279fdf313p-24, -0x1.4126c77dc9832p-25,
+                                     0x1.3634a0a99c446p-26, -0x1.f65ab57a45442p-28,
+                                     0x1.38a7d06f258f3p-29, -0x1.c9ad76e4416c3p-32,
+                                     -0x1.9a915f6ae6a79p-35, 0x1.5274e8a7013ebp-34,
+                                     -0x1.60ce221e5e1aep-35, 0x1.c50f7dc9a756cp-37,
+                                     -0x1.3fea2ece36db3p-41, -0x1.5ebf640776772p-40,
+                                     0x1.5f30becc175fdp-42});  // erfinv_far_f64
+    const auto inner = w < 5, outer = s > 3.5;
+    return {select(inner, splat<V>(0x1.c5bf891b4ef6bp-1),
+                   select(outer, splat<V>(0x1.2cb1e9d8f4ca7p+2), splat<V>(0x1.576b76655d68fp+1))),
+            select(inner, w * near, select(outer, from_far * far, from_middle * middle))};
   }
 };
 

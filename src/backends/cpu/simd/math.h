@@ -148,16 +148,20 @@ PLAIT_SIMD V log(V x) {
   return log_special(x, fma(n, K::kLn2High, f + fma(n, K::kLn2Low, K::log1p_tail(f))));
 }
 
-/// log(1 + x): what 1 + x loses in rounding is added to the mantissa.
-template <class V>
-PLAIT_SIMD V log1p(V x) {
+/// log(1 + x): what 1 + x loses in rounding is added to the mantissa. kPair: `low` is added to x.
+template <bool kPair = false, class V>
+PLAIT_SIMD V log1p(V x, [[maybe_unused]] V low = V{}) {
   using K = KernelOf<V>;
   using U = UnsignedBitsOf<V>;
-  const V u = 1 + x, lost = x - (u - 1);
+  const V u = 1 + x;
+  V lost = x - (u - 1);
+  if constexpr (kPair) lost += low;
   const auto [n, m] = log_parts(u);
   const V unscale = bit_cast<V>(bit_cast<U>(m) - bit_cast<U>(u) + bit_cast<LaneOf<U>>(LaneOf<V>(1)));  // 2^-n
   const V f = select(u < kIntegral<V>, fma(lost, unscale, m - 1), m - 1);
-  return copysign(log_special(u, fma(n, K::kLn2High, f + fma(n, K::kLn2Low, K::log1p_tail(f)))), x);
+  V tail = fma(n, K::kLn2Low, K::log1p_tail(f));
+  if constexpr (kPair) tail += select(u < kIntegral<V>, lost * unscale - (f - (m - 1)), V{});
+  return copysign(log_special(u, fma(n, K::kLn2High, f + tail)), x);
 }
 
 /// log2 x = n + log(m) / log(2); exact for powers of two.
@@ -231,8 +235,12 @@ PLAIT_SIMD V tan(V x) {
   const V a = abs(x);
   const V n_magic = fma(a, 2 * K::kOverPi, K::kMagic);
   const auto [r, low] = K::minus_multiple_of_pi_pair(a, (n_magic - K::kMagic) * LaneOf<V>(0.5));
-  const V z = r * r, t = r + fma(r * z, K::tan_tail(z), fma(z, low, low));
-  const V y = flip_sign(select(sign_bit_set(sign_if_odd(n_magic)), -1 / t, t), x);
+  const V z = r * r, tail = fma(r * z, K::tan_tail(z), fma(z, low, low)), t = r + tail;
+  // The reciprocal of r + tail, put right by what its product with that lacks to -1.
+  const V q = -1 / t;
+  const auto product = two_product(q, t);
+  const V lacking = (product.high + 1) + fma(q, (r - t) + tail, product.low);
+  const V y = flip_sign(select(sign_bit_set(sign_if_odd(n_magic)), fma(q, lacking, q), t), x);
   if (__builtin_expect(any(a > K::kFarAngle), 0)) return far_angles<::tan>(x, y);
   return y;
 }
@@ -333,7 +341,8 @@ PLAIT_SIMD V acosh(V x) {
   using K = KernelOf<V>;
   const V t = x - 1;
   const auto large = x > K::kLarge;
-  const V r = log1p(select(large, x, t + sqrt(fma(t, t, 2 * t)))) + select(large, splat<V>(K::kLn2), V{});
+  const auto v = two_sum(t, sqrt(fma(t, t, 2 * t)));
+  const V r = log1p<true>(select(large, x, v.high), select(large, V{}, v.low)) + select(large, splat<V>(K::kLn2), V{});
   return select(x < 1, splat<V>(kNaN<V>), r);
 }
 /// log((1 + a) / (1 - a)) / 2, a = |x|, rewritten for log1p; a polynomial below 1/4.
@@ -370,7 +379,8 @@ PLAIT_SIMD V erfinv(V x) {
   }
   const V a = abs(x);
   const V w = -log((1 - a) * (1 + a));
-  return select(a == 1, copysign(splat<V>(kInfinity<V>), x), x * K::erfinv_ratio(w));
+  const auto ratio = K::erfinv_ratio(w);
+  return copysign(select(a == 1, splat<V>(kInfinity<V>), fma(a, ratio.high, a * ratio.low)), x);
 }
 
 /// 1 / sqrt(x)
