@@ -7,6 +7,7 @@
 #include <thread>
 #include <unordered_map>
 
+#include "base/trace.h"
 #include "engine/event.h"
 #include "engine/graph.h"
 #include "engine/plan.h"
@@ -30,12 +31,16 @@ class PlanCache {
     if (it == plans_.end()) return nullptr;
     order_.splice(order_.begin(), order_, it->second.place);
     ++stats_.hits;
+    static trace::Counter hits("plan_hits");
+    hits.add();
     return it->second.plan;
   }
 
   void add(const Key128& key, std::shared_ptr<const Plan> plan) {
     const std::lock_guard lock(mutex_);
     ++stats_.built;
+    static trace::Counter built("plans_built");
+    built.add();
     if (plans_.contains(key)) return;  // another thread planned the same meanwhile
     order_.push_front(key);
     plans_[key] = {std::move(plan), order_.begin()};
@@ -137,6 +142,8 @@ bool run(Job& job) {
       }
     std::shared_ptr<const Plan> plan = plan_cache().find(job.graph.key);
     if (!plan) {
+      const trace::Span span("plan", "plan", "nodes", static_cast<int64_t>(job.graph.nodes.size()));
+      trace::reason("planned", "a structure not seen before");
       plan = make_plan(job.graph);
       plan_cache().add(job.graph.key, plan);
     }
@@ -206,18 +213,25 @@ Worker& worker_of(uint32_t stream) {
 class Engine final : public Evaluator {
  public:
   void eval(std::span<const Array> arrays) override {
+    static trace::Counter asked("evaluated: asked for");
+    asked.add();
     // What another evaluation is computing is only waited for; if that one fails, the next round computes it here.
     while (const auto job = claim(arrays)) run(*job);
   }
 
   void async_eval(std::span<const Array> arrays) override {
+    static trace::Counter ahead("evaluated: in the background");
+    ahead.add();
     if (auto job = claim(arrays)) {
       const uint32_t stream = job->roots.front().node()->stream;
       worker_of(stream).submit(std::move(job));
     }
   }
 
-  void eval_over_budget(const Array& newest) override { eval(std::span(&newest, 1)); }
+  void eval_over_budget(const Array& newest) override {
+    trace::reason("evaluated", "pending work passed its budget");
+    eval(std::span(&newest, 1));
+  }
 };
 
 void wait_for(Stream stream) {

@@ -2,6 +2,7 @@
 #include <unordered_map>
 
 #include "engine/fuse.h"
+#include "engine/verify.h"
 #include "graph/op.h"
 
 namespace plait::engine {
@@ -29,13 +30,15 @@ class Lowering {
     for (uint32_t node : group_.nodes) {
       const ValueId out = g_.first_value[node];
       if (!r_.demanded[out]) continue;
-      const bool row = r_.levels[node] == ir::Level::row;
-      program_.outputs.push_back({(row ? builder_.spread(values_[out]) : values_[out]).id, g_.dtype(out), r_.levels[node]});
+      const ir::Val value = builder_.spread(values_[out], r_.levels[node]);
+      program_.outputs.push_back({value.id, g_.dtype(out), r_.levels[node]});
       step_.outputs.push_back({out, iteration_axes(r_.axes[node])});
     }
     step_.nodes = group_.nodes;
     program_.code = builder_.take();
     find_donors();
+    if (verifying()) verify_program(program_);
+    if (dumping("lowered")) dump("lowered", to_string(program_));
     step_.code = compile_region_cpu(std::move(program_));
     return std::move(step_);
   }
@@ -49,7 +52,7 @@ class Lowering {
     if (n.op->kind == OpKind::reduction) {
       const ir::Val x = reduced_operand(node, inputs[0]);
       const bool whole = group_.reduced == 0;  // nothing to combine: the value itself
-      const ir::Val y = whole ? x : builder_.reduce(n.op->reduce, builder_.spread(x));
+      const ir::Val y = whole ? x : builder_.reduce(n.op->reduce, builder_.spread(x, ir::Level::row));
       return builder_.rounded(y, dtype);
     }
     SmallVector<ir::Val, 3> operands;

@@ -4,6 +4,7 @@
 #include <queue>
 
 #include "engine/fuse.h"
+#include "engine/verify.h"
 #include "graph/op.h"
 
 namespace plait::engine {
@@ -24,6 +25,7 @@ class Planner {
   explicit Planner(const Graph& graph) : g_(graph), r_(form_regions(graph)) {}
 
   std::unique_ptr<Plan> run() {
+    if (verifying()) verify_regions(g_, r_);
     make_units();
     connect();
     plan_ = std::make_unique<Plan>();
@@ -43,6 +45,8 @@ class Planner {
     }
     check_internal(done == units_.size(), "the regions of a plan depend on each other in a circle");
     find_deaths();
+    if (verifying()) verify_plan(g_, *plan_);
+    if (dumping("planned")) dump("planned", to_string(*plan_, g_));
     return std::move(plan_);
   }
 

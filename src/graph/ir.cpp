@@ -112,9 +112,9 @@ Val Builder::convert(Val a, Type type) { return a.type() == type ? a : unary_to(
 Val Builder::reduce(Op op, Val a) {
   return push({.op = op, .type = a.type(), .level = Level::outer, .a = a.id});
 }
-Val Builder::spread(Val a) {
-  if (at(a.id).level == Level::row) return a;
-  return push({.op = Op::convert, .type = a.type(), .level = Level::row, .a = a.id});
+Val Builder::spread(Val a, Level level) {
+  if (at(a.id).level >= level) return a;
+  return push({.op = Op::convert, .type = a.type(), .level = level, .a = a.id});
 }
 Val Builder::rounded(Val a, DType dtype) {
   if (dtype == DType::float16) return unary(Op::round_f16, a);

@@ -141,8 +141,8 @@ class Builder {
   Val fma(Val a, Val b, Val c);
   Val convert(Val a, Type type);
   Val reduce(Op op, Val a);
-  /// The value once per element, whatever its level.
-  Val spread(Val a);
+  /// The value at a level that is at least its own.
+  Val spread(Val a, Level level);
   /// The value as the graph's dtype sees it: rounded for 16-bit floats, unchanged otherwise.
   Val rounded(Val a, DType dtype);
 
