@@ -48,6 +48,7 @@ def arguments(signature: Signature, skip: int, is_method: bool) -> list[str]:
     keywords = False
     for param in signature.params[skip:]:
         if param.how == "variadic":
+            out.append(f'nb::arg("{param.name}")')
             keywords = True  # nb::args implies it
             continue
         if (param.how == "keyword" or (param.kind == "stream" and not is_method)) and not keywords:
