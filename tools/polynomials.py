@@ -74,7 +74,7 @@ def remez(target: Real, weight: Real, low: mpf, high: mpf, first: int, terms: in
             right[i] = w * target(x)
         solution = mp.lu_solve(rows, right)
         found = [solution[k] for k in range(terms)]
-        error = [w * (x**first * evaluate(found, x) - t) for x, w, t in zip(grid, weights, targets)]
+        error = [w * (x**first * evaluate(found, x) - t) for x, w, t in zip(grid, weights, targets, strict=True)]
         worst = max(abs(e) for e in error)
         if best is None or worst < best[1]:
             best = (found, worst)
@@ -96,14 +96,14 @@ def remez(target: Real, weight: Real, low: mpf, high: mpf, first: int, terms: in
 
 
 def derive(spec: Spec) -> tuple[list[mpf], mpf]:
-    """Rounded coefficients and the largest weighted error with them: rounded at once or one by one, whichever is better."""
+    """Rounded coefficients, at once or one by one, whichever is better, and the largest weighted error with them."""
     round_to = to_float if spec.bits == 24 else to_double
     grid = chebyshev_points(spec.low, spec.high, 2 * GRID)
     weights = [spec.weight(x) for x in grid]
     targets = [spec.target(x) for x in grid]
 
     def worst_of(c: list[mpf]) -> mpf:
-        return max(abs(w * (evaluate(c, x) - t)) for x, w, t in zip(grid, weights, targets))
+        return max(abs(w * (evaluate(c, x) - t)) for x, w, t in zip(grid, weights, targets, strict=True))
 
     at_once, _ = remez(spec.target, spec.weight, spec.low, spec.high, 0, spec.terms)
     candidates = [[round_to(c) for c in at_once]]
@@ -150,6 +150,10 @@ def sinc(z: mpf) -> mpf:  # sin(x) / x in z = x^2
 
 def erf_ratio(z: mpf) -> mpf:  # erf(x) / x in z = x^2
     return 2 / mp.sqrt(mp.pi) * mp.hyp1f1(mpf(1) / 2, mpf(3) / 2, -z)
+
+
+def log2_erfc(y: mpf) -> mpf:
+    return mp.log(mp.erfc(y + 1), 2)
 
 
 def asin_tail(z: mpf) -> mpf:  # (asin(x) - x) / x^3 in z = x^2
@@ -214,8 +218,8 @@ def add_all(suffix: str, bits: int, terms: dict[str, int]) -> None:
     # erf(x) = x + x p(x^2) on [0, 1]
     add("erf_near" + suffix, bits, 0, 1, terms["erf_near"], lambda z: erf_ratio(z) - 1, lambda z: 1 / erf_ratio(z))
     # erf(x) = 1 - 2^p(x - 1) from 1 to where erf rounds to 1: only the bits of erfc that reach 1 matter
-    add("erf_far" + suffix, bits, 0, 3 if bits == 24 else 5, terms["erf_far"],
-        lambda y: mp.log(mp.erfc(y + 1), 2), lambda y: mp.log(2) * mp.erfc(y + 1))
+    top = 3 if bits == 24 else 5
+    add("erf_far" + suffix, bits, 0, top, terms["erf_far"], log2_erfc, lambda y: mp.log(2) * mp.erfc(y + 1))
 
 
 add_all("_f32", 24, dict(exp=5, exp2=6, sin=4, tan=7, asin=5, atan=9, atanh=4, sinh=3, erf_near=7, erf_far=7))
@@ -227,6 +231,7 @@ add("exp2_short_f32", 24, -0.5005, 0.5005, 5, exp2_head, lambda r: abs(r) / mpf(
 add("pow_log2_f32", 53, -0.25, 0.5, 13, lambda f: log_ratio(f) / mp.log(2), lambda f: mp.log(2) / log_ratio(f))
 add("pow_exp2_f32", 53, -0.5005, 0.5005, 6, exp2_head, lambda r: abs(r) / mpf(2) ** r)
 
+
 # erfinv(x) = x p(w) for small w = -log(1 - x^2), with polynomials in s = sqrt(w) beyond (as M. Giles, 2010)
 def add_erfinv(name: str, bits: int, low: object, high: object, terms: int, s_of: Real) -> None:
     add(name, bits, low, high, terms, lambda x: erfinv_ratio(s_of(x)), lambda x: 1 / erfinv_ratio(s_of(x)))
@@ -235,8 +240,9 @@ def add_erfinv(name: str, bits: int, low: object, high: object, terms: int, s_of
 # In float the constants come in two parts: c + c' + x p(x)
 def add_erfinv_rest(name: str, low: object, high: object, terms: int, s_of: Real, constant: mpf) -> None:
     def rest(x: mpf) -> mpf:
-        near = mpf(10) ** -15
-        return mp.diff(lambda t: erfinv_ratio(s_of(t)), near) if abs(x) < near else (erfinv_ratio(s_of(x)) - constant) / x
+        if abs(x) < mpf(10) ** -15:
+            return mp.diff(lambda t: erfinv_ratio(s_of(t)), mpf(10) ** -15)
+        return (erfinv_ratio(s_of(x)) - constant) / x
 
     add(name, 24, low, high, terms, rest, lambda x: abs(x) / erfinv_ratio(s_of(x)))
 

@@ -35,8 +35,8 @@ bool supported(Target target) {
   const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c() &&
                     __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2");
   if (target == Target::avx2) return avx2;
-  return avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512cd") &&
-         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+  return avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+         __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
 #else
   return false;
 #endif
@@ -56,7 +56,8 @@ Target detail::target_for(const char* wanted) {
     known += (known.empty() ? "" : ", ") + std::string(name_of(target));
   }
   if (wanted && *wanted) {
-    throw ArgumentError({.op = "PLAIT_CPU_TARGET", .got = wanted, .accepts = known, .hint = "unset it to use the best one"});
+    throw ArgumentError(
+        {.op = "PLAIT_CPU_TARGET", .got = wanted, .accepts = known, .hint = "unset it to use the best one"});
   }
   return best;
 }

@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <functional>
 #include <limits>
+#include <numbers>
 #include <random>
 #include <string>
 #include <vector>
@@ -58,7 +59,8 @@ double error_in_ulp(T got, Wide<T> want) {
   if (std::fabs(want) >= std::ldexp(Wide<T>(1), Limits::max_exponent)) return std::isinf(got) ? 0 : kWrong;
   const int exponent = std::max(std::ilogb(want), Limits::min_exponent - 1);
   // Infinity stands for the power of two that overflow begins at.
-  const Wide<T> reached = std::isinf(got) ? std::copysign(std::ldexp(Wide<T>(1), Limits::max_exponent), want) : Wide<T>(got);
+  const Wide<T> reached =
+      std::isinf(got) ? std::copysign(std::ldexp(Wide<T>(1), Limits::max_exponent), want) : Wide<T>(got);
   return static_cast<double>(std::fabs(reached - want) / std::ldexp(Wide<T>(1), exponent - Limits::digits + 1));
 }
 
@@ -67,9 +69,10 @@ std::vector<T> special_values() {
   using Limits = std::numeric_limits<T>;
   std::vector<T> values;
   const T one = 1;
-  for (const T x : {T(0), one, T(2), T(3), T(0.5), T(0.25), T(1e15), Limits::infinity(), Limits::max(), Limits::min(), Limits::denorm_min(),
-                    std::nextafter(Limits::min(), T(0)), std::nextafter(one, T(0)), std::nextafter(one, T(2)), T(1.5), T(2.5),
-                    std::ldexp(one, Limits::digits), std::ldexp(one, Limits::digits) - 1, std::ldexp(one, Limits::digits - 1) + 1}) {
+  for (const T x : {T(0), one, T(2), T(3), T(0.5), T(0.25), T(1e15), Limits::infinity(), Limits::max(), Limits::min(),
+                    Limits::denorm_min(), std::nextafter(Limits::min(), T(0)), std::nextafter(one, T(0)),
+                    std::nextafter(one, T(2)), T(1.5), T(2.5), std::ldexp(one, Limits::digits),
+                    std::ldexp(one, Limits::digits) - 1, std::ldexp(one, Limits::digits - 1) + 1}) {
     values.push_back(x);
     values.push_back(-x);
   }
@@ -128,7 +131,8 @@ void binary_samples(std::vector<T>& x, std::vector<T>& y) {
 }
 
 template <class T>
-void expect_close(Op op, const std::vector<T>& x, const std::vector<T>& y, const std::function<Wide<T>(Wide<T>, Wide<T>)>& oracle) {
+void expect_close(Op op, const std::vector<T>& x, const std::vector<T>& y,
+                  const std::function<Wide<T>(Wide<T>, Wide<T>)>& oracle) {
   static const std::vector<Built> built = built_targets();
   std::vector<Wide<T>> want(x.size());
   for (size_t i = 0; i < x.size(); ++i) want[i] = oracle(x[i], y.empty() ? 0 : y[i]);
@@ -138,7 +142,8 @@ void expect_close(Op op, const std::vector<T>& x, const std::vector<T>& y, const
     ASSERT_NE(run, nullptr) << ir::name_of(op) << " " << name_of(b.target);
     std::vector<T> got(x.size());
     for (size_t i = 0; i < x.size(); i += kBlock) {
-      run(reinterpret_cast<char*>(&got[i]), reinterpret_cast<const char*>(&x[i]), reinterpret_cast<const char*>(y.empty() ? &x[i] : &y[i]), nullptr, 0, kBlock);
+      run(reinterpret_cast<char*>(&got[i]), reinterpret_cast<const char*>(&x[i]),
+          reinterpret_cast<const char*>(y.empty() ? &x[i] : &y[i]), nullptr, 0, kBlock);
     }
     double worst = 0;
     size_t where = 0;
@@ -146,8 +151,8 @@ void expect_close(Op op, const std::vector<T>& x, const std::vector<T>& y, const
       const double error = error_in_ulp(got[i], want[i]);
       if (!(error <= worst)) worst = error, where = i;
     }
-    EXPECT_LE(worst, kMaxUlp) << ir::name_of(op) << " " << name_of(b.target) << " at " << x[where] << (y.empty() ? T(0) : y[where]) << ": "
-                              << got[where] << ", expected " << want[where];
+    EXPECT_LE(worst, kMaxUlp) << ir::name_of(op) << " " << name_of(b.target) << " at " << x[where]
+                              << (y.empty() ? T(0) : y[where]) << ": " << got[where] << ", expected " << want[where];
     char text[64];
     std::snprintf(text, sizeof text, "  %s %.3f", std::string(name_of(b.target)).c_str(), worst);
     line += text;
@@ -158,14 +163,16 @@ void expect_close(Op op, const std::vector<T>& x, const std::vector<T>& y, const
 /// By Newton's steps on erf, or on erfc where erf is near 1.
 template <class W>
 W erfinv(W y) {
-  if (!(std::fabs(y) < 1)) return std::fabs(y) == 1 ? std::copysign(std::numeric_limits<W>::infinity(), y) : std::numeric_limits<W>::quiet_NaN();
+  if (!(std::fabs(y) < 1))
+    return std::fabs(y) == 1 ? std::copysign(std::numeric_limits<W>::infinity(), y)
+                             : std::numeric_limits<W>::quiet_NaN();
   if (y == 0) return y;
   const long double a = std::fabs(static_cast<long double>(y));
   const long double w = -std::log1p(-a) - std::log1p(a);
   long double x = std::sqrt(w) * (w < 1 ? 0.9L : 0.97L);
   for (int i = 0; i < 60; ++i) {
     const long double miss = a > 0.5L ? (1 - a) - std::erfc(x) : std::erf(x) - a;
-    const long double step = miss * std::sqrt(M_PIl) / 2 * std::exp(x * x);
+    const long double step = miss * std::sqrt(std::numbers::pi_v<long double>) / 2 * std::exp(x * x);
     x -= step;
     if (std::fabs(step) < 1e-18L * x) break;
   }

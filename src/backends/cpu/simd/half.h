@@ -9,9 +9,7 @@ namespace plait::cpu::PLAIT_TARGET {
 /// The bits of kLanes<float> values of 16 bits.
 using HalfBits = VecN<uint16_t, kLanes<float>>;
 
-PLAIT_SIMD Vec<float> widen_bf16(HalfBits h) {
-  return bit_cast<Vec<float>>(convert<uint32_t>(h) << 16);
-}
+PLAIT_SIMD Vec<float> widen_bf16(HalfBits h) { return bit_cast<Vec<float>>(convert<uint32_t>(h) << 16); }
 
 PLAIT_SIMD HalfBits narrow_bf16(Vec<float> x) {
   const auto bits = bit_cast<Vec<uint32_t>>(x);

@@ -20,7 +20,8 @@ struct Kernel<float> {
   static constexpr float kSmallestNormal = 0x1p-126f;
 
   // e^x and 2^x are 0 or infinity beyond; e^-x reaches 1 no more beyond kExpNegligible.
-  static constexpr float kExpLow = -105.0f, kExpHigh = 89.0f, kExp2Low = -152.0f, kExp2High = 129.0f, kExpNegligible = 20.0f;
+  static constexpr float kExpLow = -105.0f, kExpHigh = 89.0f, kExp2Low = -152.0f, kExp2High = 129.0f,
+                         kExpNegligible = 20.0f;
   // log(2) and log10(2) in two parts; a product of the first with an exponent is exact. log2(e), log10(e) in two parts.
   static constexpr float kLn2High = 0x1.62e4p-1f, kLn2Low = 0x1.7f7d1cp-20f;
   static constexpr float kLog10Of2High = 0x1.344p-2f, kLog10Of2Low = 0x1.3509f8p-18f;
@@ -63,7 +64,8 @@ struct Kernel<float> {
         return convert<float>(convert<double>(x_half) - wide * 0x1.921fb544p+1 - wide * 0x1.0b4611a626331p-33 -
                               convert<double>(high_half));
       };
-      return {high, join(rest(low_half(x), low_half(k), low_half(high)), rest(high_half(x), high_half(k), high_half(high)))};
+      return {high,
+              join(rest(low_half(x), low_half(k), low_half(high)), rest(high_half(x), high_half(k), high_half(high)))};
     }
   }
 
@@ -78,21 +80,24 @@ struct Kernel<float> {
   }
   /// The same to 23 bits.
   PLAIT_SIMD V exp2_head_short(V r) {
-    return polynomial(r, {0x1.62e42ap-1f, 0x1.ebf9ap-3f, 0x1.c6b586p-5f, 0x1.3cf59ep-7f, 0x1.5ccb52p-10f});  // exp2_short_f32
+    return polynomial(
+        r, {0x1.62e42ap-1f, 0x1.ebf9ap-3f, 0x1.c6b586p-5f, 0x1.3cf59ep-7f, 0x1.5ccb52p-10f});  // exp2_short_f32
   }
   /// log(1 + f) - f, -1/4 <= f < 1/2, as f^2 p(f)
   PLAIT_SIMD V log1p_tail(V f) {
-    return f * f * polynomial(f, {-0x1p-1f, 0x1.5555acp-2f, -0x1.000082p-2f, 0x1.99670cp-3f, -0x1.54d69ep-3f, 0x1.2877ccp-3f,
-                                  -0x1.0e9628p-3f, 0x1.b20192p-4f, -0x1.7952d4p-5f});  // log_f32
+    return f * f *
+           polynomial(f, {-0x1p-1f, 0x1.5555acp-2f, -0x1.000082p-2f, 0x1.99670cp-3f, -0x1.54d69ep-3f, 0x1.2877ccp-3f,
+                          -0x1.0e9628p-3f, 0x1.b20192p-4f, -0x1.7952d4p-5f});  // log_f32
   }
   /// (sin(r) - r) / r in z = r^2, |r| <= pi/2: c z + z^2 q(z), which rounds less often than z p(z).
   PLAIT_SIMD V sin_tail(V z) {
-    return fma(z, -0x1.55554ap-3f, z * z * polynomial(z, {0x1.110e86p-7f, -0x1.9f613cp-13f, 0x1.5ce76ep-19f}));  // sin_f32
+    return fma(z, -0x1.55554ap-3f,
+               z * z * polynomial(z, {0x1.110e86p-7f, -0x1.9f613cp-13f, 0x1.5ce76ep-19f}));  // sin_f32
   }
   /// (f(x) - x) / x^3 in z = x^2; |x| <= pi/4, kAsinSplit, 1, 1/4, 1
   PLAIT_SIMD V tan_tail(V z) {
-    return polynomial(z, {0x1.555568p-2f, 0x1.110b7cp-3f, 0x1.bb39f2p-5f, 0x1.58e3f8p-6f, 0x1.76b7e4p-7f, -0x1.5e451cp-11f,
-                          0x1.372d2cp-8f});  // tan_f32
+    return polynomial(z, {0x1.555568p-2f, 0x1.110b7cp-3f, 0x1.bb39f2p-5f, 0x1.58e3f8p-6f, 0x1.76b7e4p-7f,
+                          -0x1.5e451cp-11f, 0x1.372d2cp-8f});  // tan_f32
   }
   PLAIT_SIMD V asin_tail(V z) {
     return polynomial(z, {0x1.555728p-3f, 0x1.3296eap-4f, 0x1.7e7814p-5f, 0x1.2f3ba2p-6f, 0x1.a382d6p-5f});  // asin_f32
@@ -109,23 +114,23 @@ struct Kernel<float> {
   }
   /// erf(x) / x - 1 in z = x^2, |x| <= 1
   PLAIT_SIMD V erf_near(V z) {
-    return polynomial(z, {0x1.06eba8p-3f, -0x1.81273ep-2f, 0x1.ce2ce6p-4f, -0x1.b7f71ap-6f, 0x1.53f224p-8f, -0x1.a3515ep-11f,
-                          0x1.4771fcp-14f});  // erf_near_f32
+    return polynomial(z, {0x1.06eba8p-3f, -0x1.81273ep-2f, 0x1.ce2ce6p-4f, -0x1.b7f71ap-6f, 0x1.53f224p-8f,
+                          -0x1.a3515ep-11f, 0x1.4771fcp-14f});  // erf_near_f32
   }
   /// log2(erfc(1 + y)), y >= 0, as exact as 1 - erfc needs
   PLAIT_SIMD V erf_far(V y) {
-    return polynomial(y, {-0x1.558eaep+1f, -0x1.e7532p+1f, -0x1.37638ap+0f, -0x1.ea7a6ep-5f, 0x1.d3957ap-7f, -0x1.59520ep-9f,
-                          0x1.18ba9cp-12f});  // erf_far_f32
+    return polynomial(y, {-0x1.558eaep+1f, -0x1.e7532p+1f, -0x1.37638ap+0f, -0x1.ea7a6ep-5f, 0x1.d3957ap-7f,
+                          -0x1.59520ep-9f, 0x1.18ba9cp-12f});  // erf_far_f32
   }
   /// erfinv(x) / x from w = -log(1 - x^2), as a constant and a smaller rest
   PLAIT_SIMD Pair<V> erfinv_ratio(V w) {
-    const V near = polynomial(w, {0x1.db2a08p-3f, 0x1.7a6eb2p-7f, -0x1.31ff84p-9f, -0x1.0adac6p-13f, 0x1.74e032p-15f,
-                                 0x1.0d9736p-18f, -0x1.0a13ep-19f, 0x1.dbe462p-23f,
-                                 -0x1.2edae4p-27f});  // erfinv_near_f32
+    const V near =
+        polynomial(w, {0x1.db2a08p-3f, 0x1.7a6eb2p-7f, -0x1.31ff84p-9f, -0x1.0adac6p-13f, 0x1.74e032p-15f,
+                       0x1.0d9736p-18f, -0x1.0a13ep-19f, 0x1.dbe462p-23f, -0x1.2edae4p-27f});  // erfinv_near_f32
     const V s = sqrt(w) - 3;
-    const V far = polynomial(s, {0x1.006dc8p+0f, 0x1.3586dap-7f, -0x1.f4b5ccp-8f, 0x1.7443p-8f, -0x1.d593dap-9f,
-                                0x1.8a059cp-10f, -0x1.665c42p-14f, -0x1.53ec12p-12f,
-                                0x1.1b19eep-13f});  // erfinv_far_f32
+    const V far =
+        polynomial(s, {0x1.006dc8p+0f, 0x1.3586dap-7f, -0x1.f4b5ccp-8f, 0x1.7443p-8f, -0x1.d593dap-9f, 0x1.8a059cp-10f,
+                       -0x1.665c42p-14f, -0x1.53ec12p-12f, 0x1.1b19eep-13f});  // erfinv_far_f32
     const auto outer = w >= 5;
     return {select(outer, splat<V>(0x1.6a9efcp+1f), splat<V>(0x1.3ffe7p+0f)),
             select(outer, fma(s, far, -0x1.4c8a8cp-26f), fma(w, near, -0x1.747aaep-2f))};

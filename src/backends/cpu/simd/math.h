@@ -32,8 +32,10 @@ PLAIT_SIMD V power_of_two(V n_magic) {
 template <class V>
 PLAIT_SIMD V scale(V p, [[maybe_unused]] V n, [[maybe_unused]] V n_magic) {
 #if defined(PLAIT_SIMD_AVX512)
-  if constexpr (sizeof(LaneOf<V>) == 4) return (V)_mm512_scalef_ps((__m512)p, (__m512)n);
-  else return (V)_mm512_scalef_pd((__m512d)p, (__m512d)n);
+  if constexpr (sizeof(LaneOf<V>) == 4)
+    return (V)_mm512_scalef_ps((__m512)p, (__m512)n);
+  else
+    return (V)_mm512_scalef_pd((__m512d)p, (__m512d)n);
 #else
   using K = KernelOf<V>;
   using U = UnsignedBitsOf<V>;
@@ -88,15 +90,6 @@ PLAIT_SIMD V expm1(V x) {
   return copysign(select(e.n == 0, e.tail, general), x);
 }
 
-/// 1 / (1 + e^-x), from e^-|x| so that nothing overflows and small results keep their digits.
-template <class V>
-PLAIT_SIMD V sigmoid(V x) {
-  const V e = exp(-abs(x));
-  const V d = 1 + e, lost = (1 - d) + e;  // d + lost is exact
-  const V q = select(x < 0, e, splat<V>(1)) / d;
-  return fma(-lost, q, q);
-}
-
 // --- logarithms ------------------------------------------------------------------------------------------------------
 
 template <class V>
@@ -125,7 +118,8 @@ PLAIT_SIMD LogParts<V> log_parts(V x) {
   const auto tiny = x < K::kSmallestNormal;
   const U bits = bit_cast<U>(select(tiny, x * kLift, x));
   const U biased = (bits + (kOne - kThreeQuarters)) >> K::kMantissaBits;
-  const V n = bit_cast<V>(biased + bit_cast<LaneOf<U>>(K::kMagic)) - select(tiny, splat<V>(kZero + K::kMantissaBits + 1), splat<V>(kZero));
+  const V n = bit_cast<V>(biased + bit_cast<LaneOf<U>>(K::kMagic)) -
+              select(tiny, splat<V>(kZero + K::kMantissaBits + 1), splat<V>(kZero));
   return {n, bit_cast<V>(bits - (biased << K::kMantissaBits) + kOne)};
 #endif
 }
@@ -248,7 +242,8 @@ PLAIT_SIMD V tan(V x) {
 // --- their inverses --------------------------------------------------------------------------------------------------
 
 template <class V>
-struct AsinParts {  // |x| <= kAsinSplit: p = asin|x|; beyond: p = asin(sqrt((1 - |x|) / 2)), so that asin|x| = pi/2 - 2 p
+struct
+    AsinParts {  // |x| <= kAsinSplit: p = asin|x|; beyond: p = asin(sqrt((1 - |x|) / 2)), so that asin|x| = pi/2 - 2 p
   MaskOf<V> outer;
   V p;
 };
@@ -321,7 +316,7 @@ PLAIT_SIMD V cosh(V x) {
 template <class V>
 PLAIT_SIMD V tanh(V x) {
   using K = KernelOf<V>;
-  const auto e = exp_parts<sizeof(LaneOf<V>) == 8>(max_or_second(splat<V>(-K::kExpNegligible), abs(x) * -2));
+  const auto e = exp_parts < sizeof(LaneOf<V>) == 8 > (max_or_second(splat<V>(-K::kExpNegligible), abs(x) * -2));
   const V s = power_of_two(e.n_magic);
   return copysign(fma(s, e.tail, s - 1) / fma(s, e.tail, s + 1), x);
 }
@@ -375,18 +370,13 @@ template <class V>
 PLAIT_SIMD V erfinv(V x) {
   using K = KernelOf<V>;
   if constexpr (sizeof(LaneOf<V>) == 4 && !kFusedMultiplyAdd) {  // products and sums rounded apart would exceed 2 ULP
-    return join(convert<float>(erfinv(convert<double>(low_half(x)))), convert<float>(erfinv(convert<double>(high_half(x)))));
+    return join(convert<float>(erfinv(convert<double>(low_half(x)))),
+                convert<float>(erfinv(convert<double>(high_half(x)))));
   }
   const V a = abs(x);
   const V w = -log((1 - a) * (1 + a));
   const auto ratio = K::erfinv_ratio(w);
   return copysign(select(a == 1, splat<V>(kInfinity<V>), fma(a, ratio.high, a * ratio.low)), x);
-}
-
-/// 1 / sqrt(x)
-template <class V>
-PLAIT_SIMD V rsqrt(V x) {
-  return 1 / sqrt(x);
 }
 
 }  // namespace plait::cpu::PLAIT_TARGET

@@ -248,17 +248,25 @@ PLAIT_SIMD bool all(M mask) {
 template <class V>
 PLAIT_SIMD V fma(V a, V b, V c) {
 #if defined(PLAIT_SIMD_AVX512)
-  if constexpr (sizeof(V) == 64 && std::is_same_v<LaneOf<V>, float>) return (V)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
-  if constexpr (sizeof(V) == 64 && std::is_same_v<LaneOf<V>, double>) return (V)_mm512_fmadd_pd((__m512d)a, (__m512d)b, (__m512d)c);
+  if constexpr (sizeof(V) == 64 && std::is_same_v<LaneOf<V>, float>)
+    return (V)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
+  if constexpr (sizeof(V) == 64 && std::is_same_v<LaneOf<V>, double>)
+    return (V)_mm512_fmadd_pd((__m512d)a, (__m512d)b, (__m512d)c);
 #endif
 #if defined(PLAIT_SIMD_AVX512) || defined(PLAIT_SIMD_AVX2)
-  if constexpr (sizeof(V) == 32 && std::is_same_v<LaneOf<V>, float>) return (V)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
-  if constexpr (sizeof(V) == 32 && std::is_same_v<LaneOf<V>, double>) return (V)_mm256_fmadd_pd((__m256d)a, (__m256d)b, (__m256d)c);
-  if constexpr (sizeof(V) == 16 && std::is_same_v<LaneOf<V>, float>) return (V)_mm_fmadd_ps((__m128)a, (__m128)b, (__m128)c);
-  if constexpr (sizeof(V) == 16 && std::is_same_v<LaneOf<V>, double>) return (V)_mm_fmadd_pd((__m128d)a, (__m128d)b, (__m128d)c);
+  if constexpr (sizeof(V) == 32 && std::is_same_v<LaneOf<V>, float>)
+    return (V)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
+  if constexpr (sizeof(V) == 32 && std::is_same_v<LaneOf<V>, double>)
+    return (V)_mm256_fmadd_pd((__m256d)a, (__m256d)b, (__m256d)c);
+  if constexpr (sizeof(V) == 16 && std::is_same_v<LaneOf<V>, float>)
+    return (V)_mm_fmadd_ps((__m128)a, (__m128)b, (__m128)c);
+  if constexpr (sizeof(V) == 16 && std::is_same_v<LaneOf<V>, double>)
+    return (V)_mm_fmadd_pd((__m128d)a, (__m128d)b, (__m128d)c);
 #elif defined(__aarch64__)
-  if constexpr (sizeof(V) == 16 && std::is_same_v<LaneOf<V>, float>) return (V)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b);
-  if constexpr (sizeof(V) == 16 && std::is_same_v<LaneOf<V>, double>) return (V)vfmaq_f64((float64x2_t)c, (float64x2_t)a, (float64x2_t)b);
+  if constexpr (sizeof(V) == 16 && std::is_same_v<LaneOf<V>, float>)
+    return (V)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b);
+  if constexpr (sizeof(V) == 16 && std::is_same_v<LaneOf<V>, double>)
+    return (V)vfmaq_f64((float64x2_t)c, (float64x2_t)a, (float64x2_t)b);
 #endif
   return a * b + c;
 }
@@ -287,13 +295,9 @@ PLAIT_SIMD V polynomial(V x, const LaneOf<V> (&c)[N]) {
 // --- signs, magnitudes, square roots ---------------------------------------------------------------------------------
 
 template <class V>
-constexpr LaneOf<BitsOf<V>> kSignBit = static_cast<LaneOf<BitsOf<V>>>(LaneOf<UnsignedBitsOf<V>>{1} << (8 * sizeof(LaneOf<V>) - 1));
+constexpr LaneOf<BitsOf<V>> kSignBit =
+    static_cast<LaneOf<BitsOf<V>>>(LaneOf<UnsignedBitsOf<V>>{1} << (8 * sizeof(LaneOf<V>) - 1));
 
-/// The sign bit of each lane and nothing else.
-template <class V>
-PLAIT_SIMD V sign_bits(V x) {
-  return bit_cast<V>(bit_cast<BitsOf<V>>(x) & kSignBit<V>);
-}
 template <class V>
 PLAIT_SIMD V abs(V x) {
   if constexpr (std::is_floating_point_v<LaneOf<V>>) {
@@ -440,11 +444,17 @@ PLAIT_SIMD V round_to(V x) {
 #elif defined(__aarch64__)
   if constexpr (sizeof(V) == 16 && sizeof(LaneOf<V>) == 4) {
     const auto n = (float32x4_t)x;
-    return (V)(kMode == Rounding::even ? vrndnq_f32(n) : kMode == Rounding::down ? vrndmq_f32(n) : kMode == Rounding::up ? vrndpq_f32(n) : vrndq_f32(n));
+    return (V)(kMode == Rounding::even   ? vrndnq_f32(n)
+               : kMode == Rounding::down ? vrndmq_f32(n)
+               : kMode == Rounding::up   ? vrndpq_f32(n)
+                                         : vrndq_f32(n));
   }
   if constexpr (sizeof(V) == 16 && sizeof(LaneOf<V>) == 8) {
     const auto n = (float64x2_t)x;
-    return (V)(kMode == Rounding::even ? vrndnq_f64(n) : kMode == Rounding::down ? vrndmq_f64(n) : kMode == Rounding::up ? vrndpq_f64(n) : vrndq_f64(n));
+    return (V)(kMode == Rounding::even   ? vrndnq_f64(n)
+               : kMode == Rounding::down ? vrndmq_f64(n)
+               : kMode == Rounding::up   ? vrndpq_f64(n)
+                                         : vrndq_f64(n));
   }
 #endif
   // Baseline x86: round to nearest, then step where that went the wrong way. copysign keeps -0.
@@ -489,22 +499,6 @@ PLAIT_SIMD LaneOf<V> fold_lanes(V v, Combine combine) {
 template <class V>
 PLAIT_SIMD LaneOf<V> sum_lanes(V v) {
   return fold_lanes(v, [](auto a, auto b) __attribute__((always_inline)) { return static_cast<decltype(a)>(a + b); });
-}
-template <class V>
-PLAIT_SIMD LaneOf<V> product_lanes(V v) {
-  return fold_lanes(v, [](auto a, auto b) __attribute__((always_inline)) { return static_cast<decltype(a)>(a * b); });
-}
-template <class V>
-PLAIT_SIMD LaneOf<V> min_lanes(V v) {
-  LaneOf<V> m = v[0];
-  for (int i = 1; i < kLanesOf<V>; ++i) m = (v[i] < m || v[i] != v[i]) ? v[i] : m;
-  return m;
-}
-template <class V>
-PLAIT_SIMD LaneOf<V> max_lanes(V v) {
-  LaneOf<V> m = v[0];
-  for (int i = 1; i < kLanesOf<V>; ++i) m = (v[i] > m || v[i] != v[i]) ? v[i] : m;
-  return m;
 }
 
 }  // namespace plait::cpu::PLAIT_TARGET
