@@ -15,6 +15,7 @@
 
 #include "bind.h"
 #include "plait/ops.h"
+#include "plait/random.h"
 #include "plait/transforms.h"
 #include "trees.h"
 
@@ -270,12 +271,14 @@ void refill(nb::handle tree, Arrays::const_iterator& next) {
     for (nb::handle item : nb::borrow<nb::tuple>(tree)) put(item, [&](const nb::object& a) { rebind(item.ptr(), value_of(a.ptr())); });
   } else if (is_array(tree.ptr())) {
     rebind(tree.ptr(), *next++);
+  } else if (random_state_slot(tree)) {
+    random::set_state(*next++);
   }
 }
 
 /// A hashable description of a tree: containers, constants, and a mark for each array.
 nb::object key_of(nb::handle tree) {
-  if (is_array(tree.ptr())) return nb::none();
+  if (is_array(tree.ptr()) || random_state_slot(tree)) return nb::none();
   if (PyDict_Check(tree.ptr())) {
     nb::list items;
     for (auto [key, value] : nb::borrow<nb::dict>(tree)) items.append(nb::make_tuple(key, key_of(value)));

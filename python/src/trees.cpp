@@ -22,6 +22,8 @@ void collect_arrays(nb::handle tree, std::vector<PyObject*>& into) {
     while (PyDict_Next(o, &at, &key, &value)) collect_arrays(value, into);
   } else if (PyList_Check(o) || PyTuple_Check(o)) {
     for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(o); ++i) collect_arrays(PySequence_Fast_GET_ITEM(o, i), into);
+  } else if (PyObject* key = random_state_slot(o)) {
+    into.push_back(key);
   }
 }
 

@@ -9,6 +9,9 @@
 
 namespace plait::python {
 
+/// The key's array when `o` is random.state, up to date; else null.
+PyObject* random_state_slot(nb::handle o);  // borrowed
+
 /// Appends every array in the tree, dicts in the order of their items. Other leaves are passed over.
 void collect_arrays(nb::handle tree, std::vector<PyObject*>& into);  // borrowed
 Arrays arrays_of(nb::handle tree);
