@@ -1,5 +1,7 @@
 #include "buffers.h"
 
+#include <nanobind/stl/string_view.h>
+
 #include <cstring>
 #include <memory>
 #include <vector>
@@ -235,6 +237,22 @@ bool has_buffer(PyObject* o) {
   return PyObject_CheckBuffer(o) || PyObject_HasAttrString(reinterpret_cast<PyObject*>(Py_TYPE(o)), "__dlpack__");
 }
 
+namespace {
+
+/// uint16 words that are the bits of bfloat16 numbers.
+Array bfloat16_from(nb::handle words, std::optional<DType> dtype) {
+  BufferView b;
+  if (PyObject_GetBuffer(words.ptr(), &b.view, PyBUF_FORMAT | PyBUF_STRIDES) != 0) throw nb::python_error();
+  Foreign f;
+  f.data = static_cast<const char*>(b.view.buf);
+  f.dtype = DType::bfloat16;
+  f.shape.assign(b.view.shape, b.view.shape + b.view.ndim);
+  f.strides.assign(b.view.strides, b.view.strides + b.view.ndim);
+  return copied(f, dtype);
+}
+
+}  // namespace
+
 Array from_buffer(nb::handle o, std::optional<DType> dtype) {
   if (!PyObject_CheckBuffer(o.ptr())) {
     const Import import(o);
@@ -242,7 +260,18 @@ Array from_buffer(nb::handle o, std::optional<DType> dtype) {
   }
   BufferView b;
   if (PyObject_GetBuffer(o.ptr(), &b.view, PyBUF_FORMAT | PyBUF_STRIDES) != 0) {
-    PyErr_Clear();  // NumPy refuses to describe some element types at all
+    PyErr_Clear();  // some element types have no place in the buffer protocol
+    if (nb::hasattr(o, "dtype") && nb::hasattr(o, "view") && nb::cast<std::string_view>(nb::str(o.attr("dtype"))) == "bfloat16") {  // ml_dtypes
+      const nb::object words = o.attr("view")("uint16");
+      return bfloat16_from(words, dtype);
+    }
+    if (nb::hasattr(o, "__dlpack__")) {
+      try {
+        const Import import(o);
+        return copied(describe(import.tensor()), dtype);
+      } catch (nb::python_error&) {  // its own complaint says less than ours
+      }
+    }
     throw_element_type("that " + std::string(Py_TYPE(o.ptr())->tp_name) + " does not describe through the buffer protocol");
   }
   Foreign f;

@@ -1,6 +1,7 @@
 // Functions and methods whose arguments take several shapes: what the generator has no rule for.
 #include "plait/more_ops.h"
 
+#include <algorithm>
 #include <fstream>
 #include <string>
 
@@ -17,6 +18,39 @@ IntList spread(const nb::args& args, const char* what) {
   if (args.size() == 1 && (PyList_Check(nb::object(args[0]).ptr()) || PyTuple_Check(nb::object(args[0]).ptr()))) given = args[0];
   if (!load_ints(given.ptr(), out)) throw nb::type_error((std::string(what) + " has to be integers").c_str());
   return out;
+}
+
+std::vector<std::pair<int64_t, int64_t>> pad_widths(nb::handle given) {
+  const auto reject = [] {
+    throw nb::type_error("pad: pad_width is an int, (both,), (before, after), or a list of (before, after), one per axis");
+  };
+  int64_t one = 0;
+  if (load_int(given.ptr(), one)) return {{one, one}};
+  std::vector<int64_t> numbers;
+  if (load_ints(given.ptr(), numbers)) {
+    if (numbers.size() == 1) return {{numbers[0], numbers[0]}};
+    if (numbers.size() != 2) reject();
+    return {{numbers[0], numbers[1]}};
+  }
+  std::vector<std::pair<int64_t, int64_t>> out;
+  if (!PyList_Check(given.ptr()) && !PyTuple_Check(given.ptr())) reject();
+  for (nb::handle axis : nb::borrow<nb::sequence>(given)) {
+    if (!load_ints(axis.ptr(), numbers) || numbers.empty() || numbers.size() > 2) reject();
+    out.emplace_back(numbers.front(), numbers.back());
+  }
+  return out;
+}
+
+Array tensordot_of(const Array& a, const Array& b, nb::handle axes, StreamArg stream) {
+  const StreamGuard on(stream);
+  int64_t count = 0;
+  if (load_int(axes.ptr(), count)) return tensordot(a, b, static_cast<int>(std::clamp<int64_t>(count, INT32_MIN, INT32_MAX)));
+  std::vector<int64_t> sides[2];
+  const bool pair = (PyList_Check(axes.ptr()) || PyTuple_Check(axes.ptr())) && PySequence_Fast_GET_SIZE(axes.ptr()) == 2;
+  for (int i = 0; i < 2; ++i)
+    if (!pair || !load_ints(PySequence_Fast_GET_ITEM(axes.ptr(), i), sides[i]))
+      throw nb::type_error("tensordot: axes is an int, or a list of two lists of axes");
+  return tensordot(a, b, std::vector<int>(sides[0].begin(), sides[0].end()), std::vector<int>(sides[1].begin(), sides[1].end()));
 }
 
 /// An object with __plait_array__, marked as such.
@@ -94,6 +128,20 @@ void bind_more_ops(nb::module_& m) {
     for (nb::handle shape : shapes) all.push_back(nb::cast<Shape>(shape));
     return broadcast_shapes(all);
   }, nb::sig("def broadcast_shapes(*shapes: Sequence[int]) -> tuple[int]"), "The shape that all of them broadcast to.\n\nErrors: ShapeError.");
+  m.def("pad", [](const Array& a, nb::handle widths, std::string_view mode, Operand values, StreamArg stream) {
+    const StreamGuard on(stream);
+    OperandDType common;
+    common.see(a);
+    return pad(a, pad_widths(widths), mode, common.convert(values));
+  }, nb::arg(), nb::arg("pad_width"), nb::arg("mode") = "constant", nb::arg("constant_values") = 0, nb::kw_only(),
+        nb::arg("stream").none() = nb::none(),
+        nb::sig("def pad(a: array, pad_width: int | tuple[int] | tuple[int, int] | list[tuple[int, int]], mode: Literal['constant', 'edge', 'reflect', 'symmetric'] = 'constant', constant_values: scalar | array = 0, *, stream: StreamOrDevice = None) -> array"),
+        "Elements put before and behind each axis: pad_width is one number, (before, after), or a list of these, one per axis.\n"
+        "mode: what is put there; constant_values in mode 'constant'.\n\nErrors: ShapeError, ArgumentError.");
+  m.def("tensordot", tensordot_of, nb::arg(), nb::arg(), nb::arg("axes") = 2, nb::kw_only(), nb::arg("stream").none() = nb::none(),
+        nb::sig("def tensordot(a: array, b: array, /, axes: int | list[Sequence[int]] = 2, *, stream: StreamOrDevice = None) -> array"),
+        "Sums of products over pairs of axes: the last axes of a with the first of b, or a list of a's and a list of b's.\n\n"
+        "Errors: AxisError, ShapeError, DTypeError for integers.");
   nb::class_<ArrayLike>(m, "ArrayLike", "An object that says how it becomes an array: it has __plait_array__ or __mlx_array__.")
       .def("__init__", [](ArrayLike* self, nb::object o) {
         if (!array_like(o)) throw nb::type_error("ArrayLike: the object has no __plait_array__");

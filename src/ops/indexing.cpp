@@ -332,7 +332,7 @@ Array write_masked(const Array& a, const Array& mask, const Array& value) {
     throw_index("a mask of shape " + to_string(mask.shape()) + " for shape " + to_string(shape), "a mask whose shape begins the array's");
   Array v = value.dtype() == a.dtype() ? value : astype(value, a.dtype());
   const int rest = shape.rank() - mask.rank();
-  if (v.rank() > rest + (mask.rank() > 0 ? 1 : 0))
+  if (v.rank() > rest + 1)
     throw ShapeError({.op = "indexing",
                       .got = "a value of shape " + to_string(value.shape()) + " for a mask of shape " + to_string(mask.shape()),
                       .accepts = "a value that broadcasts to (selected, " + std::to_string(rest) + " more axes)",

@@ -47,6 +47,9 @@ def test_numpy_both_ways() -> None:
     assert pc.array(np.ones(2), dtype=pc.float64).dtype == pc.float64
     with pytest.raises(ValueError):
         pc.array(np.array(["a"]))
+    ml_dtypes = pytest.importorskip("ml_dtypes")
+    half = pc.array(np.array([1.5, -2], ml_dtypes.bfloat16))
+    assert half.dtype is pc.bfloat16 and half.tolist() == [1.5, -2]
 
 
 def test_memory_is_copied_in_and_shared_out() -> None:

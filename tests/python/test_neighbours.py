@@ -1,0 +1,48 @@
+"""plait beside what else a program imports: JAX, matplotlib, and its own start-up time."""
+
+import re
+import subprocess
+import sys
+
+import numpy as np
+import plait.core as pc
+import pytest
+
+
+def run(program: str, *options: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, *options, "-c", program], capture_output=True, text=True, check=True)
+
+
+def test_jax_in_one_process() -> None:
+    pytest.importorskip("jax")
+    out = run(
+        "import plait.core as pc, jax.numpy as jnp\n"
+        "a = pc.array([[1.0, 2.0], [3.0, 4.0]])\n"
+        "j = jnp.asarray(a) + 1\n"
+        "back = pc.array(j)\n"
+        "shared = pc.from_dlpack(j)\n"
+        "print((back * shared).tolist(), pc.array(jnp.ones(2, jnp.bfloat16)).dtype)"
+    )
+    assert out.stdout == "[[4.0, 9.0], [16.0, 25.0]] plait.core.bfloat16\n"
+
+
+def test_matplotlib_plots_arrays() -> None:
+    matplotlib = pytest.importorskip("matplotlib")
+    matplotlib.use("agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots()
+    (line,) = axes.plot(pc.array([0.0, 1.0, 2.0]), pc.array([0.0, 1.0, 4.0]))
+    np.testing.assert_array_equal(line.get_ydata(), [0, 1, 4])
+    axes.imshow(pc.ones((4, 4)))
+    pyplot.close(figure)
+
+
+def test_import_takes_less_than_30_ms() -> None:
+    times = []
+    for _ in range(7):
+        report = run("import plait.core", "-X", "importtime").stderr
+        found = re.search(r"\|\s+(\d+) \| +plait\.core$", report, re.MULTILINE)
+        assert found, report
+        times.append(int(found[1]))
+    assert min(times) < 30_000, times
