@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -33,5 +34,9 @@ PLAIT_API Array pad(const Array& a, const std::vector<std::pair<int64_t, int64_t
 PLAIT_API Array tensordot(const Array& a, const Array& b, const std::vector<int>& a_axes, const std::vector<int>& b_axes);
 /// The same over the last `axes` axes of a and the first of b.
 PLAIT_API Array tensordot(const Array& a, const Array& b, int axes = 2);
+
+/// The order in which einsum contracts its terms, as positions among those that are left, and a report on the work.
+/// Errors: ShapeError.
+PLAIT_API std::pair<std::vector<std::vector<int>>, std::string> einsum_path(std::string_view subscripts, const Arrays& operands);
 
 }  // namespace plait

@@ -112,17 +112,6 @@ void bind_more_ops(nb::module_& m) {
     return transpose(a, Axes(std::vector<int>(order.begin(), order.end())));
   }, nb::arg("axes"), nb::arg("stream").none() = nb::none(), nb::sig("def transpose(self, *axes, stream: StreamOrDevice = None) -> array"),
          "The array with its axes in another order, as plait.core.transpose; reversed when none is given.");
-  m.def("divmod", [](Operand a, Operand b, StreamArg stream) {
-    const StreamGuard on(stream);
-    OperandDType common;
-    common.see(a);
-    common.see(b);
-    const Array x = common.convert(a);
-    const Array y = common.convert(b);
-    return to_list({floor_divide(x, y), remainder(x, y)});
-  }, nb::arg(), nb::arg(), nb::kw_only(), nb::arg("stream").none() = nb::none(),
-        nb::sig("def divmod(a: scalar | array, b: scalar | array, stream: StreamOrDevice = None) -> array"),
-        "[a // b, a % b].");
   m.def("broadcast_shapes", [](const nb::args& shapes) {
     std::vector<Shape> all;
     for (nb::handle shape : shapes) all.push_back(nb::cast<Shape>(shape));

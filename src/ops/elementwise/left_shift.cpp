@@ -10,6 +10,7 @@ void register_left_shift(OpRegistry& ops) {
       .lower([](Val a, Val b) { return shl(a, b); })
       .not_differentiable("integers have no gradient")
       .signature("(a: scalar | array, b: scalar | array, stream: StreamOrDevice = None) -> array")
+      .alias("bitwise_left_shift")
       .oracle("np.left_shift(a, b)")
       .domain("(0, 5)")
       .sample("(2, 3), (2, 3)")

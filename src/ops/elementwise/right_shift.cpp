@@ -10,6 +10,7 @@ void register_right_shift(OpRegistry& ops) {
       .lower([](Val a, Val b) { return shr(a, b); })
       .not_differentiable("integers have no gradient")
       .signature("(a: scalar | array, b: scalar | array, stream: StreamOrDevice = None) -> array")
+      .alias("bitwise_right_shift")
       .oracle("np.right_shift(a, b)")
       .domain("(0, 5)")
       .sample("(2, 3), (2, 3)")

@@ -49,5 +49,13 @@ TEST(Index, ManyRowsAddUpInOrder) {
   for (float s : sums) EXPECT_EQ(s, 200);
 }
 
+TEST(Index, SlicesWithStartsThatAreArrays) {
+  const Array a = numbers({3, 4});
+  EXPECT_EQ(floats(slice(a, ints({1, 2}), {0, 1}, {1, 2})), (Floats{6, 7}));
+  EXPECT_EQ(floats(slice_update(a, zeros({4}), ints({2}), 0)), (Floats{0, 1, 2, 3, 4, 5, 6, 7, 0, 0, 0, 0}));
+  EXPECT_THROW(floats(slice(a, ints({3}), 1, {3, 2})), IndexError);
+  EXPECT_THROW(slice(a, ints({3}), 1, {4, 2}), ShapeError);
+}
+
 }  // namespace
 }  // namespace plait

@@ -97,5 +97,30 @@ TEST(Matmul, Tensordot) {
   EXPECT_EQ(inner(zeros({2, 3}), zeros({4, 3})).shape(), (Shape{2, 4}));
 }
 
+TEST(Einsum, Contracts) {
+  const Array a = wave({2, 3}, DType::float64), b = wave({3, 4}, DType::float64, 0.3), c = wave({4, 5}, DType::float64, 0.4);
+  check(einsum("ij, jk", {a, b}), doubles(matmul(a, b)), 1e-9);
+  check(einsum("ij,jk,kl->li", {a, b, c}), doubles(contiguous(transpose(matmul(matmul(a, b), c)))), 1e-9);
+  check(einsum("ii->i", {matmul(a, transpose(a))}), doubles(diagonal(matmul(a, transpose(a)))), 1e-9);
+  check(einsum("ij->", {a}), doubles(sum(a)), 1e-9);
+  check(einsum("...ij,...jk->...ik", {wave({5, 2, 3}, DType::float64), b}), doubles(matmul(wave({5, 2, 3}, DType::float64), b)), 1e-9);
+  check(einsum("bij,bj->bi", {wave({5, 2, 3}, DType::float64), wave({5, 3}, DType::float64)}),
+        doubles(squeeze(matmul(wave({5, 2, 3}, DType::float64), expand_dims(wave({5, 3}, DType::float64), 2)), 2)), 1e-9);
+  EXPECT_THROW(einsum("i,i->", {zeros({2}), zeros({3})}), ShapeError);
+  EXPECT_THROW(einsum("i$", {zeros({2})}), ShapeError);
+  const auto [path, text] = einsum_path("ij,jk,kl->il", {a, b, c});
+  EXPECT_EQ(path, (std::vector<std::vector<int>>{{1, 2}, {0, 1}}));
+  EXPECT_EQ(text, "  Complete contraction:  ij,jk,kl->il\n         Naive scaling:  4\n     Optimized scaling:  3\n      Naive FLOP count:  360\n  Optimized FLOP count:  180\n");
+}
+
+TEST(MaskedProducts, SegmentsAndPicks) {
+  const Array a = wave({2, 10}, DType::float64), b = wave({10, 3}, DType::float64, 0.3);
+  const Array parts = segmented_mm(a, b, Array::from<int32_t>(std::vector<int32_t>{0, 4, 4, 10}, {2, 2}));
+  check(sum(parts, 0), doubles(matmul(a, b)), 1e-9);
+  EXPECT_EQ(gather_mm(zeros({2, 3, 4}), zeros({5, 4, 2}), Array::from<int32_t>(std::vector<int32_t>{0, 1}, {2}), Array::from<int32_t>(std::vector<int32_t>{4, 0}, {2})).shape(), (Shape{2, 3, 2}));
+  const Array mask = Array::from<float>(std::vector<float>{1, 0, 0, 2}, {2, 2});
+  EXPECT_EQ(block_masked_mm(ones({4, 1}), ones({1, 4}), 2, mask).to_vector<float>(), (std::vector<float>{1, 1, 0, 0, 1, 1, 0, 0, 0, 0, 2, 2, 0, 0, 2, 2}));
+}
+
 }  // namespace
 }  // namespace plait

@@ -58,5 +58,23 @@ TEST(Views, AxesMoved) {
   EXPECT_EQ(atleast_3d({numbers({2})})[0].shape(), (Shape{1, 2, 1}));
 }
 
+TEST(Views, DiagonalsRollsAndGrids) {
+  EXPECT_EQ(floats(diagonal(numbers({3, 4}))), (Floats{0, 5, 10}));
+  EXPECT_EQ(floats(diagonal(numbers({3, 4}), -1)), (Floats{4, 9}));
+  EXPECT_EQ(floats(diagonal(numbers({2, 3, 3}), 1, 1, 2)), (Floats{1, 5, 10, 14}));
+  EXPECT_EQ(diagonal(numbers({3, 3}), 5).size(), 0);
+  EXPECT_EQ(floats(diag(numbers({2}), 1)), (Floats{0, 0, 0, 0, 0, 1, 0, 0, 0}));
+  EXPECT_EQ(floats(diag(numbers({2}), -1)), (Floats{0, 0, 0, 0, 0, 0, 0, 1, 0}));
+  EXPECT_EQ(trace(numbers({3, 3})).item<float>(), 12);
+  EXPECT_EQ(floats(roll(numbers({4}), -9)), (Floats{1, 2, 3, 0}));
+  EXPECT_EQ(floats(roll(numbers({2, 2}), {1, 1}, {0, 1})), (Floats{3, 2, 1, 0}));
+  const Arrays grid = meshgrid({numbers({2}), numbers({3})});
+  EXPECT_EQ(floats(grid[0]), (Floats{0, 1, 0, 1, 0, 1}));
+  EXPECT_EQ(floats(grid[1]), (Floats{0, 0, 1, 1, 2, 2}));
+  EXPECT_EQ(floats(kron(numbers({2}), ones({2}))), (Floats{0, 0, 1, 1}));
+  EXPECT_EQ(floats(diff(numbers({3, 2}), 1, 0)), (Floats{2, 2, 2, 2}));
+  EXPECT_EQ(floats(bartlett(5)), (Floats{0, 0.5, 1, 0.5, 0}));
+}
+
 }  // namespace
 }  // namespace plait

@@ -90,16 +90,16 @@ void run_vector(const Product& p) {
   const int64_t stride = deep ? p.b.row_stride : p.b.step_stride;
   const bool wide = p.dtype == DType::float64, narrow = is_half(p.dtype);
   const int64_t sum_bytes = wide ? 8 : 4;
-  constexpr int64_t kColumns = 512;
-  const int64_t n = p.shape.columns, depth = p.shape.depth, pieces = (n + kColumns - 1) / kColumns;
-  const int64_t work = std::max<int64_t>(1, std::min(n, kColumns) * depth);
+  const int64_t most = deep ? 512 : 2048;  // lines of 8 KiB are read at memory speed
+  const int64_t n = p.shape.columns, depth = p.shape.depth, pieces = (n + most - 1) / most;
+  const int64_t work = std::max<int64_t>(1, std::min(n, most) * depth);
   parallel_for(p.batch.count * pieces, std::max<int64_t>(1, kWorkGrain / 2 / work), [&](int64_t begin, int64_t end) {
     Scratch scratch;
     char* x = scratch.take<char>(depth * sum_bytes);
-    char* sums = scratch.take<char>(kColumns * sum_bytes);
+    char* sums = scratch.take<char>(most * sum_bytes);
     int64_t held = -1;
     for (int64_t task = begin; task < end; ++task) {
-      const int64_t product = task / pieces, column = task % pieces * kColumns, columns = std::min(kColumns, n - column);
+      const int64_t product = task / pieces, column = task % pieces * most, columns = std::min(most, n - column);
       int64_t at_a, at_b;
       p.batch.offsets(product, at_a, at_b);
       if (held != product) {  // the row, as floats behind each other

@@ -199,7 +199,7 @@ void dots(void* y_memory, const void* x_memory, const void* b_memory, int64_t st
   for (; j < n; ++j) rows.template operator()<1>(j);
 }
 
-// Eight vectors of columns at a time stay in registers while the rows run by.
+// y stays in L1 while rows run by, four at a time; whole lines of the matrix are read in order.
 template <class E>
 void combine(void* y_memory, const void* x_memory, const void* b_memory, int64_t stride, int64_t depth, int64_t n) {
   using T = typename E::Sum;
@@ -208,25 +208,24 @@ void combine(void* y_memory, const void* x_memory, const void* b_memory, int64_t
   T* y = static_cast<T*>(y_memory);
   const T* x = static_cast<const T*>(x_memory);
   const auto* b = static_cast<const typename E::Memory*>(b_memory);
-  const auto columns = [&]<int kCount>(int64_t j) {
-    V sum[kCount];
-    for (int v = 0; v < kCount; ++v) sum[v] = V{};
-    const auto* row = b + j;
-    for (int64_t p = 0; p < depth; ++p, row += stride) {
-      const V w = every<V>(x[p]);
-#pragma GCC unroll 8
-      for (int v = 0; v < kCount; ++v) sum[v] = fma(w, E::vector(row + v * kWidth), sum[v]);
+  for (int64_t j = 0; j < n; ++j) y[j] = 0;
+  const auto rows = [&]<int kCount>(int64_t p) {
+    const auto* row = b + p * stride;
+    V w[kCount];
+    for (int r = 0; r < kCount; ++r) w[r] = every<V>(x[p + r]);
+    int64_t j = 0;
+    for (; j + kWidth <= n; j += kWidth) {
+      V sum = load(y + j);
+#pragma GCC unroll 4
+      for (int r = 0; r < kCount; ++r) sum = fma(w[r], E::vector(row + r * stride + j), sum);
+      store(y + j, sum);
     }
-    for (int v = 0; v < kCount; ++v) store(y + j + v * kWidth, sum[v]);
+    for (; j < n; ++j)
+      for (int r = 0; r < kCount; ++r) y[j] += x[p + r] * E::number(row[r * stride + j]);
   };
-  int64_t j = 0;
-  for (; j + 8 * kWidth <= n; j += 8 * kWidth) columns.template operator()<8>(j);
-  for (; j + kWidth <= n; j += kWidth) columns.template operator()<1>(j);
-  for (; j < n; ++j) {
-    T total = 0;
-    for (int64_t p = 0; p < depth; ++p) total += x[p] * E::number(b[p * stride + j]);
-    y[j] = total;
-  }
+  int64_t p = 0;
+  for (; p + 4 <= depth; p += 4) rows.template operator()<4>(p);
+  for (; p < depth; ++p) rows.template operator()<1>(p);
 }
 
 void weighted_sum(float* y, const float* const* x, const float* const* w, int64_t taps, int64_t n) {

@@ -1,0 +1,171 @@
+#include "ops/prelude.h"
+
+namespace plait {
+namespace {
+
+// A slice whose start is read while evaluating: start[i] is the first element along axes[i].
+struct DynamicAttrs {
+  std::vector<int> axes;
+  Shape size;  // of the whole slice, all axes
+};
+
+struct DynamicUpdateAttrs {
+  std::vector<int> axes;
+};
+
+Avals infer_slice(const DynamicAttrs& attrs, std::span<const Aval> in) { return {{attrs.size, in[0].dtype}}; }
+Avals infer_update(const DynamicUpdateAttrs&, std::span<const Aval> in) { return {in[0]}; }
+
+Array read(const Array& a, const Array& start, const std::vector<int>& axes, const Shape& size) {
+  static const OpHandle op("slice_dynamic");
+  return op(DynamicAttrs{axes, size}, {a, start});
+}
+Array written(const Array& a, const Array& update, const Array& start, const std::vector<int>& axes) {
+  static const OpHandle op("slice_update_dynamic");
+  return op(DynamicUpdateAttrs{axes}, {a, update, start});
+}
+
+Grads vjp_slice(const DynamicAttrs& attrs, const VjpArgs& at) {
+  Grads grads(2);
+  if (at.needed[0]) grads[0] = written(zeros(at.input_shape(0), at.cotangent().dtype()), at.cotangent(), at.input(1), attrs.axes);
+  return grads;
+}
+Arrays jvp_slice(const DynamicAttrs& attrs, const JvpArgs& at) {
+  return {at.tangent(0).defined() ? read(at.tangent(0), at.input(1), attrs.axes, attrs.size) : Array()};
+}
+
+Grads vjp_update(const DynamicUpdateAttrs& attrs, const VjpArgs& at) {
+  Grads grads(3);
+  const Array& g = at.cotangent();
+  if (at.needed[0]) grads[0] = written(g, zeros(at.input_shape(1), g.dtype()), at.input(2), attrs.axes);
+  if (at.needed[1]) grads[1] = read(g, at.input(2), attrs.axes, at.input_shape(1));
+  return grads;
+}
+Arrays jvp_update(const DynamicUpdateAttrs& attrs, const JvpArgs& at) {
+  const Array whole = at.tangent(0).defined() ? at.tangent(0) : zeros_like(at.input(0));
+  const Array part = at.tangent(1).defined() ? at.tangent(1) : zeros_like(at.input(1));
+  return {written(whole, part, at.input(2), attrs.axes)};
+}
+
+std::vector<int> behind(const std::vector<int>& axes) {
+  std::vector<int> out;
+  for (int axis : axes) out.push_back(behind_batch(axis));
+  return out;
+}
+
+// A start for each example becomes one more position: that of the example itself, read one by one.
+Array with_example(const Array& start, Dim i) {
+  return concatenate({Array::from<int64_t>(std::vector<int64_t>{i.value()}, {1}), converted(start, DType::int64)}, 0);
+}
+
+VmapResult vmap_slice(const DynamicAttrs& attrs, const VmapArgs& at) {
+  const Array a = batch_first_broadcast(at, 0);
+  std::vector<int> axes = behind(attrs.axes);
+  Shape size{at.size};
+  for (const Dim& d : attrs.size) size.push_back(d);
+  if (at.axes[1] == kUnbatched) return {{read(a, at.inputs[1], axes, size)}, {0}};
+  axes.insert(axes.begin(), 0);
+  size[0] = 1;
+  const Array starts = batch_first(at, 1);
+  Arrays parts;
+  for (int64_t i = 0; i < at.size.fixed(); ++i) parts.push_back(read(a, with_example(take(starts, Array(Scalar(i)), 0), i), axes, size));
+  return {{concatenate(parts, 0)}, {0}};
+}
+
+VmapResult vmap_update(const DynamicUpdateAttrs& attrs, const VmapArgs& at) {
+  Array a = batch_first_broadcast(at, 0);
+  const Array update = batch_first_broadcast(at, 1);
+  std::vector<int> axes = behind(attrs.axes);
+  if (at.axes[2] == kUnbatched) return {{written(a, update, at.inputs[2], axes)}, {0}};
+  axes.insert(axes.begin(), 0);
+  const Array starts = batch_first(at, 2);
+  for (int64_t i = 0; i < at.size.fixed(); ++i) {
+    const Array example = take(update, Array::from<int64_t>(std::vector<int64_t>{i}, {1}), 0);
+    a = written(a, example, with_example(take(starts, Array(Scalar(i)), 0), i), axes);
+  }
+  return {{a}, {0}};
+}
+
+// The start as a vector, one position for each axis. Errors: DTypeError, ShapeError, AxisError.
+Array checked_start(const char* op, const Array& a, const Array& start, const Axes& axes, std::vector<int>& out) {
+  if (!is_integer(start.dtype()))
+    throw DTypeError({.op = op, .got = "a start of " + std::string(name_of(start.dtype())), .accepts = "integers", .where = here()});
+  for (int axis : axes.value_or(std::vector<int>())) out.push_back(checked_axis(op, axis, a.rank()));
+  const Array flat = reshape(start, {start.shape().count()});
+  std::vector<int> sorted = out;
+  std::sort(sorted.begin(), sorted.end());
+  const bool twice = std::adjacent_find(sorted.begin(), sorted.end()) != sorted.end();
+  if (twice || !(flat.shape()[0] == static_cast<int64_t>(out.size())))
+    throw ShapeError({.op = op, .got = "a start of shape " + to_string(start.shape()) + " for " + std::to_string(out.size()) + " axes", .accepts = "one position for each axis, each axis once", .where = here()});
+  return flat;
+}
+
+}  // namespace
+
+Array slice(const Array& a, const Array& start_indices, const Axes& axes, const IntList& slice_size) {
+  std::vector<int> at;
+  const Array start = checked_start("slice", a, start_indices, axes, at);
+  Shape size;
+  if (static_cast<int>(slice_size.size()) != a.rank())
+    throw ShapeError({.op = "slice", .got = std::to_string(slice_size.size()) + " extents for an array of shape " + to_string(a.shape()), .accepts = "one for each axis", .where = here()});
+  for (int i = 0; i < a.rank(); ++i) {
+    const Dim n = slice_size[static_cast<size_t>(i)];
+    if (n < 0 || n > a.shape()[i])
+      throw ShapeError({.op = "slice", .got = "extent " + std::to_string(n.value()) + " along axis " + std::to_string(i) + " of " + to_string(a.shape()), .accepts = "0 to the axis's extent", .where = here()});
+    size.push_back(n);
+  }
+  return read(a, start, at, size);
+}
+
+Array slice_update(const Array& a, const Array& update, const Array& start_indices, const Axes& axes) {
+  std::vector<int> at;
+  const Array start = checked_start("slice_update", a, start_indices, axes, at);
+  Shape shape;  // of the update: missing axes in front have extent 1
+  for (int i = 0; i < a.rank(); ++i) {
+    const int from = i - (a.rank() - update.rank());
+    shape.push_back(from >= 0 ? update.shape()[from] : Dim(1));
+  }
+  bool fits = update.rank() <= a.rank();
+  for (int i = 0; fits && i < a.rank(); ++i) fits = shape[i] <= a.shape()[i];
+  if (!fits) throw ShapeError({.op = "slice_update", .got = "an update of shape " + to_string(update.shape()) + " for an array of shape " + to_string(a.shape()), .accepts = "extents that fit into the array", .where = here()});
+  return written(a, reshape(converted(update, a.dtype()), shape), start, at);
+}
+
+void register_slice_dynamic(OpRegistry& ops) {
+  ops.opaque<DynamicAttrs>("slice_dynamic")
+      .summary("A slice whose start is read while evaluating.")
+      .input("a")
+      .input("start", dtypes::integer, "a position for each of the axes")
+      .attr("axes", &DynamicAttrs::axes, "axes that the start is for; the others start at 0")
+      .attr("size", &DynamicAttrs::size, "extents of the slice")
+      .infer(infer_slice)
+      .vjp(vjp_slice)
+      .jvp(jvp_slice)
+      .vmap(vmap_slice);
+  ops.opaque<DynamicUpdateAttrs>("slice_update_dynamic")
+      .summary("A copy with a slice replaced whose start is read while evaluating.")
+      .input("a")
+      .input("update", dtypes::any, "dtype of a")
+      .input("start", dtypes::integer, "a position for each of the axes")
+      .attr("axes", &DynamicUpdateAttrs::axes, "axes that the start is for; the others start at 0")
+      .infer(infer_update)
+      .vjp(vjp_update)
+      .jvp(jvp_update)
+      .vmap(vmap_update);
+  ops.function("slice")
+      .signature("(a: array, start_indices: array, axes: Sequence[int], slice_size: Sequence[int], *, stream: StreamOrDevice = None) -> array")
+      .summary("A slice whose start is an array: a new position is no new program.")
+      .details("start_indices: a position for each of axes; the other axes start at 0. slice_size: an extent for each axis of a. Errors: ValueError; IndexError while evaluating when the slice does not lie inside.")
+      .sample("(4, 5), [1, 2]", "axes=(0, 1), slice_size=(2, 3)")
+      .sample("(4, 5), [3]", "axes=(1,), slice_size=(4, 2)")
+      .rejects("(4, 5), [1]", "axes=(0, 1), slice_size=(2, 3)", "ValueError");
+  ops.function("slice_update")
+      .signature("(a: array, update: array, start_indices: array, axes: Sequence[int], *, stream: StreamOrDevice = None) -> array")
+      .summary("A copy with a slice replaced whose start is an array: a new position is no new program.")
+      .details("start_indices: a position for each of axes; the other axes start at 0. Errors: ValueError; IndexError while evaluating when the update does not lie inside.")
+      .sample("(4, 5), (2, 3), [1, 2]", "axes=(0, 1)")
+      .sample("(4, 5), (5,), [3]", "axes=(0,)")
+      .rejects("(4, 5), (5, 5), [0]", "axes=(0,)", "ValueError");
+}
+
+}  // namespace plait
