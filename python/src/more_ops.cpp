@@ -96,6 +96,17 @@ void bind_other_devices(nb::module_& m) {
     metal.attr(name) = m.attr(name);
 }
 
+/// One padding for both ends, or a pair (before, after) of lists.
+std::pair<IntList, IntList> paddings(nb::handle given) {
+  IntList low, high;
+  if ((PyTuple_Check(given.ptr()) || PyList_Check(given.ptr())) && nb::len(given) == 2 && load_ints(nb::object(given[0]).ptr(), low) &&
+      load_ints(nb::object(given[1]).ptr(), high))
+    return {low, high};
+  low.clear();
+  if (!nb::try_cast(given, low)) throw nb::type_error("conv_general: padding has to be an integer, integers, or a pair of such lists");
+  return {low, low};
+}
+
 }  // namespace
 
 void bind_more_ops(nb::module_& m) {
@@ -131,6 +142,19 @@ void bind_more_ops(nb::module_& m) {
         nb::sig("def tensordot(a: array, b: array, /, axes: int | list[Sequence[int]] = 2, *, stream: StreamOrDevice = None) -> array"),
         "Sums of products over pairs of axes: the last axes of a with the first of b, or a list of a's and a list of b's.\n\n"
         "Errors: AxisError, ShapeError, DTypeError for integers.");
+  m.def("conv_general", [](const Array& input, const Array& weight, const IntList& stride, nb::handle padding, const IntList& kernel_dilation,
+                           const IntList& input_dilation, int64_t groups, bool flip, StreamArg on_stream) {
+    const StreamGuard on(on_stream);
+    const auto [low, high] = paddings(padding);
+    return conv_general(input, weight, stride, low, high, kernel_dilation, input_dilation, groups, flip);
+  }, nb::arg(), nb::arg(), nb::arg("stride") = 1, nb::arg("padding") = 0, nb::arg("kernel_dilation") = 1, nb::arg("input_dilation") = 1,
+        nb::arg("groups") = 1, nb::arg("flip") = false, nb::kw_only(), nb::arg("stream").none() = nb::none(),
+        nb::sig("def conv_general(input: array, weight: array, /, stride: int | Sequence[int] = 1, padding: int | Sequence[int] | "
+                "tuple[Sequence[int], Sequence[int]] = 0, kernel_dilation: int | Sequence[int] = 1, input_dilation: int | Sequence[int] = 1, "
+                "groups: int = 1, flip: bool = False, *, stream: StreamOrDevice = None) -> array"),
+        "Convolution over one to three axes, with all settings: input (N, spatial..., C), weight (C_out, kernel..., C / groups).\n\n"
+        "padding: one for both ends, or a pair (before, after); negative cuts off. input_dilation puts zeros between the elements of the "
+        "input; flip reverses the kernel.\n\nErrors: ValueError for dtypes, ranks and channels that do not fit.");
   nb::class_<ArrayLike>(m, "ArrayLike", "An object that says how it becomes an array: it has __plait_array__ or __mlx_array__.")
       .def("__init__", [](ArrayLike* self, nb::object o) {
         if (!array_like(o)) throw nb::type_error("ArrayLike: the object has no __plait_array__");
