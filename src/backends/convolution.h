@@ -27,6 +27,32 @@ struct ConvGeometry {
   int64_t y_channels() const { return groups * o; }
   int64_t multiplications() const { return n * out_count() * kernel_count() * groups * c * o; }
 
+  /// Flat position in x that output `p` (of out_count) sees through element `k` of the kernel; -1 outside.
+  int64_t input_at(int64_t p, int64_t k) const {
+    int64_t at = 0;
+    const Extents ps = split(p, out), ks = split(k, kernel);
+    for (size_t i = 0; i < 3; ++i) {
+      const int64_t q = ps[i] * stride[i] + ks[i] * dilation[i] - padding[i];
+      if (q < 0 || q >= in[i]) return -1;
+      at = at * in[i] + q;
+    }
+    return at;
+  }
+  /// Flat position of the output that sees position `q` of x through element `k`; -1 where there is none.
+  int64_t output_at(int64_t q, int64_t k) const {
+    int64_t at = 0;
+    const Extents qs = split(q, in), ks = split(k, kernel);
+    for (size_t i = 0; i < 3; ++i) {
+      const int64_t from = qs[i] + padding[i] - ks[i] * dilation[i];
+      if (from < 0 || from % stride[i] != 0 || from / stride[i] >= out[i]) return -1;
+      at = at * out[i] + from / stride[i];
+    }
+    return at;
+  }
+  static Extents split(int64_t at, const Extents& extents) {
+    return {at / (extents[1] * extents[2]), at / extents[2] % extents[1], at % extents[2]};
+  }
+
   /// Whichever of the three are inputs of `args`, and whichever is its output.
   static ConvGeometry of(const KernelArgs& args, const TensorView& x, const TensorView& w, const TensorView& y);
 };

@@ -1,11 +1,8 @@
 #pragma once
 
-#include "backends/convolution.h"
+#include "backends/cpu/gemm_conv.h"
 
 namespace plait::cpu {
-
-/// Which of the three values of a convolution is made.
-enum class ConvKind : uint8_t { forward, input, weight };
 
 /// A convolution of float32 (bfloat16 where the machine has its products) by oneDNN, cut into parts that threads take.
 ///

@@ -1,4 +1,5 @@
-// Convolutions on the CPU: oneDNN where it has fast code, else the reference.
+// Convolutions on the CPU: oneDNN where it has fast code, else products of gathered matrices; the reference where each
+// group has too few channels for those.
 #include "backends/cpu/onednn_conv.h"
 #include "backends/cpu/scratch.h"
 #include "base/parallel.h"
@@ -12,11 +13,12 @@ const Kernel& reference(std::string_view op) { return *kernels().find(op, Backen
 
 bool fast(ConvKind kind, const ConvGeometry& g, DType dtype, const void* a, const void* b, void* to) {
 #if PLAIT_WITH_ONEDNN
-  return cpu::onednn_convolution(kind, g, dtype, a, b, to);
-#else
-  (void)kind, (void)g, (void)dtype, (void)a, (void)b, (void)to;
-  return false;
+  if (cpu::onednn_convolution(kind, g, dtype, a, b, to)) return true;
 #endif
+  constexpr int64_t kFewest = 4;  // multiplications per element of the kernel
+  if (is_half(dtype) || g.multiplications() == 0 || g.c * g.o < kFewest) return false;
+  cpu::gemm_convolution(kind, g, dtype, a, b, to);
+  return true;
 }
 
 template <class T>
