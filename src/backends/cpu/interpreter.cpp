@@ -31,6 +31,26 @@ int cost_of(Op op) {
 }
 constexpr int kCheapAgain = 6;
 
+/// How an op joins a chain: with the value under way as its first operand, or as its second.
+struct Chained {
+  bool is = false;
+  ChainCode first = ChainCode::load, second = ChainCode::load;
+};
+Chained chained(Op op) {
+  switch (op) {
+    case Op::add: return {true, ChainCode::add, ChainCode::add};
+    case Op::sub: return {true, ChainCode::sub, ChainCode::sub_from};
+    case Op::mul: return {true, ChainCode::mul, ChainCode::mul};
+    case Op::div: return {true, ChainCode::div, ChainCode::div_into};
+    case Op::max: return {true, ChainCode::max, ChainCode::max_of};
+    case Op::min: return {true, ChainCode::min, ChainCode::min_of};
+    case Op::neg: return {true, ChainCode::neg, ChainCode::neg};
+    case Op::abs: return {true, ChainCode::abs, ChainCode::abs};
+    case Op::sqrt: return {true, ChainCode::sqrt, ChainCode::sqrt};
+    default: return {};
+  }
+}
+
 class Lowering {
  public:
   Lowering(CpuRegion& region) : region_(region), program_(region.program), kernels_(region.kernels) {}
@@ -89,7 +109,9 @@ class Lowering {
     const DType from = nodes()[operands[inst.op == Op::select ? 1 : 0]].dtype;
     const TileFn fn = inst.op == Op::convert ? kernels_.convert[as_index(from)][as_index(inst.type)]
                                              : kernels_.compute[static_cast<int>(inst.op)][as_index(from)];
-    return compute(fn, inst.type, level, operands, cost_of(inst.op), ir::name_of(inst.op).data());
+    const int node = compute(fn, inst.type, level, operands, cost_of(inst.op), ir::name_of(inst.op).data());
+    nodes()[node].op = inst.op;
+    return node;
   }
 
   void lower_output(int k) {
@@ -286,6 +308,9 @@ class Scheduler {
       if (node.level == Level::row && node.output >= 0 && store_phase_[i] == p && needed_[i]) last_use[i] = kEnd;
     }
 
+    const std::vector<int> uses = last_use;
+    std::vector<int> node_of_step;
+
     std::vector<int> free;
     const auto take = [&] {
       if (free.empty()) return schedule_.tiles++;
@@ -336,12 +361,11 @@ class Scheduler {
       s.out = slot_of_[i];
       release(false);
       if (last_use[i] < 0 && buffer_of_[i] < 0) free.push_back(schedule_.slots[slot_of_[i]].index);
-      s.progress = node.own_cost;
+      s.cost = node.own_cost;
       phase.steps.push_back(s);
+      node_of_step.push_back(static_cast<int>(i));
     }
-    int work = 0, done = 0;
-    for (const Step& s : phase.steps) work += s.progress;
-    for (Step& s : phase.steps) s.progress = (done += s.progress) * 256 / work;
+    make_chains(phase, node_of_step, uses);
     for (size_t i = 0; i < nodes_.size(); ++i) {
       const Node& node = nodes_[i];
       if (!live_[i]) continue;
@@ -356,6 +380,51 @@ class Scheduler {
     for (size_t i = 0; i < nodes_.size(); ++i)
       if (nodes_[i].level != Level::row) slot_of_[i] = outer_slots[i];
   }
+
+  bool may_chain(const Node& node) const {
+    if (node.dtype != DType::float32 && node.dtype != DType::float64) return false;
+    return chained(node.op).is;
+  }
+
+  /// Joins neighbouring steps on floats of one width into chains. `uses[id]`: the last step that reads the value.
+  void make_chains(Phase& phase, const std::vector<int>& node_of_step, const std::vector<int>& uses) {
+    std::vector<Step> steps;
+    const int count = static_cast<int>(phase.steps.size());
+    for (int first = 0; first < count;) {
+      int end = first;
+      const Node& head = nodes_[node_of_step[first]];
+      while (end < count && may_chain(nodes_[node_of_step[end]]) && nodes_[node_of_step[end]].dtype == head.dtype) ++end;
+      if (end - first < 2) {
+        steps.push_back(phase.steps[first++]);
+        continue;
+      }
+      Step chain{.chain = region_.kernels.chain[head.dtype == DType::float64], .a = static_cast<int>(phase.chain_ops.size()), .cost = 0};
+      int under_way = -1;  // node
+      for (int i = first; i < end; ++i) {
+        const int id = node_of_step[i];
+        const Node& node = nodes_[id];
+        const Step& s = phase.steps[i];
+        const Chained how = chained(node.op);
+        const bool binary = node.operands[1] >= 0;
+        const bool second = binary && node.operands[1] == under_way && node.operands[0] != under_way;
+        if (!second && node.operands[0] != under_way) phase.chain_ops.push_back({ChainCode::load, (s.uniform & 1) != 0, s.a});
+        if (second) phase.chain_ops.push_back({how.second, (s.uniform & 1) != 0, s.a});
+        else phase.chain_ops.push_back({how.first, binary && (s.uniform & 2) != 0, binary ? s.b : s.out});
+        // It need not be stored if the next step alone reads it, as the value under way.
+        under_way = id;
+        const bool handed_on = i + 1 < end && uses[id] == i + 1 && schedule_.slots[s.out].kind == Slot::Kind::tile && reads_once(nodes_[node_of_step[i + 1]], id);
+        if (!handed_on) phase.chain_ops.push_back({ChainCode::store, false, s.out});
+        chain.cost += s.cost;
+      }
+      chain.b = static_cast<int>(phase.chain_ops.size()) - chain.a;
+      steps.push_back(chain);
+      first = end;
+    }
+    for (Step& s : steps)
+      if (s.chain) s.ops = phase.chain_ops.data() + s.a;
+    phase.steps = std::move(steps);
+  }
+  static bool reads_once(const Node& node, int id) { return (node.operands[0] == id) + (node.operands[1] == id) == 1; }
 
   const CpuRegion& region_;
   const std::vector<Node>& nodes_;

@@ -21,6 +21,7 @@ struct Node {
   ir::Level level = ir::Level::row;
   DType dtype = DType::float32;  // as it lies in a tile: 16-bit floats before they are converted, too
   TileFn fn = nullptr;
+  ir::Op op = ir::Op::count_;  // of a compute node that may join a chain
   std::array<int, 3> operands = {-1, -1, -1};
   int index = 0;    // load: input; scalar: which; constant: which; reduce: ir::Op
   int phase = 0;    // row values: the pass over the row that makes them; outer values: the pass they are made before
@@ -29,11 +30,14 @@ struct Node {
   int output = -1;  // the output that is this value
 };
 
+/// One instruction; or, with `chain`, the `b` ops from `ops` on.
 struct Step {
   TileFn fn = nullptr;
+  ChainFn chain = nullptr;
+  const ChainOp* ops = nullptr;
   int out = 0, a = 0, b = 0, c = 0;  // slots
   unsigned uniform = 0;
-  int progress = 0;  // the share of the pass's work that is done after it, in 256ths
+  int cost = 1;  // roughly, of one element
 };
 
 /// Where a slot's memory is.
@@ -68,6 +72,7 @@ struct Phase {
   std::vector<Expand> expands;     // outer values repeated along each row of a batch
   std::vector<Load> loads;
   std::vector<Step> steps;
+  std::vector<ChainOp> chain_ops;
   std::vector<Store> stores;
   std::vector<Reduce> reduces;
   bool row_work() const { return !steps.empty() || !stores.empty() || !reduces.empty(); }

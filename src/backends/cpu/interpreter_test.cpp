@@ -419,6 +419,30 @@ TEST(Interpreter, RandomProgramsEqualPlainLoops) {
   }
 }
 
+TEST(Interpreter, ResultsBeyondTheCacheEqualPlainLoops) {
+  // Large enough to be written past the caches; 16-bit so that the loops of the oracle stay short in time.
+  Random random(5);
+  for (const bool rows : {false, true}) {
+    Builder builder;
+    Case test;
+    const Val x = builder.input(0, DType::float32, Level::row), y = builder.input(1, DType::float32, Level::row);
+    Val z = max(x * 2.0 - y, y) + 1.0;
+    if (rows) z = z - builder.reduce(Op::reduce_max, x);
+    test.program.rank = 2;
+    test.program.row_rank = rows;
+    test.program.inputs = {{DType::float32}, {DType::float32}};
+    test.program.outputs = {{z.id, DType::float32}, {builder.rounded(z, DType::bfloat16).id, DType::bfloat16}};
+    test.program.code = builder.take();
+    test.extents = {2100, 2731};
+    for (int k = 0; k < 2; ++k) {
+      test.inputs.push_back(make_memory(random, DType::float32, test.extents, {k == 0, true}, Lay::contiguous));
+      fill(random, test.inputs.back(), Fill::exact);
+    }
+    for (const auto& out : test.program.outputs) test.outputs.push_back(make_memory(random, out.dtype, test.extents, {true, true}, Lay::contiguous));
+    test.check(0);
+  }
+}
+
 /// sum, prod, max, min of one input over the row.
 Case reductions(DType type, int outer_rank, SmallVector<int64_t, 6> extents) {
   Case test;

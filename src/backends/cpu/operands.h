@@ -48,8 +48,12 @@ void scatter_range(const TileKernels& kernels, const Space& space, const View& v
 /// Slots of constants, and of scalars, which are computed here.
 void run_scalars(const CpuRegion& region, const Schedule& schedule, const RegionBinding& binding, char* scalar_memory, char** slots);
 
+inline void run_step(const Step& s, char* const* slots, int64_t n) {
+  if (s.chain) s.chain(s.ops, s.b, slots, n);
+  else s.fn(slots[s.out], slots[s.a], slots[s.b], slots[s.c], s.uniform, n);
+}
 inline void run_steps(const std::vector<Step>& steps, char* const* slots, int64_t n) {
-  for (const Step& s : steps) s.fn(slots[s.out], slots[s.a], slots[s.b], slots[s.c], s.uniform, n);
+  for (const Step& s : steps) run_step(s, slots, n);
 }
 
 inline constexpr int64_t kInlineWork = 32768;  // elements times steps that are not worth a second thread

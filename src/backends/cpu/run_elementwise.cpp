@@ -1,61 +1,9 @@
 // Regions without reductions: every element for itself.
 #include "backends/cpu/run_elementwise.h"
 
-#include <unistd.h>
-
 #include "base/parallel.h"
 
 namespace plait::cpu {
-namespace {
-
-/// Results above this many bytes go past the caches.
-int64_t streaming_bytes() {
-  static const int64_t bytes = [] {
-    const long cache = sysconf(_SC_LEVEL3_CACHE_SIZE);
-    return cache > 0 ? int64_t{cache} : int64_t{32} << 20;
-  }();
-  return bytes;
-}
-
-}  // namespace
-
-Background::Background(Scratch& scratch, const ElementwiseRun& run) : kernels_(run.region.kernels), tile_bytes_((run.tile << run.schedule.log_width) + 192) {  // not 4 KiB apart
-  if (run.streaming) tiles_ = scratch.take<char>(2 * static_cast<int64_t>(run.phase.stores.size()) * tile_bytes_);
-}
-
-char* Background::tile_of(const Phase::Store& store) { return tiles_ + (2 * store.output + turn_) * tile_bytes_; }
-
-void Background::run(const ElementwiseRun& run, char* const* slots, int64_t n) {
-  constexpr int64_t kLine = 64;
-  int before = 0;
-  for (const Step& s : run.phase.steps) {
-    for (int k = 0; k < pending_count_; ++k) {
-      Pending& p = pending_[k];
-      const int64_t until = s.progress == 256 ? p.bytes : p.bytes * s.progress / 256 & -kLine;
-      kernels_.stream(p.to + p.done, p.from + p.done, until - p.done);
-      p.done = until;
-    }
-    for (const Phase::Load& load : run.phase.loads) {
-      const View& view = run.input(load.input);
-      if (!view.linear) continue;
-      const int64_t bytes = n << view.log_width;
-      const char* const next = slots[load.slot] + bytes;
-      for (int64_t at = bytes * before / 256 & -kLine; at < (bytes * s.progress / 256 & -kLine); at += kLine)
-        __builtin_prefetch(next + at, 0, 3);
-    }
-    before = s.progress;
-    s.fn(slots[s.out], slots[s.a], slots[s.b], slots[s.c], s.uniform, n);
-  }
-  pending_count_ = 0;
-  turn_ ^= 1;
-}
-
-void Background::finish() {
-  for (int k = 0; k < pending_count_; ++k) kernels_.stream(pending_[k].to, pending_[k].from, pending_[k].bytes);
-  pending_count_ = 0;
-  kernels_.fence();
-}
-
 void ElementwiseRun::run_tiles(int64_t begin, int64_t end) const {
   Scratch scratch;
   char** slots = scratch.take<char*>(static_cast<int64_t>(schedule.slots.size()));
@@ -66,13 +14,13 @@ void ElementwiseRun::run_tiles(int64_t begin, int64_t end) const {
     const Slot& slot = schedule.slots[i];
     slots[i] = registers[i] = slot.kind == Slot::Kind::tile ? memory + slot.index * register_bytes : fixed_slots[i];
   }
-  Background background(scratch, *this);
+  Background background(scratch, region, schedule, views, streaming ? tile : 0);
   for (int64_t t = begin; t < end; ++t) {
     int64_t start, n;
     range(t, start, n);
     run_tile(slots, registers, background, start, n);
   }
-  if (streaming) background.finish();
+  background.finish();
 }
 
 void ElementwiseRun::run_tile(char** slots, char* const* registers, Background& background, int64_t start, int64_t n) const {
@@ -80,6 +28,7 @@ void ElementwiseRun::run_tile(char** slots, char* const* registers, Background& 
   const bool whole = n % kTilePad == 0;
   // Kernels read to the end of the padding; so may we, inside an operand that nobody writes.
   const bool may_overread = !in_place && start + ((n + kTilePad - 1) & -kTilePad) <= count;
+  if (streaming) background.begin_unit(start, n);
   for (const Phase::Load& load : phase.loads) {
     const View& view = input(load.input);
     char* const at = direct(view, start, n);
@@ -94,9 +43,9 @@ void ElementwiseRun::run_tile(char** slots, char* const* registers, Background& 
   for (const Phase::Store& store : phase.stores) {
     char* const at = whole && !streaming && store.made_by >= 0 ? direct(output(store.output), start, n) : nullptr;
     slots[store.slot] = at && !read_later(store) ? at : registers[store.slot];
-    if (streaming && store.made_by >= 0) slots[store.slot] = background.tile_of(store);
+    if (streaming && store.made_by >= 0) slots[store.slot] = background.tile_of(store.output, 0);
   }
-  if (streaming) background.run(*this, slots, n);
+  if (streaming) background.run(phase.steps, slots, n);
   else run_steps(phase.steps, slots, n);
   for (const Phase::Store& store : phase.stores) {
     const View& view = output(store.output);
@@ -148,7 +97,7 @@ void run_elementwise(const CpuRegion& region, const RegionBinding& binding) {
     written += count << views[inputs + k].log_width;
     for (size_t i = 0; i < inputs; ++i) run.in_place |= views[i].data == views[inputs + k].data;
   }
-  run.streaming = written > streaming_bytes() && outputs <= Background::kMost;
+  run.streaming = written > streaming_bytes();
 
   const int axis = block_axis(run);
   if (axis >= 0) tiles = block_count(run, axis);

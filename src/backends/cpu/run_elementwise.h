@@ -1,39 +1,10 @@
 // One run of a region without reductions.
 #pragma once
 
+#include "backends/cpu/background.h"
 #include "backends/cpu/operands.h"
-#include "backends/cpu/scratch.h"
 
 namespace plait::cpu {
-
-struct ElementwiseRun;
-
-/// Memory traffic of large regions beside the work on tiles: between the steps of a tile, the results of the one before go to
-/// memory past the caches, and what the next one reads comes in (the machine's own prefetch stops at each page).
-class Background {
- public:
-  static constexpr int kMost = 8;  // results that are cared for
-
-  Background(Scratch& scratch, const ElementwiseRun& run);
-  /// A tile for the results of a store, which stays as it is until the tile after the next.
-  char* tile_of(const Phase::Store& store);
-  void write(char* to, const char* from, int64_t bytes) { pending_[pending_count_++] = {to, from, bytes, 0}; }
-  void run(const ElementwiseRun& run, char* const* slots, int64_t n);
-  void finish();
-
- private:
-  struct Pending {
-    char* to;
-    const char* from;
-    int64_t bytes, done;
-  };
-  const TileKernels& kernels_;
-  int64_t tile_bytes_;
-  char* tiles_ = nullptr;
-  int turn_ = 0;
-  int pending_count_ = 0;
-  Pending pending_[kMost];
-};
 
 struct ElementwiseRun {
   const CpuRegion& region;

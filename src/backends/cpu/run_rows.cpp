@@ -3,7 +3,7 @@
 
 #include <memory>
 
-#include "backends/cpu/scratch.h"
+#include "backends/cpu/background.h"
 #include "base/parallel.h"
 
 namespace plait::cpu {
@@ -11,6 +11,8 @@ namespace {
 
 using ir::Level;
 using ir::Op;
+
+constexpr int64_t kLongestStreamed = 16384;  // a row's results wait in the cache while the next row is worked on
 
 /// One reduction over one row on its way.
 struct RowReduction {
@@ -22,7 +24,11 @@ struct RowReduction {
 /// What one thread needs to go over rows.
 class RowWorker {
  public:
-  explicit RowWorker(const RowRun& run) : run_(run), schedule_(run.schedule), kernels_(run.region.kernels) {
+  explicit RowWorker(const RowRun& run)
+      : run_(run),
+        schedule_(run.schedule),
+        kernels_(run.region.kernels),
+        background_(scratch_, run.region, run.schedule, run.views, run.streaming ? run.length * run.batch : 0) {
     const auto slot_count = static_cast<int64_t>(schedule_.slots.size());
     slots_ = scratch_.take<char*>(slot_count);
     registers_ = scratch_.take<char*>(slot_count);
@@ -56,8 +62,11 @@ class RowWorker {
     }
   }
 
+  void finish_writes() { background_.finish(); }
+
   /// Layout::row
   void row(int64_t o) {
+    if (run_.streaming) background_.begin_unit(o * run_.length, run_.length);
     for (const Phase& phase : schedule_.phases) {
       begin_phase(phase, o);
       if (!phase.row_work()) continue;
@@ -106,6 +115,7 @@ class RowWorker {
 
   /// Layout::batch: rows [o, o + count)
   void batch(int64_t o, int64_t count) {
+    if (run_.streaming) background_.begin_unit(o * run_.length, count * run_.length);
     for (const Phase& phase : schedule_.phases) {
       for (const Phase::Load& load : phase.outer_loads) {
         const View& view = run_.input(load.input);
@@ -154,13 +164,16 @@ class RowWorker {
       if (store.made_by < 0) continue;
       char* const at = whole ? run_.direct(run_.output(store.output), start, n) : nullptr;
       slots_[store.slot] = at && !run_.read_later(phase, store) ? at : registers_[store.slot];
+      if (run_.streaming) slots_[store.slot] = background_.tile_of(store.output, r);
     }
-    run_steps(phase.steps, slots_, n);
+    if (run_.streaming) background_.run(phase.steps, slots_, n);
+    else run_steps(phase.steps, slots_, n);
     for (const Phase::Store& store : phase.stores) {
       const View& view = run_.output(store.output);
       char* const at = run_.direct(view, start, n);
       if (at && at == slots_[store.slot]) continue;
-      if (at) std::memcpy(at, slots_[store.slot], static_cast<size_t>(n) << view.log_width);
+      if (at && run_.streaming && store.made_by >= 0) background_.write(at, slots_[store.slot], n << view.log_width);
+      else if (at) std::memcpy(at, slots_[store.slot], static_cast<size_t>(n) << view.log_width);
       else scatter_range(kernels_, run_.space, view, 0, run_.space.rank, start, n, slots_[store.slot]);
     }
   }
@@ -182,6 +195,7 @@ class RowWorker {
   void accumulate(const Phase& phase, int64_t r, int64_t n, int64_t length) {
     for (size_t k = 0; k < phase.reduces.size(); ++k) {
       RowReduction& reduction = reductions_[k];
+      if (run_.streaming) background_.work(n);
       reduction.fns->accumulate(reduction.lanes, slots_[phase.reduces[k].in], n);
       if (length <= kReduceBlock) continue;
       const int64_t end = r + n;
@@ -211,6 +225,7 @@ class RowWorker {
   const RowRun& run_;
   const Schedule& schedule_;
   const TileKernels& kernels_;
+  Background background_;
   char** slots_ = nullptr;
   char** registers_ = nullptr;
   RowReduction* reductions_ = nullptr;
@@ -286,6 +301,10 @@ void run_rows(const CpuRegion& region, const RegionBinding& binding) {
   RowRun run{.region = region, .schedule = *schedule, .space = space, .views = views, .fixed_slots = slots, .rows = rows, .length = length, .batch = batch};
   for (size_t k = 0; k < outputs; ++k)
     for (size_t i = 0; i < inputs; ++i) run.in_place |= views[i].data == views[inputs + k].data;
+  int64_t written = 0;
+  for (size_t k = 0; k < outputs; ++k)
+    if (region.program.outputs[k].level == Level::row) written += rows * length << views[inputs + k].log_width;
+  run.streaming = layout != Layout::columns && batch * length <= kLongestStreamed && written > streaming_bytes();
   if (long_rows) return run_long_rows(run);
 
   int64_t steps = 0;
@@ -298,6 +317,7 @@ void run_rows(const CpuRegion& region, const RegionBinding& binding) {
       if (layout == Layout::batch) worker.batch(b * batch, std::min(batch, rows - b * batch));
       else worker.row(b);
     }
+    worker.finish_writes();
   };
   const int64_t work = std::max<int64_t>(batch * length, 1) * steps;
   if (items * work <= kInlineWork) {

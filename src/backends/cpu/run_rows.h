@@ -61,6 +61,7 @@ struct RowRun {
   int64_t tile = kTile;
   int64_t batch = 1;   // rows of a tile, at most
   bool in_place = false;
+  bool streaming = false;
 
   int64_t padded_batch() const { return (batch + kTilePad - 1) & -kTilePad; }
   const View& input(int k) const { return views[k]; }

@@ -14,6 +14,7 @@ namespace {
     target::add_convert_kernels(table);  \
     target::add_reduce_kernels(table);   \
     target::add_move_kernels(table);     \
+    target::add_chain_kernels(table);    \
     add_complex_kernels(table);          \
     return table;                        \
   }

@@ -40,6 +40,16 @@ struct ReduceFns {
 constexpr int kReductions = 4;  // sum, prod, max, min, as in ir::Op
 constexpr int reduction_index(ir::Op op) { return static_cast<int>(op) - static_cast<int>(ir::Op::reduce_sum); }
 
+/// Chains: runs of cheap ops on floats of one width, done on a few vectors at a time. There is one value under way; each code
+/// joins it with a slot (`sub_from`: slot - value), replaces it, or stores it.
+enum class ChainCode : uint8_t { load, store, add, sub, sub_from, mul, div, div_into, max, max_of, min, min_of, neg, abs, sqrt };
+struct ChainOp {
+  ChainCode code = ChainCode::load;
+  bool uniform = false;
+  int slot = 0;
+};
+using ChainFn = void (*)(const ChainOp* ops, int64_t count, char* const* slots, int64_t n);
+
 struct TileKernels {
   static constexpr int kOps = static_cast<int>(ir::Op::count_);
   // By the op and the type of its operands (of x and y for select, of bits for bitcast and for moves).
@@ -48,6 +58,8 @@ struct TileKernels {
   TileFn convert[kDTypeCount][kDTypeCount] = {};
   TileFn move[4] = {};  // by log2 of the width: copies, or fills with a uniform value
   ReduceFns reduce[kReductions][kDTypeCount] = {};
+
+  ChainFn chain[2] = {};  // float32, float64
 
   // By log2 of the width; strides in elements. `splat` writes one vector.
   void (*splat[4])(char* out, const char* element) = {};
@@ -73,6 +85,7 @@ const TileKernels& tile_kernels();
   void add_convert_kernels(TileKernels& table);    \
   void add_reduce_kernels(TileKernels& table);     \
   void add_move_kernels(TileKernels& table);       \
+  void add_chain_kernels(TileKernels& table);      \
   }
 PLAIT_TILE_KERNELS(portable)
 #if defined(__x86_64__)
