@@ -1,7 +1,5 @@
 #include "buffers.h"
 
-#include <nanobind/stl/string_view.h>
-
 #include <cstring>
 #include <memory>
 #include <vector>
@@ -261,7 +259,7 @@ Array from_buffer(nb::handle o, std::optional<DType> dtype) {
   BufferView b;
   if (PyObject_GetBuffer(o.ptr(), &b.view, PyBUF_FORMAT | PyBUF_STRIDES) != 0) {
     PyErr_Clear();  // some element types have no place in the buffer protocol
-    if (nb::hasattr(o, "dtype") && nb::hasattr(o, "view") && nb::cast<std::string_view>(nb::str(o.attr("dtype"))) == "bfloat16") {  // ml_dtypes
+    if (nb::hasattr(o, "dtype") && nb::hasattr(o, "view") && std::string(nb::str(o.attr("dtype")).c_str()) == "bfloat16") {  // ml_dtypes
       const nb::object words = o.attr("view")("uint16");
       return bfloat16_from(words, dtype);
     }

@@ -1,6 +1,5 @@
 """plait beside what else a program imports: JAX, matplotlib, and its own start-up time."""
 
-import re
 import subprocess
 import sys
 
@@ -39,10 +38,7 @@ def test_matplotlib_plots_arrays() -> None:
 
 
 def test_import_takes_less_than_30_ms() -> None:
-    times = []
-    for _ in range(7):
-        report = run("import plait.core", "-X", "importtime").stderr
-        found = re.search(r"\|\s+(\d+) \| +plait\.core$", report, re.MULTILINE)
-        assert found, report
-        times.append(int(found[1]))
-    assert min(times) < 30_000, times
+    # Of the processor: other work on the machine does not count.
+    program = "import time; start = time.process_time(); import plait.core; print(time.process_time() - start)"
+    times = [float(run(program).stdout) for _ in range(5)]
+    assert min(times) < 0.030, times
