@@ -173,7 +173,7 @@ def files(functions: list[Function]) -> dict[str, str]:
         members.sort(key=lambda f: (f.module, f.name))
         for at in range(0, len(members), PER_FILE):
             chunk = members[at : at + PER_FILE]
-            name = f"bind_{family}" + (f"_{at // PER_FILE + 1}" if len(members) > PER_FILE else "")
+            name = f"bind_ops_{family}" + (f"_{at // PER_FILE + 1}" if len(members) > PER_FILE else "")
             names.append(name)
             text = HEADER + '#include "bind.h"\n#include "plait/ops.h"\n\nnamespace plait::python {\n\n'
             text += f"void {name}(nb::module_& core);\nvoid {name}(nb::module_& core) {{\n"
