@@ -419,7 +419,7 @@ TEST(Interpreter, RandomProgramsEqualPlainLoops) {
   }
 }
 
-TEST(Interpreter, ResultsBeyondTheCacheEqualPlainLoops) {
+TEST(Interpreter, SlowResultsBeyondTheCacheEqualPlainLoops) {
   // Large enough to be written past the caches; 16-bit so that the loops of the oracle stay short in time.
   Random random(5);
   for (const bool rows : {false, true}) {

@@ -11,12 +11,15 @@ namespace {
 struct ColumnReduction {
   TileFn combine = nullptr;
   int log_width = 0;
+  int64_t lane_bytes = 0;
   char* identity = nullptr;  // one vector
   char* lanes = nullptr;
   Pairwise blocks, chunks;
 };
 
 class ColumnWorker {
+  static constexpr int64_t kAhead = 4;  // positions of the row
+
  public:
   explicit ColumnWorker(const RowRun& run)
       : run_(run), schedule_(run.schedule), kernels_(run.region.kernels), column_(run.space.split - 1), tile_bytes_(run.padded_batch() * 8) {
@@ -90,6 +93,11 @@ class ColumnWorker {
       const int64_t stride = view.stride[column_];
       if (stride == view.width() && (whole || may_overread)) {
         slots_[load.slot] = from;
+        // The machine's own prefetch does not follow steps from row to row.
+        if (r + kAhead < run_.length) {
+          const char* const later = at(view, o, r + kAhead);
+          for (int64_t byte = 0; byte < n << view.log_width; byte += 64) __builtin_prefetch(later + byte);
+        }
       } else {
         slots_[load.slot] = registers_[load.slot];
         kernels_.gather[view.log_width](registers_[load.slot], from, stride >> view.log_width, n);
@@ -115,6 +123,7 @@ class ColumnWorker {
       ColumnReduction& reduction = reductions_[k];
       reduction.combine = combiner(run_.region, node);
       reduction.log_width = kLogWidth[static_cast<int>(node.dtype)];
+      reduction.lane_bytes = run_.padded_batch() << reduction.log_width;
       char lanes[kReduceStateBytes];
       run_.fns(node).begin(lanes);
       kernels_.splat[reduction.log_width](reduction.identity, lanes);
@@ -130,7 +139,7 @@ class ColumnWorker {
     const bool first = r % kReduceBlock < kReduceLanes, end = r + 1 == run_.length;
     for (size_t k = 0; k < phase.reduces.size(); ++k) {
       ColumnReduction& reduction = reductions_[k];
-      char* const to = reduction.lanes + lane * tile_bytes_;
+      char* const to = reduction.lanes + lane * reduction.lane_bytes;
       reduction.combine(to, first ? reduction.identity : to, slots_[phase.reduces[k].in], nullptr, first ? 1 : 0, n);
       if ((r + 1) % kReduceBlock != 0 && !end) continue;
       fold(reduction, std::min(kReduceLanes, r % kReduceBlock + 1), n);
@@ -148,8 +157,8 @@ class ColumnWorker {
   void fold(ColumnReduction& reduction, int64_t lanes, int64_t n) {
     for (int64_t half = kReduceLanes / 2; half > 0; half /= 2) {
       for (int64_t lane = 0; lane + half < lanes; ++lane) {
-        char* const to = reduction.lanes + lane * tile_bytes_;
-        reduction.combine(to, to, to + half * tile_bytes_, nullptr, 0, n);
+        char* const to = reduction.lanes + lane * reduction.lane_bytes;
+        reduction.combine(to, to, to + half * reduction.lane_bytes, nullptr, 0, n);
       }
       lanes = std::min(lanes, half);
     }

@@ -12,6 +12,7 @@ namespace {
 using ir::Level;
 using ir::Op;
 
+constexpr int64_t kWidest = 256;             // rows side by side in Layout::columns
 constexpr int64_t kLongestStreamed = 16384;  // a row's results wait in the cache while the next row is worked on
 
 /// One reduction over one row on its way.
@@ -284,10 +285,10 @@ void run_rows(const CpuRegion& region, const RegionBinding& binding) {
   Layout layout = Layout::row;
   int64_t batch = 1;
   if (prefer_columns(region.program, space, views, length)) {
-    // Elements of a column block that several passes go over should stay in the cache between them.
+    // All lanes of a reduction stay in L1. Elements of a column block that several passes go over should stay in the cache between them.
     layout = Layout::columns;
-    const int64_t most = region.phases > 2 || length <= 32 ? (128 << 10) / std::max<int64_t>(length, 1) : 512;
-    batch = std::min(std::clamp<int64_t>(most & -kTilePad, kTilePad, 512), space.extent[space.split - 1]);
+    const int64_t most = region.phases > 2 || length <= 32 ? (1 << 20) / std::max<int64_t>(length, 1) : kWidest;
+    batch = std::min(std::clamp<int64_t>(most & -kTilePad, kTilePad, kWidest), space.extent[space.split - 1]);
   } else if (rows > 1 && length <= kTile / 2) {
     layout = Layout::batch;
     batch = std::min(rows, kTile / std::max<int64_t>(length, 1));
