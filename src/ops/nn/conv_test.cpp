@@ -3,7 +3,10 @@
 #include <cmath>
 #include <functional>
 
+#include "backends/kernel.h"
 #include "engine/engine.h"
+#include "graph/registry.h"
+#include "ops/nn/convolution.h"
 #include "plait/more_ops.h"
 #include "plait/ops.h"
 #include "plait/transforms.h"
@@ -218,6 +221,44 @@ TEST_P(Convolution, TangentsAndBatches) {
       }
     }
   }
+}
+
+/// A kernel of the reference backend, whatever the engine would choose.
+std::vector<double> reference(const char* op, const ConvolutionAttrs& attrs, const Array& a, const Array& b, const Shape& result) {
+  const auto view = [](std::vector<double>& values, const Shape& shape) {
+    TensorView v{.data = values.data(), .dtype = DType::float64, .shape = {}, .strides = {}};
+    for (const int64_t d : shape.values()) v.shape.push_back(d);
+    for (const int64_t s : row_major_strides(shape)) v.strides.push_back(s);
+    return v;
+  };
+  auto first = doubles(a), second = doubles(b);
+  std::vector<double> out(static_cast<size_t>(result.count_value()));
+  const TensorView in[] = {view(first, a.shape()), view(second, b.shape())}, to[] = {view(out, result)};
+  kernels().find(op, Backend::reference)->run({.op = op, .inputs = in, .outputs = to, .attrs = AttrsView(&registry().find(op)->attrs, &attrs)});
+  return out;
+}
+
+TEST_P(Convolution, ReferenceAgrees) {
+  const Case& c = GetParam();
+  if (c.flip || c.spread != IntList(1)) return;  // no settings of the kernels
+  const Array x = made(c.x, 0), w = made(c.w, 1);
+  const size_t rank = c.x.size() - 2;
+  ConvolutionAttrs attrs{{}, {}, {}, {}, c.groups};
+  for (size_t i = 0; i < rank; ++i) {
+    attrs.stride.push_back(at(c.stride, i));
+    attrs.dilation.push_back(at(c.dilation, i));
+    attrs.padding.push_back(at(c.low, i));
+  }
+  Ints shape;
+  const auto want = looped(c, doubles(x), doubles(w), shape);
+  const Array y = made(shape, 2);
+  const auto got = reference("convolution", attrs, x, w, y.shape());
+  for (size_t i = 0; i < want.size(); ++i) ASSERT_NEAR(got[i], want[i], 1e-11);
+  const Arrays grads = grad(weighted(c), {0, 1})({x, w});
+  const auto by_x = reference("convolution_input", attrs, y, w, x.shape()), by_w = reference("convolution_weight", attrs, x, y, w.shape());
+  const auto want_x = doubles(grads[0]), want_w = doubles(grads[1]);
+  for (size_t i = 0; i < by_x.size(); ++i) ASSERT_NEAR(by_x[i], want_x[i], 1e-10);
+  for (size_t i = 0; i < by_w.size(); ++i) ASSERT_NEAR(by_w[i], want_w[i], 1e-10);
 }
 
 INSTANTIATE_TEST_SUITE_P(All, Convolution, testing::ValuesIn(kCases), [](const auto& info) {

@@ -1,5 +1,6 @@
 // Convolutions on the CPU: oneDNN where it has fast code, else products of gathered matrices; the reference where each
 // group has too few channels for those.
+#include "backends/cpu/gemm.h"
 #include "backends/cpu/onednn_conv.h"
 #include "backends/cpu/scratch.h"
 #include "base/parallel.h"
@@ -21,23 +22,23 @@ bool fast(ConvKind kind, const ConvGeometry& g, DType dtype, const void* a, cons
   return true;
 }
 
-template <class T>
+constexpr int64_t kGrain = 1 << 15;
+
 const float* widened(cpu::Scratch& scratch, const TensorView& from) {
   float* to = scratch.take<float>(from.count());
-  parallel_for(from.count(), 1 << 15, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) to[i] = static_cast<float>(from.as<T>()[i]);
-  });
+  const auto& kernels = cpu::gemm_kernels();
+  const auto widen = from.dtype == DType::float16 ? kernels.widen_f16 : kernels.widen_bf16;
+  parallel_for(from.count(), kGrain, [&](int64_t begin, int64_t end) { widen(to + begin, from.as<uint16_t>() + begin, end - begin); });
   return to;
 }
 
 /// 16-bit operands as float32, the result rounded once.
-template <class T>
 bool through_float(ConvKind kind, const ConvGeometry& g, const TensorView& a, const TensorView& b, const TensorView& to) {
   cpu::Scratch scratch;
   float* sums = scratch.take<float>(to.count());
-  if (!fast(kind, g, DType::float32, widened<T>(scratch, a), widened<T>(scratch, b), sums)) return false;
-  parallel_for(to.count(), 1 << 15, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) to.as<T>()[i] = T::from(sums[i]);
+  if (!fast(kind, g, DType::float32, widened(scratch, a), widened(scratch, b), sums)) return false;
+  parallel_for(to.count(), kGrain, [&](int64_t begin, int64_t end) {
+    cpu::store_narrow(sums + begin, 0, to.as<uint16_t>() + begin, 0, 1, end - begin, to.dtype);
   });
   return true;
 }
@@ -50,8 +51,7 @@ void run(const KernelArgs& args) {
   const TensorView& y = kind == ConvKind::forward ? to : kind == ConvKind::input ? a : b;
   const ConvGeometry g = ConvGeometry::of(args, x, w, y);
   bool done = fast(kind, g, to.dtype, a.data, b.data, to.data);
-  if (!done && to.dtype == DType::float16) done = through_float<float16_t>(kind, g, a, b, to);
-  if (!done && to.dtype == DType::bfloat16) done = through_float<bfloat16_t>(kind, g, a, b, to);
+  if (!done && is_half(to.dtype)) done = through_float(kind, g, a, b, to);
   if (!done) reference(args.op).run(args);
 }
 
