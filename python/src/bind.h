@@ -34,6 +34,6 @@ void bind_tracing(nb::module_& m);
 void bind_generated(nb::module_& m);
 void bind_more_ops(nb::module_& m);
 void bind_transforms(nb::module_& m);
-void bind_random(nb::module_& m);
+void bind_random_state(nb::module_& m);
 
 }  // namespace plait::python

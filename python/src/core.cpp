@@ -58,5 +58,5 @@ NB_MODULE(core, m) {
   bind_generated(m);
   bind_more_ops(m);
   bind_transforms(m);
-  bind_random(m);
+  bind_random_state(m);
 }
