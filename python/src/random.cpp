@@ -23,7 +23,7 @@ PyObject* random_state_slot(nb::handle o) {
   return slot;
 }
 
-void bind_random(nb::module_& core) {
+void bind_random_state(nb::module_& core) {
   nb::module_ m = submodule(core, "core.random");
   m.def("key", [](uint64_t seed) { return random::key(seed); }, nb::arg("seed"), nb::sig("def key(seed: int) -> array"),
         "A key from a number from 0 to 2**64 - 1: uint32 (2,).");
