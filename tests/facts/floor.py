@@ -16,6 +16,7 @@ COMMANDS = {
 
 def measure(table: str) -> tuple[dict[str, int], str]:
     """The count of each group and of all ("total"), and the whole report."""
+    subprocess.run([sys.executable, "-c", "import plait.core"], check=True)  # else each case would fail by itself
     script, *options = COMMANDS[table]
     run = subprocess.run([sys.executable, HERE / script, *options], capture_output=True, text=True, check=False)
     counts = re.findall(r"^(\S.*?) +(\d+) of \d+", run.stdout, re.MULTILINE)
