@@ -13,7 +13,7 @@ int64_t streaming_bytes() {
 }
 
 Background::Background(Scratch& scratch, const CpuRegion& region, const Schedule& schedule, const View* views, int64_t unit)
-    : kernels_(region.kernels), views_(views), results_view_(views + region.program.inputs.size()), unit_(unit) {
+    : kernels_(region.kernels), results_view_(views + region.program.inputs.size()), unit_(unit) {
   if (!active()) return;
   result_bytes_ = (unit << schedule.log_width) + 192;  // tiles 4 KiB apart would confuse stores with loads
   results_ = scratch.take<char>(2 * static_cast<int64_t>(region.program.outputs.size()) * result_bytes_);

@@ -53,7 +53,6 @@ class Background {
   void write_rest();
 
   const TileKernels& kernels_;
-  const View* views_;
   const View* results_view_;
   int64_t unit_;
   int64_t unit_cost_ = 1;
