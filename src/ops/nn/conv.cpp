@@ -235,7 +235,7 @@ void register_conv(OpRegistry& ops) {
   ops.function("conv_general")
       .signature("(input: array, weight: array, /, stride: int | Sequence[int] = 1, padding: int | Sequence[int] | tuple[Sequence[int], Sequence[int]] = 0, kernel_dilation: int | Sequence[int] = 1, input_dilation: int | Sequence[int] = 1, groups: int = 1, flip: bool = False, *, stream: StreamOrDevice = None) -> array")
       .summary("Convolution over one to three axes, with all settings.")
-      .details("input (N, spatial..., C), weight (C_out, kernel..., C / groups) -> (N, spatial'..., C_out). padding: one for both ends, or a pair (before, after); negative cuts off. input_dilation: the input is spread out, with zeros between. flip: the kernel is reversed, as signal processing has it. Errors: as conv1d.")
+      .details("input (N, spatial..., C), weight (C_out, kernel..., C / groups) -> (N, spatial'..., C_out). padding: one for both ends, or a pair (before, after); negative cuts off from the input, spread out. input_dilation: the input is spread out, with zeros between. flip: the kernel is reversed, as signal processing has it. Errors: as conv1d.")
       .sample("(2, 9, 4), (6, 3, 4)", "padding=([1], [2])")
       .sample("(1, 4, 5, 2), (3, 2, 3, 2)", "input_dilation=(2, 1), stride=(2, 1), flip=True")
       .rejects("(1, 5, 5, 2), (3, 3, 3, 2)", "stride=(1, 2, 3)", "ValueError")
