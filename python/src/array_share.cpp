@@ -7,6 +7,7 @@
 #include "dlpack.h"
 #include "graph/node.h"
 #include "plait/ops.h"
+#include "trees.h"
 
 namespace plait::python {
 namespace {
@@ -207,7 +208,26 @@ void add_sharing_slots(PyType_Slot*& at) {
   *at++ = {Py_bf_releasebuffer, reinterpret_cast<void*>(release_buffer)};
 }
 
+namespace {
+
+/// NumPy's functions on our arrays: NumPy computes, on arrays that share their memory where they can.
+nb::object numpy_function(nb::handle, const nb::object& function, nb::handle, nb::handle args, nb::handle kwargs) {
+  const nb::object as_numpy = nb::module_::import_("numpy").attr("asarray");
+  const auto convert = [&](nb::handle leaf) -> nb::object {
+    return is_array(leaf.ptr()) ? as_numpy(leaf) : nb::borrow(leaf);
+  };
+  const nb::object plain_args = map_tree(args, convert);
+  const nb::object plain_kwargs = map_tree(kwargs, convert);
+  nb::object result = nb::steal(PyObject_Call(function.ptr(), plain_args.ptr(), plain_kwargs.ptr()));
+  if (!result.is_valid()) throw nb::python_error();
+  return result;
+}
+
+}  // namespace
+
 void bind_array_sharing(nb::module_& m) {
+  method("__array_function__", numpy_function, nb::arg("func"), nb::arg("types"), nb::arg("args"), nb::arg("kwargs"),
+         nb::sig("def __array_function__(self, func: Callable[..., Any], types: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any"));
   method("__array__", to_numpy, nb::arg("dtype").none() = nb::none(), nb::arg("copy").none() = nb::none(),
          nb::sig("def __array__(self, dtype: object | None = None, copy: object | None = None) -> numpy.ndarray[]"));
   method("__dlpack__", to_dlpack, nb::kw_only(), nb::arg("stream").none() = nb::none(), nb::arg("max_version").none() = nb::none(),

@@ -11,6 +11,14 @@
 namespace plait::python {
 namespace {
 
+/// Whether str(dtype) is "bfloat16": how ml_dtypes' type is told without importing it.
+bool named_bfloat16(const nb::object& dtype) {
+  const nb::object text = nb::steal(PyObject_Str(dtype.ptr()));
+  if (!text.is_valid()) throw nb::python_error();
+  return PyUnicode_CompareWithASCIIString(text.ptr(), "bfloat16") == 0;
+}
+
+
 /// Elements of someone else's memory; strides count bytes.
 struct Foreign {
   const char* data = nullptr;
@@ -259,7 +267,7 @@ Array from_buffer(nb::handle o, std::optional<DType> dtype) {
   BufferView b;
   if (PyObject_GetBuffer(o.ptr(), &b.view, PyBUF_FORMAT | PyBUF_STRIDES) != 0) {
     PyErr_Clear();  // some element types have no place in the buffer protocol
-    if (nb::hasattr(o, "dtype") && nb::hasattr(o, "view") && std::string(nb::str(o.attr("dtype")).c_str()) == "bfloat16") {  // ml_dtypes
+    if (nb::hasattr(o, "dtype") && nb::hasattr(o, "view") && named_bfloat16(o.attr("dtype"))) {  // ml_dtypes
       const nb::object words = o.attr("view")("uint16");
       return bfloat16_from(words, dtype);
     }

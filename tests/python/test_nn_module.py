@@ -199,16 +199,6 @@ def test_modes():
     assert not m.train(False).lin.training
 
 
-@pytest.mark.parametrize("ending", ["npz", "safetensors"])
-def test_weights_in_files(tmp_path, ending):
-    file = tmp_path / f"weights.{ending}"
-    one, two = Model(), Model()
-    one.save_weights(file)
-    assert two.load_weights(str(file)) is two
-    for (_, a), (_, b) in zip(tree_flatten(one.parameters()), tree_flatten(two.parameters()), strict=True):
-        near(a, b)
-
-
 def test_other_endings_are_refused(tmp_path):
     with pytest.raises(ValueError, match=r"weights\.bin"):
         Model().save_weights(str(tmp_path / "weights.bin"))

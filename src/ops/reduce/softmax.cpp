@@ -14,10 +14,12 @@ bool nothing_along(const Array& a, const std::vector<int>& axes) {
 // `precise` asks for float32 in between, which is always so here: fused, it costs nothing.
 Array softmax(const Array& a, const Axes& axis, bool) {
   const std::vector<int> axes = checked_axes("softmax", axis, a.rank());
-  if (nothing_along(a, axes)) return a;
+  if (axes.empty()) return a;
+  const DType out = at_least_float(a.dtype());
+  if (nothing_along(a, axes)) return converted(a, out);
   const Array x = converted(a, working(a.dtype()));
   const Array shifted = exp(subtract(x, stop_gradient(max(x, axes, true))));  // the largest exponent is 0
-  return converted(divide(shifted, sum(shifted, axes, true)), a.dtype());
+  return converted(divide(shifted, sum(shifted, axes, true)), out);
 }
 
 Array logsumexp(const Array& a, const Axes& axis, bool keepdims) {
@@ -33,7 +35,7 @@ void register_softmax(OpRegistry& ops) {
   ops.function("softmax")
       .signature("(a: array, /, axis: None | int | Sequence[int] = None, *, precise: bool = False, stream: StreamOrDevice = None) -> array")
       .summary("exp(a) / sum(exp(a)) along axes, computed without overflow.")
-      .details("axis: None for all axes, one, or several. Dtype: that of a; 16-bit floats are computed in float32. Errors: ValueError for an axis that does not exist.")
+      .details("axis: None for all axes, one, or several. Dtype: that of a, float32 for integers; 0-d arrays are returned as they are; 16-bit floats are computed in float32. Errors: ValueError for an axis that does not exist.")
       .oracle("scipy.special.softmax(a, axis)")
       .sample("(2, 3)", "axis=-1")
       .sample("(2, 3, 4)", "axis=1")
