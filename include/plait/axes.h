@@ -15,8 +15,8 @@ namespace plait {
 class Axes : public std::optional<std::vector<int>> {
  public:
   Axes() = default;
-  Axes(std::nullopt_t) {}                                                            // NOLINT: reads as Python's None
-  Axes(int axis) : std::optional<std::vector<int>>(std::vector<int>{axis}) {}        // NOLINT: one axis is a list of one
+  Axes(std::nullopt_t) {}  // NOLINT: reads as Python's None
+  Axes(int axis) : std::optional<std::vector<int>>(std::vector<int>{axis}) {}  // NOLINT: one axis is a list of one
   Axes(std::vector<int> axes) : std::optional<std::vector<int>>(std::move(axes)) {}  // NOLINT
   Axes(std::initializer_list<int> axes) : Axes(std::vector<int>(axes)) {}
 };

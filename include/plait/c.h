@@ -74,8 +74,8 @@ PLAIT_API const char* plait_version(void);
 PLAIT_API const char* plait_error_message(void);
 
 /* Copies row-major elements into a new array. `rank` extents; `bytes` must be what shape and dtype need. */
-PLAIT_API plait_status plait_array_new(const void* data, size_t bytes, const int64_t* shape, int rank, plait_dtype dtype,
-                                       plait_array* out);
+PLAIT_API plait_status plait_array_new(const void* data, size_t bytes, const int64_t* shape, int rank,
+                                       plait_dtype dtype, plait_array* out);
 /* Another handle on the same value. */
 PLAIT_API plait_status plait_array_copy(plait_array array, plait_array* out);
 /* Null is allowed. */
@@ -94,8 +94,9 @@ PLAIT_API plait_status plait_array_read(plait_array array, void* to, size_t byte
 
 /* Calls a function of plait.core by name ("add", "random.uniform"): arrays in order, all else by name. Writes at most
  * `capacity` results and their number; with more results than that it fails and hands out none. */
-PLAIT_API plait_status plait_call(const char* name, const plait_array* arrays, size_t array_count, const plait_attr* attrs,
-                                  size_t attr_count, plait_array* results, size_t capacity, size_t* result_count);
+PLAIT_API plait_status plait_call(const char* name, const plait_array* arrays, size_t array_count,
+                                  const plait_attr* attrs, size_t attr_count, plait_array* results, size_t capacity,
+                                  size_t* result_count);
 
 #ifdef __cplusplus
 }

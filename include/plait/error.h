@@ -41,10 +41,10 @@ class PLAIT_API UserError : public Error {
  public:
   using Error::Error;
 };
-#define PLAIT_USER_ERROR(name)               \
-  class PLAIT_API name : public UserError {  \
-   public:                                   \
-    using UserError::UserError;              \
+#define PLAIT_USER_ERROR(name)              \
+  class PLAIT_API name : public UserError { \
+   public:                                  \
+    using UserError::UserError;             \
   };
 PLAIT_USER_ERROR(ShapeError)        // ValueError
 PLAIT_USER_ERROR(AxisError)         // ValueError
@@ -61,7 +61,8 @@ PLAIT_USER_ERROR(Interrupted)       // raised between steps when an interrupt ho
 
 /// Throws InternalError with the text when `ok` is false.
 inline void check_internal(bool ok, const char* what) {
-  if (!ok) [[unlikely]] throw InternalError(what);
+  if (!ok) [[unlikely]]
+    throw InternalError(what);
 }
 
 }  // namespace plait

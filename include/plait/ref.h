@@ -41,9 +41,7 @@ class RefCounted {
 
 namespace detail {
 template <class T>
-concept HasDestroy = requires(T* object) {
-  T::destroy(object);
-};
+concept HasDestroy = requires(T* object) { T::destroy(object); };
 }  // namespace detail
 
 /// A shared handle on a T derived from RefCounted. The last handle calls `T::destroy(T*)` where T has one, else
@@ -76,13 +74,13 @@ class Ref {
   Ref(Ref&& other) noexcept : object_(std::exchange(other.object_, nullptr)) {}
 
   template <class U>
-  requires(!std::is_same_v<U, T> && std::is_convertible_v<U*, T*>) Ref(const Ref<U>& other)
-  noexcept : Ref(share(other.get())) {
+    requires(!std::is_same_v<U, T> && std::is_convertible_v<U*, T*>)
+  Ref(const Ref<U>& other) noexcept : Ref(share(other.get())) {
     static_assert(kDestroysDerived<U>, "T needs a virtual destructor or T::destroy");
   }
   template <class U>
-  requires(!std::is_same_v<U, T> && std::is_convertible_v<U*, T*>) Ref(Ref<U>&& other)
-  noexcept : object_(other.release()) {
+    requires(!std::is_same_v<U, T> && std::is_convertible_v<U*, T*>)
+  Ref(Ref<U>&& other) noexcept : object_(other.release()) {
     static_assert(kDestroysDerived<U>, "T needs a virtual destructor or T::destroy");
   }
 

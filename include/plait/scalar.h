@@ -18,14 +18,14 @@ struct PLAIT_API Scalar {
   bool is_unsigned = false;  // i holds a value past 2^63 - 1
 
   Scalar() = default;
-  Scalar(bool v) : kind(Kind::boolean), i(v), re(v) {}                                         // NOLINT: a scalar is a number
-  Scalar(int v) : kind(Kind::integer), i(v), re(v) {}                                          // NOLINT
-  Scalar(int64_t v) : kind(Kind::integer), i(v), re(static_cast<double>(v)) {}                 // NOLINT
-  Scalar(uint64_t v)                                                                           // NOLINT
+  Scalar(bool v) : kind(Kind::boolean), i(v), re(v) {}  // NOLINT: a scalar is a number
+  Scalar(int v) : kind(Kind::integer), i(v), re(v) {}  // NOLINT
+  Scalar(int64_t v) : kind(Kind::integer), i(v), re(static_cast<double>(v)) {}  // NOLINT
+  Scalar(uint64_t v)  // NOLINT
       : kind(Kind::integer), i(static_cast<int64_t>(v)), re(static_cast<double>(v)), is_unsigned(v >> 63) {}
-  Scalar(float v) : kind(Kind::floating), i(0), re(v) {}                                       // NOLINT
-  Scalar(double v) : kind(Kind::floating), i(0), re(v) {}                                      // NOLINT
-  Scalar(complex64_t v) : kind(Kind::complex), i(0), re(v.re), im(v.im) {}                     // NOLINT
+  Scalar(float v) : kind(Kind::floating), i(0), re(v) {}  // NOLINT
+  Scalar(double v) : kind(Kind::floating), i(0), re(v) {}  // NOLINT
+  Scalar(complex64_t v) : kind(Kind::complex), i(0), re(v.re), im(v.im) {}  // NOLINT
 
   /// bool, int32 (int64 when it does not fit), float32 or complex64: the dtype of an array made from it alone.
   DType default_dtype() const;

@@ -23,7 +23,8 @@ PLAIT_API std::pair<Arrays, Arrays> jvp(const Function& f, const Arrays& primals
 
 /// A function that returns f's first output, a scalar, and its gradients with respect to the arguments at `argnums`.
 /// Other outputs are passed through behind the first.
-PLAIT_API std::function<std::pair<Arrays, Arrays>(const Arrays&)> value_and_grad(Function f, std::vector<int> argnums = {0});
+PLAIT_API std::function<std::pair<Arrays, Arrays>(const Arrays&)> value_and_grad(Function f,
+                                                                                 std::vector<int> argnums = {0});
 
 /// The gradients alone.
 PLAIT_API Function grad(Function f, std::vector<int> argnums = {0});

@@ -134,7 +134,8 @@ nb::object format(const Array& a, nb::handle spec) {
     return to_python(PyObject_Format(item.ptr(), spec.ptr()));
   }
   if (PyObject_Length(spec.ptr()) != 0)
-    throw nb::type_error("format: a format specification works for 0-d arrays only; item() gives the number of an array of size 1");
+    throw nb::type_error(
+        "format: a format specification works for 0-d arrays only; item() gives the number of an array of size 1");
   return nb::cast(to_string(a).c_str());
 }
 
@@ -165,7 +166,8 @@ void setstate(nb::handle self, nb::tuple state) {
   const nb::bytes bytes = nb::cast<nb::bytes>(state[2]);
   for (int d = 0; d < kDTypeCount; ++d) {
     if (name_of(static_cast<DType>(d)) != name) continue;
-    rebind(self.ptr(), Array::from_bytes(bytes.c_str(), static_cast<int64_t>(bytes.size()), shape, static_cast<DType>(d)));
+    rebind(self.ptr(),
+           Array::from_bytes(bytes.c_str(), static_cast<int64_t>(bytes.size()), shape, static_cast<DType>(d)));
     return;
   }
   throw nb::value_error("array: pickled with a dtype that this version does not know");
@@ -173,9 +175,10 @@ void setstate(nb::handle self, nb::tuple state) {
 
 nb::object namespace_of(const Array&, nb::handle version) {
   if (!version.is_none())
-    throw ArgumentError({.op = "__array_namespace__",
-                         .got = "api_version " + std::string(nb::str(version).c_str()),
-                         .accepts = "None: plait.core follows the array API standard without claiming one of its versions"});
+    throw ArgumentError(
+        {.op = "__array_namespace__",
+         .got = "api_version " + std::string(nb::str(version).c_str()),
+         .accepts = "None: plait.core follows the array API standard without claiming one of its versions"});
   return nb::module_::import_("plait.core");
 }
 
@@ -186,8 +189,7 @@ void bind_methods() {
   method(
       "tolist", [](const Array& a) { return to_python(nested_list(a)); }, nb::sig("def tolist(self) -> list_or_scalar"),
       "All elements as nested lists of Python numbers; the number itself for a 0-d array. Evaluates.");
-  method(
-      "__format__", format, nb::arg(), nb::sig("def __format__(self, arg: object, /) -> str"));
+  method("__format__", format, nb::arg(), nb::sig("def __format__(self, arg: object, /) -> str"));
   method(
       "__complex__",
       [](const Array& a) {
@@ -197,14 +199,14 @@ void bind_methods() {
       nb::sig("def __complex__(self) -> complex"));
   method(
       "__bytes__", [](const Array& a) { return to_python(element_bytes(a)); }, nb::sig("def __bytes__(self) -> bytes"));
-  method(
-      "__copy__", [](const Array& a) { return a; }, nb::sig("def __copy__(self) -> array"));
+  method("__copy__", [](const Array& a) { return a; }, nb::sig("def __copy__(self) -> array"));
   method(
       "__deepcopy__", [](const Array& a, nb::handle) { return a; }, nb::arg("memo"),
       nb::sig("def __deepcopy__(self, memo: dict) -> array"));
   method("__getstate__", getstate, nb::sig("def __getstate__(self) -> tuple"));
-  nb::cpp_function_def(setstate, nb::scope(nb::handle(reinterpret_cast<PyObject*>(array_type()))), nb::name("__setstate__"),
-                       nb::is_method(), nb::arg(), nb::sig("def __setstate__(self, arg: tuple, /) -> None"));
+  nb::cpp_function_def(setstate, nb::scope(nb::handle(reinterpret_cast<PyObject*>(array_type()))),
+                       nb::name("__setstate__"), nb::is_method(), nb::arg(),
+                       nb::sig("def __setstate__(self, arg: tuple, /) -> None"));
   method("_repr_html_", html, nb::sig("def _repr_html_(self) -> str"));
   method("__array_namespace__", namespace_of, nb::arg("api_version") = nb::none(),
          nb::sig("def __array_namespace__(self, api_version: str | None = None) -> types.ModuleType"));
@@ -213,13 +215,14 @@ void bind_methods() {
 // CPython keeps its fast slot for construction; what introspection finds under __init__ tells the signature.
 void describe_init() {
   nb::object described = nb::cpp_function(
-      [](nb::handle self, nb::handle val, nb::handle dtype) { rebind(self.ptr(), make_array(val, dtype)); }, nb::is_method(),
-      nb::name("__init__"), nb::arg("val"), nb::arg("dtype").none() = nb::none(),
+      [](nb::handle self, nb::handle val, nb::handle dtype) { rebind(self.ptr(), make_array(val, dtype)); },
+      nb::is_method(), nb::name("__init__"), nb::arg("val"), nb::arg("dtype").none() = nb::none(),
       nb::sig("def __init__(self, val: scalar | list | tuple | DLPackCompatible | array, dtype: Dtype | None = None)"));
   if (PyDict_SetItemString(array_type()->tp_dict, "__init__", described.ptr()) != 0) throw nb::python_error();
   // Names of division that programs for this interface may ask for.
   for (const auto& [alias, name] : {std::pair{"__div__", "__truediv__"}, {"__rdiv__", "__rtruediv__"}})
-    if (PyDict_SetItemString(array_type()->tp_dict, alias, PyDict_GetItemString(array_type()->tp_dict, name)) != 0) throw nb::python_error();
+    if (PyDict_SetItemString(array_type()->tp_dict, alias, PyDict_GetItemString(array_type()->tp_dict, name)) != 0)
+      throw nb::python_error();
   PyType_Modified(array_type());
 }
 

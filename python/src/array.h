@@ -20,12 +20,15 @@ struct ArrayObject {
 extern PyTypeObject* array_type_object;
 inline PyTypeObject* array_type() { return array_type_object; }
 
-inline bool is_array(PyObject* o) { return Py_TYPE(o) == array_type_object || PyType_IsSubtype(Py_TYPE(o), array_type_object); }
+inline bool is_array(PyObject* o) {
+  return Py_TYPE(o) == array_type_object || PyType_IsSubtype(Py_TYPE(o), array_type_object);
+}
 
 /// The slot's value. Errors: ValueError for an object whose __init__ never ran.
 inline const Array& value_of(PyObject* o) {
   const Array& value = reinterpret_cast<ArrayObject*>(o)->value;
-  if (!value.defined()) [[unlikely]] throw nb::value_error("array: used before it was initialised");
+  if (!value.defined()) [[unlikely]]
+    throw nb::value_error("array: used before it was initialised");
   return value;
 }
 

@@ -102,8 +102,6 @@ struct ArrayIterator {
   int64_t count = 0;
 };
 
-
-
 PyObject* iterate(PyObject* self) {
   return guarded(
       [&]() -> PyObject* {
@@ -154,26 +152,38 @@ void add_index_slots(PyType_Slot*& at) {
 
 void bind_array_indexing(nb::module_& m) {
   nb::class_<ArrayIterator>(m, "ArrayIterator", "Rows of an array, one after the other.")
-      .def("__iter__", [](nb::handle self) { return nb::borrow(self); }, nb::sig("def __iter__(self) -> ArrayIterator"))
-      .def("__next__", [](ArrayIterator& it) {
-        if (it.next == it.count) throw nb::stop_iteration();
-        const Index row = Index::integer(it.next++);
-        return get_index(it.array, std::span(&row, 1));
-      }, nb::sig("def __next__(self) -> array"));
-  auto at = nb::class_<ArrayAt>(m, "ArrayAt", "What a.at is: a.at[index].add(value) gives a copy of a with the selection updated.");
-  at.def("__getitem__", chosen_at, nb::arg("indices").none(), nb::sig("def __getitem__(self, indices: object | None) -> ArrayAt"));
+      .def(
+          "__iter__", [](nb::handle self) { return nb::borrow(self); }, nb::sig("def __iter__(self) -> ArrayIterator"))
+      .def(
+          "__next__",
+          [](ArrayIterator& it) {
+            if (it.next == it.count) throw nb::stop_iteration();
+            const Index row = Index::integer(it.next++);
+            return get_index(it.array, std::span(&row, 1));
+          },
+          nb::sig("def __next__(self) -> array"));
+  auto at = nb::class_<ArrayAt>(m, "ArrayAt",
+                                "What a.at is: a.at[index].add(value) gives a copy of a with the selection updated.");
+  at.def("__getitem__", chosen_at, nb::arg("indices").none(),
+         nb::sig("def __getitem__(self, indices: object | None) -> ArrayAt"));
   const auto update = [&at](const char* name, ScatterMode mode, const char* doc) {
     const std::string sig = std::string("def ") + name + "(self, value: scalar | array) -> array";
-    at.def(name, [mode](const ArrayAt& self, nb::handle value) { return self.update(value, mode); }, nb::arg("value"), nb::sig(sig.c_str()), doc);
+    at.def(
+        name, [mode](const ArrayAt& self, nb::handle value) { return self.update(value, mode); }, nb::arg("value"),
+        nb::sig(sig.c_str()), doc);
   };
   update("add", ScatterMode::add, "Adds the value; positions that repeat are added to repeatedly.");
   update("multiply", ScatterMode::multiply, "Multiplies by the value, repeatedly where positions repeat.");
   update("maximum", ScatterMode::maximum, "The greater of each element and its values.");
   update("minimum", ScatterMode::minimum, "The lesser of each element and its values.");
-  at.def("subtract", [](const ArrayAt& self, nb::handle value) {
-    if (!self.chosen) return self.update(value, ScatterMode::add);
-    return update_index(self.array, self.indices, negative(to_value(self.array, value.ptr())), ScatterMode::add);
-  }, nb::arg("value"), nb::sig("def subtract(self, value: scalar | array) -> array"), "Subtracts the value, repeatedly where positions repeat.");
+  at.def(
+      "subtract",
+      [](const ArrayAt& self, nb::handle value) {
+        if (!self.chosen) return self.update(value, ScatterMode::add);
+        return update_index(self.array, self.indices, negative(to_value(self.array, value.ptr())), ScatterMode::add);
+      },
+      nb::arg("value"), nb::sig("def subtract(self, value: scalar | array) -> array"),
+      "Subtracts the value, repeatedly where positions repeat.");
   at.def("divide", reciprocal_update, nb::arg("value"), nb::sig("def divide(self, value: scalar | array) -> array"),
          "Divides by the value, repeatedly where positions repeat.");
   static PyGetSetDef property[] = {{"at", get_at, nullptr, "Updates by index: a.at[0].add(1).", nullptr}, {}};

@@ -33,7 +33,8 @@ void look(PyObject* o, size_t depth, Survey& s) {
   if (depth > 64) throw ArgumentError({.op = "array", .got = "lists nested more than 64 deep"});
   if (!is_nested(o)) {
     if (is_scalar(o)) {
-      if (depth != s.shape.size()) throw ArgumentError({.op = "array", .got = "numbers beside lists at one level of nesting"});
+      if (depth != s.shape.size())
+        throw ArgumentError({.op = "array", .got = "numbers beside lists at one level of nesting"});
       s.any_number = true;
       Scalar::Kind kind = Scalar::Kind::complex;
       if (PyBool_Check(o)) {
@@ -125,7 +126,8 @@ Array from_nested(PyObject* o, std::optional<DType> wanted) {
 Array make_array(nb::handle source, nb::handle dtype) {
   std::optional<DType> wanted;
   if (dtype.is_valid() && !dtype.is_none()) {
-    if (!is_dtype(dtype.ptr())) throw nb::type_error("array: dtype has to be a Dtype such as plait.core.float32, or None");
+    if (!is_dtype(dtype.ptr()))
+      throw nb::type_error("array: dtype has to be a Dtype such as plait.core.float32, or None");
     wanted = to_dtype(dtype.ptr());
   }
   PyObject* o = source.ptr();

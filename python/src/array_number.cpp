@@ -81,8 +81,9 @@ PyObject* compare(PyObject* a, PyObject* b, int op) {
       [&]() -> PyObject* {
         if (b == Py_None) return none_is_no_operand();
         const bool equality = op == Py_EQ || op == Py_NE;
-        if (equality && !is_array(b) && !is_scalar(b) && (PyList_Check(b) || PyTuple_Check(b) || PyUnicode_Check(b) ||
-                                                          !(PyObject_CheckBuffer(b) || array_like(b)))) {
+        if (equality && !is_array(b) && !is_scalar(b) &&
+            (PyList_Check(b) || PyTuple_Check(b) || PyUnicode_Check(b) ||
+             !(PyObject_CheckBuffer(b) || array_like(b)))) {
           return PyBool_FromLong(op == Py_NE);  // something that is no array and no number
         }
         const auto [x, y] = operands(a, b);

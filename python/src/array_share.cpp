@@ -51,7 +51,8 @@ std::unique_ptr<Shared> share(PyObject* self) {
 }
 
 const char* format_of(DType d) {
-  static constexpr const char* formats[kDTypeCount] = {"?", "B", "H", "I", "Q", "b", "h", "i", "q", "e", "bfloat16", "f", "d", "Zf"};
+  static constexpr const char* formats[kDTypeCount] = {"?", "B", "H", "I",        "Q", "b", "h",
+                                                       "i", "q", "e", "bfloat16", "f", "d", "Zf"};
   return formats[static_cast<int>(d)];
 }
 
@@ -158,14 +159,16 @@ nb::object export_capsule(std::unique_ptr<Shared> shared, const char* name, uint
 
 nb::object to_dlpack(nb::handle self, nb::handle stream, nb::handle max_version, nb::handle device, nb::handle copy) {
   if (!stream.is_none()) throw nb::value_error("__dlpack__: arrays on the CPU have no stream; pass None");
-  if (!device.is_none() && nb::cast<int>(device[0]) != dlpack::kCpu) throw nb::buffer_error("__dlpack__: the array lies on the CPU");
+  if (!device.is_none() && nb::cast<int>(device[0]) != dlpack::kCpu)
+    throw nb::buffer_error("__dlpack__: the array lies on the CPU");
   std::unique_ptr<Shared> shared;
   uint64_t flags = 0;
   if (!copy.is_none() && nb::cast<bool>(copy)) {
     const Array& a = value_of(self.ptr());
     nb::object bytes = nb::steal(PyObject_Bytes(self.ptr()));
     if (!bytes.is_valid()) throw nb::python_error();
-    shared = std::make_unique<Shared>(Array::from_bytes(PyBytes_AS_STRING(bytes.ptr()), a.nbytes(), a.shape(), a.dtype()));
+    shared =
+        std::make_unique<Shared>(Array::from_bytes(PyBytes_AS_STRING(bytes.ptr()), a.nbytes(), a.shape(), a.dtype()));
     flags |= dlpack::kIsCopied;
   } else {
     shared = share(self.ptr());
@@ -226,23 +229,34 @@ nb::object numpy_function(nb::handle, const nb::object& function, nb::handle, nb
 }  // namespace
 
 void bind_array_sharing(nb::module_& m) {
-  method("__array_function__", numpy_function, nb::arg("func"), nb::arg("types"), nb::arg("args"), nb::arg("kwargs"),
-         nb::sig("def __array_function__(self, func: Callable[..., Any], types: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any"));
+  method(
+      "__array_function__", numpy_function, nb::arg("func"), nb::arg("types"), nb::arg("args"), nb::arg("kwargs"),
+      nb::sig(
+          "def __array_function__(self, func: Callable[..., Any], types: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any"));
   method("__array__", to_numpy, nb::arg("dtype").none() = nb::none(), nb::arg("copy").none() = nb::none(),
          nb::sig("def __array__(self, dtype: object | None = None, copy: object | None = None) -> numpy.ndarray[]"));
-  method("__dlpack__", to_dlpack, nb::kw_only(), nb::arg("stream").none() = nb::none(), nb::arg("max_version").none() = nb::none(),
-         nb::arg("dl_device").none() = nb::none(), nb::arg("copy").none() = nb::none(),
-         nb::sig("def __dlpack__(self, *, stream: object | None = None, max_version: object | None = None, dl_device: tuple[int, int] | None = None, copy: bool | None = None) -> ndarray[]"));
-  method("__dlpack_device__", [](const Array&) { return nb::make_tuple(static_cast<int>(dlpack::kCpu), 0); },
-         nb::sig("def __dlpack_device__(self) -> tuple"));
-  m.def("from_dlpack", [](nb::handle x, std::optional<bool> copy) { return from_dlpack(x, copy); }, nb::arg(), nb::kw_only(),
-        nb::arg("copy").none() = nb::none(), nb::sig("def from_dlpack(x: DLPackCompatible, /, *, copy: bool | None = None) -> array"),
-        "An array over the memory of another library's tensor, without a copy where its dtype allows. copy=True copies.\n\n"
-        "Errors: TypeError without __dlpack__, ValueError when copy=False and a copy is needed.");
-  m.def("asarray", as_array, nb::arg("a"), nb::arg("dtype").none() = nb::none(), nb::kw_only(), nb::arg("copy").none() = nb::none(),
-        nb::sig("def asarray(a: scalar | array | Sequence | DLPackCompatible, dtype: Dtype | None = None, *, copy: bool | None = None) -> array"),
-        "The argument as an array; arrays come back as they are. copy=False shares the memory of a DLPack producer.\n\n"
-        "Errors: ValueError when copy=False and a copy is needed.");
+  method(
+      "__dlpack__", to_dlpack, nb::kw_only(), nb::arg("stream").none() = nb::none(),
+      nb::arg("max_version").none() = nb::none(), nb::arg("dl_device").none() = nb::none(),
+      nb::arg("copy").none() = nb::none(),
+      nb::sig(
+          "def __dlpack__(self, *, stream: object | None = None, max_version: object | None = None, dl_device: tuple[int, int] | None = None, copy: bool | None = None) -> ndarray[]"));
+  method(
+      "__dlpack_device__", [](const Array&) { return nb::make_tuple(static_cast<int>(dlpack::kCpu), 0); },
+      nb::sig("def __dlpack_device__(self) -> tuple"));
+  m.def(
+      "from_dlpack", [](nb::handle x, std::optional<bool> copy) { return from_dlpack(x, copy); }, nb::arg(),
+      nb::kw_only(), nb::arg("copy").none() = nb::none(),
+      nb::sig("def from_dlpack(x: DLPackCompatible, /, *, copy: bool | None = None) -> array"),
+      "An array over the memory of another library's tensor, without a copy where its dtype allows. copy=True copies.\n\n"
+      "Errors: TypeError without __dlpack__, ValueError when copy=False and a copy is needed.");
+  m.def(
+      "asarray", as_array, nb::arg("a"), nb::arg("dtype").none() = nb::none(), nb::kw_only(),
+      nb::arg("copy").none() = nb::none(),
+      nb::sig(
+          "def asarray(a: scalar | array | Sequence | DLPackCompatible, dtype: Dtype | None = None, *, copy: bool | None = None) -> array"),
+      "The argument as an array; arrays come back as they are. copy=False shares the memory of a DLPack producer.\n\n"
+      "Errors: ValueError when copy=False and a copy is needed.");
 }
 
 }  // namespace plait::python

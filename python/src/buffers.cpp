@@ -18,7 +18,6 @@ bool named_bfloat16(const nb::object& dtype) {
   return PyUnicode_CompareWithASCIIString(text.ptr(), "bfloat16") == 0;
 }
 
-
 /// Elements of someone else's memory; strides count bytes.
 struct Foreign {
   const char* data = nullptr;
@@ -278,7 +277,8 @@ Array from_buffer(nb::handle o, std::optional<DType> dtype) {
       } catch (nb::python_error&) {  // its own complaint says less than ours
       }
     }
-    throw_element_type("that " + std::string(Py_TYPE(o.ptr())->tp_name) + " does not describe through the buffer protocol");
+    throw_element_type("that " + std::string(Py_TYPE(o.ptr())->tp_name) +
+                       " does not describe through the buffer protocol");
   }
   Foreign f;
   f.data = static_cast<const char*>(b.view.buf);
@@ -293,9 +293,12 @@ Array from_dlpack(nb::handle o, std::optional<bool> copy) {
   auto import = std::make_unique<Import>(o);
   const Foreign f = describe(import->tensor());
   const bool shareable = !f.wide_complex;
-  if (copy.value_or(false) || (!shareable && !copy) || (!copy && f.dtype == DType::float64)) return copied(f, std::nullopt);
+  if (copy.value_or(false) || (!shareable && !copy) || (!copy && f.dtype == DType::float64))
+    return copied(f, std::nullopt);
   if (!shareable)
-    throw ArgumentError({.op = "from_dlpack", .got = "complex128 elements, which have to be converted", .accepts = "copy=None or copy=True"});
+    throw ArgumentError({.op = "from_dlpack",
+                         .got = "complex128 elements, which have to be converted",
+                         .accepts = "copy=None or copy=True"});
   Storage storage;
   storage.offset = 0;
   int64_t lowest = 0;

@@ -39,7 +39,9 @@ Scalar to_scalar(PyObject* o) {
   if (PyLong_Check(o)) {
     int overflow = 0;
     const int64_t v = PyLong_AsLongLongAndOverflow(o, &overflow);
-    if (overflow) throw std::runtime_error("an integer that needs more than 64 bits; float(...) makes it a number of limited precision");
+    if (overflow)
+      throw std::runtime_error(
+          "an integer that needs more than 64 bits; float(...) makes it a number of limited precision");
     return Scalar(v);
   }
   const Py_complex c = PyComplex_AsCComplex(o);
@@ -58,7 +60,8 @@ std::optional<Array> array_like(nb::handle o) {
     nb::object made = nb::steal(PyObject_CallMethod(o.ptr(), hook, nullptr));
     if (!made.is_valid()) throw nb::python_error();
     if (is_array(made.ptr())) return value_of(made.ptr());
-    throw ArgumentTypeError({.got = std::string(hook) + " returned a value of type " + type_of(made), .accepts = "an array"});
+    throw ArgumentTypeError(
+        {.got = std::string(hook) + " returned a value of type " + type_of(made), .accepts = "an array"});
   }
   return std::nullopt;
 }
@@ -129,9 +132,7 @@ nb::object to_list(const Arrays& arrays) {
   return out;
 }
 
-nb::object one_or_list(const Arrays& arrays) {
-  return arrays.size() == 1 ? nb::cast(arrays[0]) : to_list(arrays);
-}
+nb::object one_or_list(const Arrays& arrays) { return arrays.size() == 1 ? nb::cast(arrays[0]) : to_list(arrays); }
 
 nb::object shape_tuple(const Shape& shape) {
   nb::object out = nb::steal(PyTuple_New(static_cast<Py_ssize_t>(shape.size())));

@@ -66,7 +66,8 @@ Stream resolve(StreamArg s);
 class StreamGuard {
  public:
   explicit StreamGuard(StreamArg s) {
-    if (s.object.is_valid()) [[unlikely]] scope_.emplace(resolve(s));
+    if (s.object.is_valid()) [[unlikely]]
+      scope_.emplace(resolve(s));
   }
 
  private:
@@ -96,7 +97,9 @@ struct type_caster<plait::python::Operand> {
     value.object = src;
     return true;
   }
-  static handle from_cpp(const plait::python::Operand& o, rv_policy, cleanup_list*) noexcept { return o.object.inc_ref(); }
+  static handle from_cpp(const plait::python::Operand& o, rv_policy, cleanup_list*) noexcept {
+    return o.object.inc_ref();
+  }
 };
 
 template <>

@@ -73,9 +73,10 @@ bool is_dtype_kind(DType d, nb::handle kind) {
   const auto name = nb::cast<std::string_view>(kind);
   const auto found = kinds.find(name);
   if (found == kinds.end())
-    throw ArgumentError({.op = "isdtype",
-                         .got = "the kind '" + std::string(name) + "'",
-                         .accepts = "bool, signed integer, unsigned integer, integral, real floating, complex floating, numeric"});
+    throw ArgumentError(
+        {.op = "isdtype",
+         .got = "the kind '" + std::string(name) + "'",
+         .accepts = "bool, signed integer, unsigned integer, integral, real floating, complex floating, numeric"});
   return is_in(d, found->second);
 }
 
@@ -95,7 +96,8 @@ DType result_type(const nb::args& operands) {
     }
     common = common ? promote(*common, d) : d;
   }
-  if (!common) throw ArgumentError({.op = "result_type", .got = "no argument", .accepts = "at least one array or Dtype"});
+  if (!common)
+    throw ArgumentError({.op = "result_type", .got = "no argument", .accepts = "at least one array or Dtype"});
   return *common;
 }
 
@@ -116,7 +118,10 @@ FloatInfo float_info(DType d) {
     case DType::float32: return make(32, static_cast<double>(3.402823466385288598e+38f), 23, -126);
     case DType::float64: return make(64, 1.7976931348623157e+308, 52, -1022);
     default:
-      throw DTypeError({.op = "finfo", .got = "dtype " + std::string(name_of(d)), .accepts = "a dtype of floats or complex numbers", .hint = "iinfo describes integers"});
+      throw DTypeError({.op = "finfo",
+                        .got = "dtype " + std::string(name_of(d)),
+                        .accepts = "a dtype of floats or complex numbers",
+                        .hint = "iinfo describes integers"});
   }
 }
 
@@ -126,7 +131,10 @@ struct IntegerInfo {
 
 IntegerInfo integer_info(DType d) {
   if (!is_integer(d))
-    throw DTypeError({.op = "iinfo", .got = "dtype " + std::string(name_of(d)), .accepts = "a dtype of integers", .hint = "finfo describes floats"});
+    throw DTypeError({.op = "iinfo",
+                      .got = "dtype " + std::string(name_of(d)),
+                      .accepts = "a dtype of integers",
+                      .hint = "finfo describes floats"});
   return {d};
 }
 
@@ -158,21 +166,21 @@ nb::object array_namespace_info(nb::object m) {
   defaults["indexing"] = nb::cast(DType::int32);
   nb::object info = nb::module_::import_("types").attr("SimpleNamespace")();
   info.attr("capabilities") = nb::cpp_function([capabilities] { return capabilities; });
-  info.attr("default_dtypes") = nb::cpp_function([defaults](nb::handle) { return defaults; }, nb::arg("device") = nb::none());
+  info.attr("default_dtypes") =
+      nb::cpp_function([defaults](nb::handle) { return defaults; }, nb::arg("device") = nb::none());
   info.attr("dtypes") = nb::cpp_function(
       [](nb::handle, nb::handle kind) {
         nb::dict out;
-        for (const DType d : {DType::bool_, DType::int8, DType::int16, DType::int32, DType::int64, DType::uint8, DType::uint16,
-                              DType::uint32, DType::uint64, DType::float16, DType::bfloat16, DType::float32, DType::float64, DType::complex64}) {
+        for (const DType d : {DType::bool_, DType::int8, DType::int16, DType::int32, DType::int64, DType::uint8,
+                              DType::uint16, DType::uint32, DType::uint64, DType::float16, DType::bfloat16,
+                              DType::float32, DType::float64, DType::complex64}) {
           if (d == DType::bfloat16 || d == DType::float16) continue;  // the standard knows float32 and float64
           if (kind.is_none() || is_dtype_kind(d, kind)) out[std::string(name_of(d)).c_str()] = nb::cast(d);
         }
         return out;
       },
       nb::kw_only(), nb::arg("device") = nb::none(), nb::arg("kind") = nb::none());
-  info.attr("devices") = nb::cpp_function([m] {
-    return nb::make_tuple(m.attr("Device")(m.attr("cpu")));
-  });
+  info.attr("devices") = nb::cpp_function([m] { return nb::make_tuple(m.attr("Device")(m.attr("cpu"))); });
   info.attr("default_device") = nb::cpp_function([m] { return m.attr("default_device")(); });
   return info;
 }
@@ -184,14 +192,19 @@ bool is_dtype(PyObject* o) { return Py_TYPE(o) == dtype_type; }
 DType to_dtype(PyObject* o) { return nb::inst_ptr<DtypeObject>(o)->dtype; }
 
 void bind_dtypes(nb::module_& m) {
-  auto type = nb::class_<DtypeObject>(m, "Dtype", "An element type, such as plait.core.float32.")
-                  .def_prop_ro("size", [](const DtypeObject& d) { return size_of(d.dtype); }, nb::sig("def size(self) -> int"), "Bytes of one element.")
-                  .def("__repr__", [](const DtypeObject& d) { return nb::str(repr(d.dtype).c_str()); })
-                  .def("__eq__", [](const DtypeObject& d, nb::handle o) { return is_dtype(o.ptr()) && to_dtype(o.ptr()) == d.dtype; },
-                       nb::arg().none())
-                  .def("__hash__", [](const DtypeObject& d) { return static_cast<int64_t>(d.dtype) + 0x506c61; })
+  auto type =
+      nb::class_<DtypeObject>(m, "Dtype", "An element type, such as plait.core.float32.")
+          .def_prop_ro(
+              "size", [](const DtypeObject& d) { return size_of(d.dtype); }, nb::sig("def size(self) -> int"),
+              "Bytes of one element.")
+          .def("__repr__", [](const DtypeObject& d) { return nb::str(repr(d.dtype).c_str()); })
+          .def(
+              "__eq__",
+              [](const DtypeObject& d, nb::handle o) { return is_dtype(o.ptr()) && to_dtype(o.ptr()) == d.dtype; },
+              nb::arg().none())
+          .def("__hash__", [](const DtypeObject& d) { return static_cast<int64_t>(d.dtype) + 0x506c61; })
                   // Pickled by name, so that the one object of the dtype comes back.
-                  .def("__reduce__", [](const DtypeObject& d) { return nb::str(attribute(d.dtype).c_str()); });
+          .def("__reduce__", [](const DtypeObject& d) { return nb::str(attribute(d.dtype).c_str()); });
   dtype_type = reinterpret_cast<PyTypeObject*>(type.ptr());
   for (int d = 0; d < kDTypeCount; ++d) {
     nb::object o = nb::inst_alloc(type);
@@ -203,10 +216,14 @@ void bind_dtypes(nb::module_& m) {
   m.attr("bool_") = nb::handle(objects[0]);
 
   auto categories = nb::enum_<Category>(m, "DtypeCategory", "Sets of dtypes, as in NumPy's hierarchy.");
-  for (const auto& [name, value] : {std::pair{"complexfloating", Category::complexfloating}, {"floating", Category::floating},
-                                    {"inexact", Category::inexact}, {"signedinteger", Category::signedinteger},
-                                    {"unsignedinteger", Category::unsignedinteger}, {"integer", Category::integer},
-                                    {"number", Category::number}, {"generic", Category::generic}})
+  for (const auto& [name, value] : {std::pair{"complexfloating", Category::complexfloating},
+                                    {"floating", Category::floating},
+                                    {"inexact", Category::inexact},
+                                    {"signedinteger", Category::signedinteger},
+                                    {"unsignedinteger", Category::unsignedinteger},
+                                    {"integer", Category::integer},
+                                    {"number", Category::number},
+                                    {"generic", Category::generic}})
     categories.value(name, value);
   categories.export_values();
 
@@ -229,8 +246,9 @@ void bind_dtypes(nb::module_& m) {
         "The dtype that all of them meet in.");
 
   nb::class_<FloatInfo>(m, "finfo", "Limits of a dtype of floats.")
-      .def("__init__", [](FloatInfo* self, DType d) { new (self) FloatInfo(float_info(d)); }, nb::arg(),
-           nb::sig("def __init__(self, arg: Dtype, /) -> None"))
+      .def(
+          "__init__", [](FloatInfo* self, DType d) { new (self) FloatInfo(float_info(d)); }, nb::arg(),
+          nb::sig("def __init__(self, arg: Dtype, /) -> None"))
       .def_prop_ro("dtype", [](const FloatInfo& f) { return f.dtype; })
       .def_ro("bits", &FloatInfo::bits)
       .def_ro("min", &FloatInfo::min)
@@ -238,19 +256,24 @@ void bind_dtypes(nb::module_& m) {
       .def_ro("eps", &FloatInfo::eps)
       .def_ro("smallest_normal", &FloatInfo::smallest_normal)
       .def("__repr__", [](const FloatInfo& f) {
-        return nb::str(("finfo(min=" + shortest(f.min) + ", max=" + shortest(f.max) + ", dtype=" + std::string(name_of(f.dtype)) + ")").c_str());
+        return nb::str(("finfo(min=" + shortest(f.min) + ", max=" + shortest(f.max) +
+                        ", dtype=" + std::string(name_of(f.dtype)) + ")")
+                           .c_str());
       });
   nb::class_<IntegerInfo>(m, "iinfo", "Limits of a dtype of integers.")
-      .def("__init__", [](IntegerInfo* self, DType d) { new (self) IntegerInfo(integer_info(d)); }, nb::arg(),
-           nb::sig("def __init__(self, arg: Dtype, /) -> None"))
+      .def(
+          "__init__", [](IntegerInfo* self, DType d) { new (self) IntegerInfo(integer_info(d)); }, nb::arg(),
+          nb::sig("def __init__(self, arg: Dtype, /) -> None"))
       .def_prop_ro("dtype", [](const IntegerInfo& i) { return i.dtype; })
       .def_prop_ro("min", integer_min)
       .def_prop_ro("max", integer_max)
       .def("__repr__", [](const IntegerInfo& i) {
-        return nb::str("iinfo(min={}, max={}, dtype={})").format(integer_min(i), integer_max(i), nb::str(std::string(name_of(i.dtype)).c_str()));
+        return nb::str("iinfo(min={}, max={}, dtype={})")
+            .format(integer_min(i), integer_max(i), nb::str(std::string(name_of(i.dtype)).c_str()));
       });
-  m.def("__array_namespace_info__", [core = nb::object(m)] { return array_namespace_info(core); }, nb::sig("def __array_namespace_info__()"),
-        "What the array API standard asks a namespace about itself.");
+  m.def(
+      "__array_namespace_info__", [core = nb::object(m)] { return array_namespace_info(core); },
+      nb::sig("def __array_namespace_info__()"), "What the array API standard asks a namespace about itself.");
 }
 
 }  // namespace plait::python

@@ -101,15 +101,19 @@ void bind_errors(nb::module_& m) {
   add<InternalError>(m, "InternalError", "A defect of plait itself.", {base_class, PyExc_RuntimeError});
   add<UserError>(m, "UserError", "The caller's to mend.", {base_class, PyExc_ValueError});
   add<ShapeError>(m, "ShapeError", "Shapes that do not fit.", {base_class, PyExc_ValueError});
-  add<AxisError>(m, "AxisError", "An axis that an array does not have.", {base_class, PyExc_ValueError, PyExc_IndexError});
+  add<AxisError>(m, "AxisError", "An axis that an array does not have.",
+                 {base_class, PyExc_ValueError, PyExc_IndexError});
   add<DTypeError>(m, "DTypeError", "A dtype that an operation does not take.", {base_class, PyExc_ValueError});
   add<ArgumentError>(m, "ArgumentError", "A value that an operation does not take.", {base_class, PyExc_ValueError});
   add<ArgumentTypeError>(m, "ArgumentTypeError", "An argument of a wrong type.", {base_class, PyExc_TypeError});
   // NumPy raises IndexError, programs written for this interface expect ValueError: it is both.
-  add<IndexError>(m, "IndexError", "An index outside the array, or of a wrong kind.", {base_class, PyExc_IndexError, PyExc_ValueError});
+  add<IndexError>(m, "IndexError", "An index outside the array, or of a wrong kind.",
+                  {base_class, PyExc_IndexError, PyExc_ValueError});
   add<DeviceError>(m, "DeviceError", "A device that is not there.", {base_class, PyExc_ValueError, PyExc_RuntimeError});
-  add<TransformError>(m, "TransformError", "A transform that has no rule, or an evaluation under a trace.", {base_class, PyExc_ValueError});
-  add<OutOfMemory>(m, "OutOfMemory", "Memory beyond the limit or beyond what the machine has.", {base_class, PyExc_MemoryError, PyExc_RuntimeError});
+  add<TransformError>(m, "TransformError", "A transform that has no rule, or an evaluation under a trace.",
+                      {base_class, PyExc_ValueError});
+  add<OutOfMemory>(m, "OutOfMemory", "Memory beyond the limit or beyond what the machine has.",
+                   {base_class, PyExc_MemoryError, PyExc_RuntimeError});
   add<FileError>(m, "FileError", "A file that cannot be read or written.", {base_class, PyExc_RuntimeError});
   nb::register_exception_translator(translate);
 }

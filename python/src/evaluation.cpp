@@ -1,8 +1,9 @@
 // eval and its kin, memory, and what has to happen around anything that waits: Python's lock is let go, Ctrl-C is
 // answered, and objects of other libraries are let go under the lock.
+#include <pthread.h>
+
 #include <atomic>
 #include <mutex>
-#include <pthread.h>
 #include <vector>
 
 #include "base/interrupt.h"
@@ -125,7 +126,9 @@ void async_eval_trees(const nb::args& trees) {
 int64_t checked_limit(nb::handle limit, const char* op) {
   int64_t bytes = 0;
   if (!load_int(limit.ptr(), bytes) || bytes < 0 || bytes == INT64_MAX)
-    throw ArgumentTypeError({.op = op, .got = "the limit " + std::string(nb::repr(limit).c_str()), .accepts = "a number of bytes from 0 to 2**63 - 2"});
+    throw ArgumentTypeError({.op = op,
+                             .got = "the limit " + std::string(nb::repr(limit).c_str()),
+                             .accepts = "a number of bytes from 0 to 2**63 - 2"});
   return bytes;
 }
 
@@ -133,7 +136,8 @@ int64_t buffer_size(const nb::args& trees) {
   int64_t bytes = 0;
   for (const Array& a : arrays_of(trees)) {
     if (!a.is_evaluated())
-      throw ArgumentError({.op = "get_array_buffer_size", .got = "an array that is not evaluated", .hint = "eval(...) it first"});
+      throw ArgumentError(
+          {.op = "get_array_buffer_size", .got = "an array that is not evaluated", .hint = "eval(...) it first"});
     bytes += evaluated_storage(a).buffer->bytes();
   }
   return bytes;
@@ -151,23 +155,36 @@ void bind_evaluation(nb::module_& m) {
   m.def("eval", eval_trees, nb::sig("def eval(*args) -> None"),
         "Computes every array in the given trees (nested dicts, lists and tuples) now.\n\n"
         "Errors: what the pending operations raise, naming the line that made them; KeyboardInterrupt on Ctrl-C.");
-  m.def("async_eval", async_eval_trees, nb::sig("def async_eval(*args)"),
-        "Starts computing every array in the given trees, in the background. Errors surface when a result is asked for.");
+  m.def(
+      "async_eval", async_eval_trees, nb::sig("def async_eval(*args)"),
+      "Starts computing every array in the given trees, in the background. Errors surface when a result is asked for.");
 
   m.def("get_active_memory", active_memory, nb::sig("def get_active_memory() -> int"), "Bytes in use by arrays.");
-  m.def("get_peak_memory", peak_memory, nb::sig("def get_peak_memory() -> int"), "The most bytes in use at once since the start or the last reset.");
+  m.def("get_peak_memory", peak_memory, nb::sig("def get_peak_memory() -> int"),
+        "The most bytes in use at once since the start or the last reset.");
   m.def("reset_peak_memory", reset_peak_memory, nb::sig("def reset_peak_memory() -> None"), "Sets the peak to 0.");
   m.def("get_cache_memory", cache_memory, nb::sig("def get_cache_memory() -> int"), "Bytes kept for reuse.");
-  m.def("clear_cache", [] { plait::clear_cache(); }, nb::sig("def clear_cache() -> None"), "Gives what is kept for reuse back to the system.");
-  m.def("get_memory_limit", memory_limit, nb::sig("def get_memory_limit() -> int"), "The most bytes arrays may use at once.");
-  m.def("set_memory_limit", [](nb::handle limit) { return set_memory_limit(checked_limit(limit, "set_memory_limit")); }, nb::arg("limit"),
-        nb::sig("def set_memory_limit(limit: int) -> int"), "Sets the most bytes arrays may use at once, past which OutOfMemory is raised; returns the limit before.");
-  m.def("set_cache_limit", [](nb::handle limit) { return set_cache_limit(checked_limit(limit, "set_cache_limit")); }, nb::arg("limit"),
-        nb::sig("def set_cache_limit(limit: int) -> int"), "Sets the most bytes kept for reuse; returns the limit before.");
-  m.def("set_wired_limit", [](nb::handle limit) {
-    static int64_t wired = 0;  // nothing is wired on this platform; the number is kept for whoever asks
-    return std::exchange(wired, checked_limit(limit, "set_wired_limit"));
-  }, nb::arg("limit"), nb::sig("def set_wired_limit(limit: int) -> int"), "Has no effect on Linux; returns the limit before.");
+  m.def(
+      "clear_cache", [] { plait::clear_cache(); }, nb::sig("def clear_cache() -> None"),
+      "Gives what is kept for reuse back to the system.");
+  m.def("get_memory_limit", memory_limit, nb::sig("def get_memory_limit() -> int"),
+        "The most bytes arrays may use at once.");
+  m.def(
+      "set_memory_limit", [](nb::handle limit) { return set_memory_limit(checked_limit(limit, "set_memory_limit")); },
+      nb::arg("limit"), nb::sig("def set_memory_limit(limit: int) -> int"),
+      "Sets the most bytes arrays may use at once, past which OutOfMemory is raised; returns the limit before.");
+  m.def(
+      "set_cache_limit", [](nb::handle limit) { return set_cache_limit(checked_limit(limit, "set_cache_limit")); },
+      nb::arg("limit"), nb::sig("def set_cache_limit(limit: int) -> int"),
+      "Sets the most bytes kept for reuse; returns the limit before.");
+  m.def(
+      "set_wired_limit",
+      [](nb::handle limit) {
+        static int64_t wired = 0;  // nothing is wired on this platform; the number is kept for whoever asks
+        return std::exchange(wired, checked_limit(limit, "set_wired_limit"));
+      },
+      nb::arg("limit"), nb::sig("def set_wired_limit(limit: int) -> int"),
+      "Has no effect on Linux; returns the limit before.");
   m.def("get_array_buffer_size", buffer_size, nb::sig("def get_array_buffer_size(*args) -> int"),
         "Bytes of the buffers behind evaluated arrays.\n\nErrors: ValueError for an array that is not evaluated.");
 }

@@ -15,14 +15,16 @@ namespace {
 IntList spread(const nb::args& args, const char* what) {
   IntList out;
   nb::handle given = args;
-  if (args.size() == 1 && (PyList_Check(nb::object(args[0]).ptr()) || PyTuple_Check(nb::object(args[0]).ptr()))) given = args[0];
+  if (args.size() == 1 && (PyList_Check(nb::object(args[0]).ptr()) || PyTuple_Check(nb::object(args[0]).ptr())))
+    given = args[0];
   if (!load_ints(given.ptr(), out)) throw nb::type_error((std::string(what) + " has to be integers").c_str());
   return out;
 }
 
 std::vector<std::pair<int64_t, int64_t>> pad_widths(nb::handle given) {
   const auto reject = [] {
-    throw nb::type_error("pad: pad_width is an int, (both,), (before, after), or a list of (before, after), one per axis");
+    throw nb::type_error(
+        "pad: pad_width is an int, (both,), (before, after), or a list of (before, after), one per axis");
   };
   int64_t one = 0;
   if (load_int(given.ptr(), one)) return {{one, one}};
@@ -44,13 +46,16 @@ std::vector<std::pair<int64_t, int64_t>> pad_widths(nb::handle given) {
 Array tensordot_of(const Array& a, const Array& b, nb::handle axes, StreamArg stream) {
   const StreamGuard on(stream);
   int64_t count = 0;
-  if (load_int(axes.ptr(), count)) return tensordot(a, b, static_cast<int>(std::clamp<int64_t>(count, INT32_MIN, INT32_MAX)));
+  if (load_int(axes.ptr(), count))
+    return tensordot(a, b, static_cast<int>(std::clamp<int64_t>(count, INT32_MIN, INT32_MAX)));
   std::vector<int64_t> sides[2];
-  const bool pair = (PyList_Check(axes.ptr()) || PyTuple_Check(axes.ptr())) && PySequence_Fast_GET_SIZE(axes.ptr()) == 2;
+  const bool pair =
+      (PyList_Check(axes.ptr()) || PyTuple_Check(axes.ptr())) && PySequence_Fast_GET_SIZE(axes.ptr()) == 2;
   for (int i = 0; i < 2; ++i)
     if (!pair || !load_ints(PySequence_Fast_GET_ITEM(axes.ptr(), i), sides[i]))
       throw nb::type_error("tensordot: axes is an int, or a list of two lists of axes");
-  return tensordot(a, b, std::vector<int>(sides[0].begin(), sides[0].end()), std::vector<int>(sides[1].begin(), sides[1].end()));
+  return tensordot(a, b, std::vector<int>(sides[0].begin(), sides[0].end()),
+                   std::vector<int>(sides[1].begin(), sides[1].end()));
 }
 
 /// An object with __plait_array__, marked as such.
@@ -62,14 +67,16 @@ std::string processor_name() {
   std::ifstream info("/proc/cpuinfo");
   for (std::string line; std::getline(info, line);) {
     const size_t colon = line.find(':');
-    if (line.starts_with("model name") && colon != std::string::npos) return line.substr(line.find_first_not_of(" \t", colon + 1));
+    if (line.starts_with("model name") && colon != std::string::npos)
+      return line.substr(line.find_first_not_of(" \t", colon + 1));
   }
   return "cpu";
 }
 
 nb::dict device_info(nb::handle device) {
   nb::dict out;
-  const bool gpu = !device.is_none() && nb::cast<std::string_view>(nb::str(device)).find("gpu") != std::string_view::npos;
+  const bool gpu =
+      !device.is_none() && nb::cast<std::string_view>(nb::str(device)).find("gpu") != std::string_view::npos;
   if (gpu) return out;
 #if defined(__x86_64__)
   out["architecture"] = "x86_64";
@@ -85,83 +92,120 @@ nb::dict device_info(nb::handle device) {
 /// Submodules that name other machines' devices: there is none, and asking is no error.
 void bind_other_devices(nb::module_& m) {
   nb::module_ cuda = submodule(m, "core.cuda");
-  cuda.def("is_available", [] { return is_available({DeviceType::gpu, 0}); }, nb::sig("def is_available() -> bool"), "Whether a CUDA device can be used.");
+  cuda.def(
+      "is_available", [] { return is_available({DeviceType::gpu, 0}); }, nb::sig("def is_available() -> bool"),
+      "Whether a CUDA device can be used.");
   nb::module_ metal = submodule(m, "core.metal");
   metal.def("is_available", [] { return false; }, nb::sig("def is_available() -> bool"), "False: this is not macOS.");
-  metal.def("device_info", [] { return nb::dict(); }, nb::sig("def device_info() -> dict[str, str | int]"), "Empty: there is no such device.");
-  metal.def("start_capture", [](nb::str) {}, nb::arg("path"), nb::sig("def start_capture(path: str) -> None"), "Does nothing here.");
+  metal.def(
+      "device_info", [] { return nb::dict(); }, nb::sig("def device_info() -> dict[str, str | int]"),
+      "Empty: there is no such device.");
+  metal.def(
+      "start_capture", [](nb::str) {}, nb::arg("path"), nb::sig("def start_capture(path: str) -> None"),
+      "Does nothing here.");
   metal.def("stop_capture", [] {}, nb::sig("def stop_capture() -> None"), "Does nothing here.");
-  for (const char* name : {"clear_cache", "get_active_memory", "get_cache_memory", "get_peak_memory", "reset_peak_memory", "set_cache_limit",
-                           "set_memory_limit", "set_wired_limit"})
+  for (const char* name : {"clear_cache", "get_active_memory", "get_cache_memory", "get_peak_memory",
+                           "reset_peak_memory", "set_cache_limit", "set_memory_limit", "set_wired_limit"})
     metal.attr(name) = m.attr(name);
 }
 
 /// One padding for both ends, or a pair (before, after) of lists.
 std::pair<IntList, IntList> paddings(nb::handle given) {
   IntList low, high;
-  if ((PyTuple_Check(given.ptr()) || PyList_Check(given.ptr())) && nb::len(given) == 2 && load_ints(nb::object(given[0]).ptr(), low) &&
-      load_ints(nb::object(given[1]).ptr(), high))
+  if ((PyTuple_Check(given.ptr()) || PyList_Check(given.ptr())) && nb::len(given) == 2 &&
+      load_ints(nb::object(given[0]).ptr(), low) && load_ints(nb::object(given[1]).ptr(), high))
     return {low, high};
   low.clear();
-  if (!nb::try_cast(given, low)) throw nb::type_error("conv_general: padding has to be an integer, integers, or a pair of such lists");
+  if (!nb::try_cast(given, low))
+    throw nb::type_error("conv_general: padding has to be an integer, integers, or a pair of such lists");
   return {low, low};
 }
 
 }  // namespace
 
 void bind_more_ops(nb::module_& m) {
-  method("reshape", [](const Array& a, const nb::args& shape, StreamArg stream) {
-    const StreamGuard on(stream);
-    const IntList extents = spread(shape, "reshape: the shape");
-    return reshape(a, Shape(std::span<const int64_t>(extents)));
-  }, nb::arg("shape"), nb::arg("stream").none() = nb::none(), nb::sig("def reshape(self, *shape, stream: StreamOrDevice = None) -> array"),
-         "The elements in another shape, as plait.core.reshape: a.reshape(2, 3), a.reshape((2, -1)).");
-  method("transpose", [](const Array& a, const nb::args& axes, StreamArg stream) {
-    const StreamGuard on(stream);
-    if (axes.size() == 0 || (axes.size() == 1 && nb::object(axes[0]).is_none())) return transpose(a);
-    const IntList order = spread(axes, "transpose: the axes");
-    return transpose(a, Axes(std::vector<int>(order.begin(), order.end())));
-  }, nb::arg("axes"), nb::arg("stream").none() = nb::none(), nb::sig("def transpose(self, *axes, stream: StreamOrDevice = None) -> array"),
-         "The array with its axes in another order, as plait.core.transpose; reversed when none is given.");
-  m.def("broadcast_shapes", [](const nb::args& shapes) {
-    std::vector<Shape> all;
-    for (nb::handle shape : shapes) all.push_back(nb::cast<Shape>(shape));
-    return broadcast_shapes(all);
-  }, nb::sig("def broadcast_shapes(*shapes: Sequence[int]) -> tuple[int]"), "The shape that all of them broadcast to.\n\nErrors: ShapeError.");
-  m.def("pad", [](const Array& a, nb::handle widths, std::string_view mode, Operand values, StreamArg stream) {
-    const StreamGuard on(stream);
-    OperandDType common;
-    common.see(a);
-    return pad(a, pad_widths(widths), mode, common.convert(values));
-  }, nb::arg(), nb::arg("pad_width"), nb::arg("mode") = "constant", nb::arg("constant_values") = 0, nb::kw_only(),
-        nb::arg("stream").none() = nb::none(),
-        nb::sig("def pad(a: array, pad_width: int | tuple[int] | tuple[int, int] | list[tuple[int, int]], mode: Literal['constant', 'edge', 'reflect', 'symmetric'] = 'constant', constant_values: scalar | array = 0, *, stream: StreamOrDevice = None) -> array"),
-        "Elements put before and behind each axis: pad_width is one number, (before, after), or a list of these, one per axis.\n"
-        "mode: what is put there; constant_values in mode 'constant'.\n\nErrors: ShapeError, ArgumentError.");
-  m.def("tensordot", tensordot_of, nb::arg(), nb::arg(), nb::arg("axes") = 2, nb::kw_only(), nb::arg("stream").none() = nb::none(),
-        nb::sig("def tensordot(a: array, b: array, /, axes: int | list[Sequence[int]] = 2, *, stream: StreamOrDevice = None) -> array"),
-        "Sums of products over pairs of axes: the last axes of a with the first of b, or a list of a's and a list of b's.\n\n"
-        "Errors: AxisError, ShapeError, DTypeError for integers.");
-  m.def("conv_general", [](const Array& input, const Array& weight, const IntList& stride, nb::handle padding, const IntList& kernel_dilation,
-                           const IntList& input_dilation, int64_t groups, bool flip, StreamArg on_stream) {
-    const StreamGuard on(on_stream);
-    const auto [low, high] = paddings(padding);
-    return conv_general(input, weight, stride, low, high, kernel_dilation, input_dilation, groups, flip);
-  }, nb::arg(), nb::arg(), nb::arg("stride") = 1, nb::arg("padding") = 0, nb::arg("kernel_dilation") = 1, nb::arg("input_dilation") = 1,
-        nb::arg("groups") = 1, nb::arg("flip") = false, nb::kw_only(), nb::arg("stream").none() = nb::none(),
-        nb::sig("def conv_general(input: array, weight: array, /, stride: int | Sequence[int] = 1, padding: int | Sequence[int] | "
-                "tuple[Sequence[int], Sequence[int]] = 0, kernel_dilation: int | Sequence[int] = 1, input_dilation: int | Sequence[int] = 1, "
-                "groups: int = 1, flip: bool = False, *, stream: StreamOrDevice = None) -> array"),
-        "Convolution over one to three axes, with all settings: input (N, spatial..., C), weight (C_out, kernel..., C / groups).\n\n"
-        "padding: one for both ends, or a pair (before, after); negative cuts off. input_dilation puts zeros between the elements of the "
-        "input; flip reverses the kernel.\n\nErrors: ValueError for dtypes, ranks and channels that do not fit.");
-  nb::class_<ArrayLike>(m, "ArrayLike", "An object that says how it becomes an array: it has __plait_array__ or __mlx_array__.")
-      .def("__init__", [](ArrayLike* self, nb::object o) {
-        if (!array_like(o)) throw nb::type_error("ArrayLike: the object has no __plait_array__");
-        new (self) ArrayLike{std::move(o)};
-      }, nb::arg(), nb::sig("def __init__(self, arg: object, /) -> None"))
+  method(
+      "reshape",
+      [](const Array& a, const nb::args& shape, StreamArg stream) {
+        const StreamGuard on(stream);
+        const IntList extents = spread(shape, "reshape: the shape");
+        return reshape(a, Shape(std::span<const int64_t>(extents)));
+      },
+      nb::arg("shape"), nb::arg("stream").none() = nb::none(),
+      nb::sig("def reshape(self, *shape, stream: StreamOrDevice = None) -> array"),
+      "The elements in another shape, as plait.core.reshape: a.reshape(2, 3), a.reshape((2, -1)).");
+  method(
+      "transpose",
+      [](const Array& a, const nb::args& axes, StreamArg stream) {
+        const StreamGuard on(stream);
+        if (axes.size() == 0 || (axes.size() == 1 && nb::object(axes[0]).is_none())) return transpose(a);
+        const IntList order = spread(axes, "transpose: the axes");
+        return transpose(a, Axes(std::vector<int>(order.begin(), order.end())));
+      },
+      nb::arg("axes"), nb::arg("stream").none() = nb::none(),
+      nb::sig("def transpose(self, *axes, stream: StreamOrDevice = None) -> array"),
+      "The array with its axes in another order, as plait.core.transpose; reversed when none is given.");
+  m.def(
+      "broadcast_shapes",
+      [](const nb::args& shapes) {
+        std::vector<Shape> all;
+        for (nb::handle shape : shapes) all.push_back(nb::cast<Shape>(shape));
+        return broadcast_shapes(all);
+      },
+      nb::sig("def broadcast_shapes(*shapes: Sequence[int]) -> tuple[int]"),
+      "The shape that all of them broadcast to.\n\nErrors: ShapeError.");
+  m.def(
+      "pad",
+      [](const Array& a, nb::handle widths, std::string_view mode, Operand values, StreamArg stream) {
+        const StreamGuard on(stream);
+        OperandDType common;
+        common.see(a);
+        return pad(a, pad_widths(widths), mode, common.convert(values));
+      },
+      nb::arg(), nb::arg("pad_width"), nb::arg("mode") = "constant", nb::arg("constant_values") = 0, nb::kw_only(),
+      nb::arg("stream").none() = nb::none(),
+      nb::sig(
+          "def pad(a: array, pad_width: int | tuple[int] | tuple[int, int] | list[tuple[int, int]], mode: Literal['constant', 'edge', 'reflect', 'symmetric'] = 'constant', constant_values: scalar | array = 0, *, stream: StreamOrDevice = None) -> array"),
+      "Elements put before and behind each axis: pad_width is one number, (before, after), or a list of these, one per axis.\n"
+      "mode: what is put there; constant_values in mode 'constant'.\n\nErrors: ShapeError, ArgumentError.");
+  m.def(
+      "tensordot", tensordot_of, nb::arg(), nb::arg(), nb::arg("axes") = 2, nb::kw_only(),
+      nb::arg("stream").none() = nb::none(),
+      nb::sig(
+          "def tensordot(a: array, b: array, /, axes: int | list[Sequence[int]] = 2, *, stream: StreamOrDevice = None) -> array"),
+      "Sums of products over pairs of axes: the last axes of a with the first of b, or a list of a's and a list of b's.\n\n"
+      "Errors: AxisError, ShapeError, DTypeError for integers.");
+  m.def(
+      "conv_general",
+      [](const Array& input, const Array& weight, const IntList& stride, nb::handle padding,
+         const IntList& kernel_dilation, const IntList& input_dilation, int64_t groups, bool flip,
+         StreamArg on_stream) {
+        const StreamGuard on(on_stream);
+        const auto [low, high] = paddings(padding);
+        return conv_general(input, weight, stride, low, high, kernel_dilation, input_dilation, groups, flip);
+      },
+      nb::arg(), nb::arg(), nb::arg("stride") = 1, nb::arg("padding") = 0, nb::arg("kernel_dilation") = 1,
+      nb::arg("input_dilation") = 1, nb::arg("groups") = 1, nb::arg("flip") = false, nb::kw_only(),
+      nb::arg("stream").none() = nb::none(),
+      nb::sig(
+          "def conv_general(input: array, weight: array, /, stride: int | Sequence[int] = 1, padding: int | Sequence[int] | "
+          "tuple[Sequence[int], Sequence[int]] = 0, kernel_dilation: int | Sequence[int] = 1, input_dilation: int | Sequence[int] = 1, "
+          "groups: int = 1, flip: bool = False, *, stream: StreamOrDevice = None) -> array"),
+      "Convolution over one to three axes, with all settings: input (N, spatial..., C), weight (C_out, kernel..., C / groups).\n\n"
+      "padding: one for both ends, or a pair (before, after); negative cuts off. input_dilation puts zeros between the elements of the "
+      "input; flip reverses the kernel.\n\nErrors: ValueError for dtypes, ranks and channels that do not fit.");
+  nb::class_<ArrayLike>(m, "ArrayLike",
+                        "An object that says how it becomes an array: it has __plait_array__ or __mlx_array__.")
+      .def(
+          "__init__",
+          [](ArrayLike* self, nb::object o) {
+            if (!array_like(o)) throw nb::type_error("ArrayLike: the object has no __plait_array__");
+            new (self) ArrayLike{std::move(o)};
+          },
+          nb::arg(), nb::sig("def __init__(self, arg: object, /) -> None"))
       .def("__plait_array__", [](const ArrayLike& a) { return *array_like(a.object); });
-  m.def("device_info", device_info, nb::arg("d").none() = nb::none(), nb::sig("def device_info(d: None | Device | DeviceType = None) -> dict[str, str | int]"),
+  m.def("device_info", device_info, nb::arg("d").none() = nb::none(),
+        nb::sig("def device_info(d: None | Device | DeviceType = None) -> dict[str, str | int]"),
         "What is known of a device: architecture and name; empty for one that is not there.");
   bind_other_devices(m);
 }

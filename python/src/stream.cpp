@@ -1,4 +1,6 @@
 // Devices and streams.
+#include "graph/stream.h"
+
 #include <nanobind/operators.h>
 
 #include <memory>
@@ -6,7 +8,6 @@
 #include <unordered_map>
 
 #include "bind.h"
-#include "graph/stream.h"
 
 namespace plait::python {
 namespace {
@@ -34,7 +35,9 @@ struct StreamContext {
 };
 
 const char* name_of(DeviceType t) { return t == DeviceType::cpu ? "cpu" : "gpu"; }
-std::string describe(Device d) { return std::string("Device(") + name_of(d.type) + ", " + std::to_string(d.index) + ")"; }
+std::string describe(Device d) {
+  return std::string("Device(") + name_of(d.type) + ", " + std::to_string(d.index) + ")";
+}
 
 std::optional<Device> to_device(nb::handle o) {
   Device device;
@@ -61,14 +64,17 @@ struct type_caster<plait::python::DeviceArg> {
     if (device) value.device = *device;
     return device.has_value();
   }
-  static handle from_cpp(const plait::python::DeviceArg&, rv_policy, cleanup_list*) noexcept { return none().release(); }
+  static handle from_cpp(const plait::python::DeviceArg&, rv_policy, cleanup_list*) noexcept {
+    return none().release();
+  }
 };
 }  // namespace nanobind::detail
 
 namespace plait::python {
 
 bool is_stream_like(PyObject* o) {
-  return nb::isinstance<Stream>(o) || nb::isinstance<ThreadLocalStream>(o) || nb::isinstance<Device>(o) || nb::isinstance<DeviceType>(o);
+  return nb::isinstance<Stream>(o) || nb::isinstance<ThreadLocalStream>(o) || nb::isinstance<Device>(o) ||
+         nb::isinstance<DeviceType>(o);
 }
 
 Stream resolve(StreamArg s) {
@@ -79,76 +85,124 @@ Stream resolve(StreamArg s) {
 }
 
 void bind_streams(nb::module_& m) {
-  nb::enum_<DeviceType>(m, "DeviceType", "Kinds of devices.").value("cpu", DeviceType::cpu).value("gpu", DeviceType::gpu).export_values();
+  nb::enum_<DeviceType>(m, "DeviceType", "Kinds of devices.")
+      .value("cpu", DeviceType::cpu)
+      .value("gpu", DeviceType::gpu)
+      .export_values();
   nb::class_<Device>(m, "Device", "One device of a kind.")
-      .def("__init__", [](Device* self, DeviceType type, int index) { new (self) Device{type, index}; }, nb::arg("type"), nb::arg("index") = 0,
-           nb::sig("def __init__(self, type: DeviceType, index: int = 0) -> None"))
+      .def(
+          "__init__", [](Device* self, DeviceType type, int index) { new (self) Device{type, index}; }, nb::arg("type"),
+          nb::arg("index") = 0, nb::sig("def __init__(self, type: DeviceType, index: int = 0) -> None"))
       .def_ro("type", &Device::type)
-      .def("__eq__", [](const Device& d, nb::handle o) { return to_device(o) == d; }, nb::arg().none(), nb::sig("def __eq__(self, arg: object, /) -> bool"))
+      .def(
+          "__eq__", [](const Device& d, nb::handle o) { return to_device(o) == d; }, nb::arg().none(),
+          nb::sig("def __eq__(self, arg: object, /) -> bool"))
       .def("__hash__", [](const Device& d) { return static_cast<int64_t>(d.type) * 1024 + d.index; })
       .def("__repr__", [](const Device& d) { return nb::str(describe(d).c_str()); });
   nb::class_<Stream>(m, "Stream", "An order of execution on one device.")
       .def_ro("device", &Stream::device)
-      .def("__eq__", [](const Stream& s, nb::handle o) { Stream other; return nb::try_cast(o, other) && other == s; }, nb::arg().none(),
-           nb::sig("def __eq__(self, arg: object, /) -> bool"))
+      .def(
+          "__eq__",
+          [](const Stream& s, nb::handle o) {
+            Stream other;
+            return nb::try_cast(o, other) && other == s;
+          },
+          nb::arg().none(), nb::sig("def __eq__(self, arg: object, /) -> bool"))
       .def("__hash__", [](const Stream& s) { return static_cast<int64_t>(s.index); })
       .def("__repr__", [](const Stream& s) {
         return nb::str(("Stream(" + describe(s.device) + ", " + std::to_string(s.index) + ")").c_str());
       });
   nb::class_<ThreadLocalStream>(m, "ThreadLocalStream", "A stream of its own for each thread that uses it.")
       .def_ro("device", &ThreadLocalStream::device)
-      .def("__eq__", [](const ThreadLocalStream& s, nb::handle o) {
-        return nb::isinstance<ThreadLocalStream>(o) && nb::inst_ptr<ThreadLocalStream>(o)->id == s.id;
-      }, nb::arg().none(), nb::sig("def __eq__(self, arg: object, /) -> bool"))
+      .def(
+          "__eq__",
+          [](const ThreadLocalStream& s, nb::handle o) {
+            return nb::isinstance<ThreadLocalStream>(o) && nb::inst_ptr<ThreadLocalStream>(o)->id == s.id;
+          },
+          nb::arg().none(), nb::sig("def __eq__(self, arg: object, /) -> bool"))
       .def("__hash__", [](const ThreadLocalStream& s) { return static_cast<int64_t>(s.id) + (int64_t{1} << 40); })
       .def("__repr__", [](const ThreadLocalStream& s) {
         return nb::str(("ThreadLocalStream(" + describe(s.device) + ", " + std::to_string(s.id) + ")").c_str());
       });
-  nb::class_<StreamContext>(m, "StreamContext", "What plait.core.stream returns: operations made within the block go to its stream.")
-      .def("__init__", [](StreamContext* self, StreamArg s) {
-        if (!s.object.is_valid()) throw nb::type_error("a stream or device is needed");
-        new (self) StreamContext(nb::borrow(s.object));
-      }, nb::arg("s"), nb::sig("def __init__(self, s: Stream | ThreadLocalStream | Device | DeviceType) -> None"))
-      .def("__enter__", [](StreamContext& c) { c.open.push_back(std::make_unique<StreamScope>(resolve({c.chosen}))); },
-           nb::sig("def __enter__(self) -> None"))
-      .def("__exit__", [](StreamContext& c, nb::handle, nb::handle, nb::handle) {
-        if (!c.open.empty()) c.open.pop_back();
-      }, nb::arg("exc_type").none() = nb::none(), nb::arg("exc_value").none() = nb::none(), nb::arg("traceback").none() = nb::none(),
-           nb::sig("def __exit__(self, exc_type: type | None = None, exc_value: object | None = None, traceback: object | None = None) -> None"));
+  nb::class_<StreamContext>(m, "StreamContext",
+                            "What plait.core.stream returns: operations made within the block go to its stream.")
+      .def(
+          "__init__",
+          [](StreamContext* self, StreamArg s) {
+            if (!s.object.is_valid()) throw nb::type_error("a stream or device is needed");
+            new (self) StreamContext(nb::borrow(s.object));
+          },
+          nb::arg("s"), nb::sig("def __init__(self, s: Stream | ThreadLocalStream | Device | DeviceType) -> None"))
+      .def(
+          "__enter__", [](StreamContext& c) { c.open.push_back(std::make_unique<StreamScope>(resolve({c.chosen}))); },
+          nb::sig("def __enter__(self) -> None"))
+      .def(
+          "__exit__",
+          [](StreamContext& c, nb::handle, nb::handle, nb::handle) {
+            if (!c.open.empty()) c.open.pop_back();
+          },
+          nb::arg("exc_type").none() = nb::none(), nb::arg("exc_value").none() = nb::none(),
+          nb::arg("traceback").none() = nb::none(),
+          nb::sig(
+              "def __exit__(self, exc_type: type | None = None, exc_value: object | None = None, traceback: object | None = None) -> None"));
 
-  m.def("stream", [](StreamArg s) {
-    if (!s.object.is_valid()) throw nb::type_error("stream: a stream or device is needed");
-    resolve(s);
-    return StreamContext(nb::borrow(s.object));
-  }, nb::arg("s"), nb::sig("def stream(s: Stream | ThreadLocalStream | Device | DeviceType) -> StreamContext"),
-        "A context manager: operations made within the block go to the stream, or the device's default stream.");
-  m.def("default_device", [] { return default_device(); }, nb::sig("def default_device() -> Device"), "The device of new operations.");
-  m.def("set_default_device", [](DeviceArg d) { set_default_device(d.device); }, nb::arg("device"),
-        nb::sig("def set_default_device(device: Device | DeviceType) -> None"), "Chooses the device of new operations.\n\nErrors: DeviceError when it is not there.");
-  m.def("default_stream", [](DeviceArg d) { return default_stream(d.device); }, nb::arg("device"),
-        nb::sig("def default_stream(device: Device | DeviceType) -> Stream"), "The stream of new operations on a device.");
-  m.def("set_default_stream", [](Stream s) { set_default_stream(s); }, nb::arg("stream"), nb::sig("def set_default_stream(stream: Stream) -> None"),
-        "Chooses the stream of new operations on the stream's device, for the calling thread.");
+  m.def(
+      "stream",
+      [](StreamArg s) {
+        if (!s.object.is_valid()) throw nb::type_error("stream: a stream or device is needed");
+        resolve(s);
+        return StreamContext(nb::borrow(s.object));
+      },
+      nb::arg("s"), nb::sig("def stream(s: Stream | ThreadLocalStream | Device | DeviceType) -> StreamContext"),
+      "A context manager: operations made within the block go to the stream, or the device's default stream.");
+  m.def(
+      "default_device", [] { return default_device(); }, nb::sig("def default_device() -> Device"),
+      "The device of new operations.");
+  m.def(
+      "set_default_device", [](DeviceArg d) { set_default_device(d.device); }, nb::arg("device"),
+      nb::sig("def set_default_device(device: Device | DeviceType) -> None"),
+      "Chooses the device of new operations.\n\nErrors: DeviceError when it is not there.");
+  m.def(
+      "default_stream", [](DeviceArg d) { return default_stream(d.device); }, nb::arg("device"),
+      nb::sig("def default_stream(device: Device | DeviceType) -> Stream"),
+      "The stream of new operations on a device.");
+  m.def(
+      "set_default_stream", [](Stream s) { set_default_stream(s); }, nb::arg("stream"),
+      nb::sig("def set_default_stream(stream: Stream) -> None"),
+      "Chooses the stream of new operations on the stream's device, for the calling thread.");
   for (const char* name : {"new_stream", "new_thread_unsafe_stream"})
-    m.def(name, [](DeviceArg d) { return new_stream(d.device); }, nb::arg("device"),
-          nb::sig((std::string("def ") + name + "(device: Device | DeviceType) -> Stream").c_str()), "A new stream on a device.");
-  m.def("new_thread_local_stream", [](DeviceArg d) {
-    static uint32_t next = 0;  // under the GIL
-    default_stream(d.device);  // raises when the device is not there
-    return ThreadLocalStream{++next, d.device};
-  }, nb::arg("device"), nb::sig("def new_thread_local_stream(device: Device | DeviceType) -> ThreadLocalStream"),
-        "A stream of its own for each thread that uses it.");
-  m.def("clear_streams", [] {}, nb::sig("def clear_streams() -> None"), "Forgets streams nobody uses; here they hold nothing.");
-  m.def("is_available", [](DeviceArg d) { return is_available(d.device); }, nb::arg("device"),
-        nb::sig("def is_available(device: Device | DeviceType) -> bool"), "Whether operations can run on a device.");
-  m.def("device_count", [](DeviceType t) { return device_count(t); }, nb::arg("device_type"), nb::sig("def device_count(device_type: DeviceType) -> int"),
-        "Number of devices of a kind.");
-  m.def("synchronize", [](StreamArg s) {
-    const Stream stream = s.object.is_valid() ? resolve(s) : default_stream(default_device());
-    nb::gil_scoped_release waiting;
-    synchronize(stream);
-  }, nb::arg("stream").none() = nb::none(), nb::sig("def synchronize(stream: Stream | ThreadLocalStream | Device | DeviceType | None = None) -> None"),
-        "Waits for everything submitted to a stream.");
+    m.def(
+        name, [](DeviceArg d) { return new_stream(d.device); }, nb::arg("device"),
+        nb::sig((std::string("def ") + name + "(device: Device | DeviceType) -> Stream").c_str()),
+        "A new stream on a device.");
+  m.def(
+      "new_thread_local_stream",
+      [](DeviceArg d) {
+        static uint32_t next = 0;  // under the GIL
+        default_stream(d.device);  // raises when the device is not there
+        return ThreadLocalStream{++next, d.device};
+      },
+      nb::arg("device"), nb::sig("def new_thread_local_stream(device: Device | DeviceType) -> ThreadLocalStream"),
+      "A stream of its own for each thread that uses it.");
+  m.def(
+      "clear_streams", [] {}, nb::sig("def clear_streams() -> None"),
+      "Forgets streams nobody uses; here they hold nothing.");
+  m.def(
+      "is_available", [](DeviceArg d) { return is_available(d.device); }, nb::arg("device"),
+      nb::sig("def is_available(device: Device | DeviceType) -> bool"), "Whether operations can run on a device.");
+  m.def(
+      "device_count", [](DeviceType t) { return device_count(t); }, nb::arg("device_type"),
+      nb::sig("def device_count(device_type: DeviceType) -> int"), "Number of devices of a kind.");
+  m.def(
+      "synchronize",
+      [](StreamArg s) {
+        const Stream stream = s.object.is_valid() ? resolve(s) : default_stream(default_device());
+        nb::gil_scoped_release waiting;
+        synchronize(stream);
+      },
+      nb::arg("stream").none() = nb::none(),
+      nb::sig("def synchronize(stream: Stream | ThreadLocalStream | Device | DeviceType | None = None) -> None"),
+      "Waits for everything submitted to a stream.");
 }
 
 }  // namespace plait::python

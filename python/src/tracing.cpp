@@ -18,10 +18,11 @@ nb::object trace_stop() {
 void bind_tracing(nb::module_& m) {
   m.def("trace_start", trace::start, nb::sig("def trace_start() -> None"),
         "Begins to record what plait does on all threads; what was recorded before and not fetched is dropped.");
-  m.def("trace_stop", trace_stop, nb::sig("def trace_stop() -> dict[str, Any]"),
-        "Ends recording and returns the events in the trace-event format, times in microseconds since `trace_start`.\n\n"
-        "Events of category \"step\" are executed regions and kernels: their name is their operations, and the argument\n"
-        "`where` the line that asked for them. plait.profile makes tables of them.");
+  m.def(
+      "trace_stop", trace_stop, nb::sig("def trace_stop() -> dict[str, Any]"),
+      "Ends recording and returns the events in the trace-event format, times in microseconds since `trace_start`.\n\n"
+      "Events of category \"step\" are executed regions and kernels: their name is their operations, and the argument\n"
+      "`where` the line that asked for them. plait.profile makes tables of them.");
   m.def("trace_counters", trace::counters, nb::sig("def trace_counters() -> dict[str, int]"),
         "How often named things happened since the process started, recording or not.");
 }

@@ -1,4 +1,6 @@
 // Function transforms over trees of arrays.
+#include "plait/transforms.h"
+
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/variant.h>
@@ -16,7 +18,6 @@
 #include "bind.h"
 #include "plait/ops.h"
 #include "plait/random.h"
-#include "plait/transforms.h"
 #include "trees.h"
 
 namespace plait::python {
@@ -96,7 +97,8 @@ GradTargets targets_of(const std::optional<std::variant<int, std::vector<int>>>&
       out.numbers.push_back(*number);
     } else {
       out.numbers = std::get<std::vector<int>>(*argnums);
-      if (out.numbers.empty()) throw ArgumentError({.op = "grad", .got = "no argument number", .accepts = "at least one"});
+      if (out.numbers.empty())
+        throw ArgumentError({.op = "grad", .got = "no argument number", .accepts = "at least one"});
     }
   } else if (out.names.empty()) {
     out.numbers.push_back(0);
@@ -104,7 +106,8 @@ GradTargets targets_of(const std::optional<std::variant<int, std::vector<int>>>&
   out.one_number = out.numbers.size() == 1;
   for (const int number : out.numbers)
     if (number < 0 || std::count(out.numbers.begin(), out.numbers.end(), number) > 1)
-      throw ArgumentError({.op = "grad", .got = "argument number " + std::to_string(number), .accepts = "0 and more, each once"});
+      throw ArgumentError(
+          {.op = "grad", .got = "argument number " + std::to_string(number), .accepts = "0 and more, each once"});
   return out;
 }
 
@@ -113,7 +116,8 @@ void check_differentiable(const Tree& tree, const std::string& what) {
     throw ArgumentError({.op = "grad", .got = what + " holds no array", .accepts = "an array, or a tree of arrays"});
 }
 
-nb::object value_and_grad_call(const nb::object& f, const GradTargets& targets, bool only_grad, nb::args args, nb::kwargs kwargs) {
+nb::object value_and_grad_call(const nb::object& f, const GradTargets& targets, bool only_grad, nb::args args,
+                               nb::kwargs kwargs) {
   std::vector<Tree> trees;
   Arrays primals;
   const auto take = [&](nb::handle tree, const std::string& what) {
@@ -123,14 +127,18 @@ nb::object value_and_grad_call(const nb::object& f, const GradTargets& targets, 
   };
   for (const int number : targets.numbers) {
     if (static_cast<size_t>(number) >= args.size())
-      throw ArgumentError({.op = "grad",
-                           .got = "argument number " + std::to_string(number) + " of a call with " + std::to_string(args.size()) + " positional arguments",
-                           .accepts = args.size() == 0 ? "names, with argnames" : "0 to " + std::to_string(args.size() - 1)});
+      throw ArgumentError(
+          {.op = "grad",
+           .got = "argument number " + std::to_string(number) + " of a call with " + std::to_string(args.size()) +
+                  " positional arguments",
+           .accepts = args.size() == 0 ? "names, with argnames" : "0 to " + std::to_string(args.size() - 1)});
     take(args[static_cast<size_t>(number)], "argument " + std::to_string(number));
   }
   for (const std::string& name : targets.names) {
     if (!kwargs.contains(name.c_str()))
-      throw ArgumentError({.op = "grad", .got = "argument " + name + " was not given by name", .accepts = "a call with " + name + "=..."});
+      throw ArgumentError({.op = "grad",
+                           .got = "argument " + name + " was not given by name",
+                           .accepts = "a call with " + name + "=..."});
     take(kwargs[name.c_str()], "argument " + name);
   }
 
@@ -146,16 +154,20 @@ nb::object value_and_grad_call(const nb::object& f, const GradTargets& targets, 
     next += static_cast<std::ptrdiff_t>(tree.leaves.size());
     return tree.with(part);
   };
-  for (size_t i = 0; i < targets.numbers.size(); ++i) traced_args[static_cast<size_t>(targets.numbers[i])] = traced_tree(trees[i]);
-  for (size_t i = 0; i < targets.names.size(); ++i) traced_kwargs[targets.names[i].c_str()] = traced_tree(trees[targets.numbers.size() + i]);
-  const nb::object result = checked(nb::steal(PyObject_Call(f.ptr(), nb::tuple(traced_args).ptr(), traced_kwargs.ptr())));
+  for (size_t i = 0; i < targets.numbers.size(); ++i)
+    traced_args[static_cast<size_t>(targets.numbers[i])] = traced_tree(trees[i]);
+  for (size_t i = 0; i < targets.names.size(); ++i)
+    traced_kwargs[targets.names[i].c_str()] = traced_tree(trees[targets.numbers.size() + i]);
+  const nb::object result =
+      checked(nb::steal(PyObject_Call(f.ptr(), nb::tuple(traced_args).ptr(), traced_kwargs.ptr())));
 
   nb::object scalar = result;
   const bool with_others = PyTuple_Check(result.ptr()) != 0;
   if (with_others && nb::len(result) > 0) scalar = result[0];
   if (!is_array(scalar.ptr()))
     throw ArgumentError({.op = "grad",
-                         .got = "a function whose " + std::string(with_others ? "first result" : "result") + " is " + Py_TYPE(scalar.ptr())->tp_name,
+                         .got = "a function whose " + std::string(with_others ? "first result" : "result") + " is " +
+                                Py_TYPE(scalar.ptr())->tp_name,
                          .accepts = "an array with one element, alone or first in a tuple"});
   const Array loss = value_of(scalar.ptr());
   if (loss.size() != 1)
@@ -187,7 +199,8 @@ nb::object value_and_grad_call(const nb::object& f, const GradTargets& targets, 
   nb::object gradient = positional;
   if (!targets.names.empty()) {
     nb::dict named;
-    for (size_t i = 0; i < targets.names.size(); ++i) named[targets.names[i].c_str()] = grad_tree(trees[targets.numbers.size() + i]);
+    for (size_t i = 0; i < targets.names.size(); ++i)
+      named[targets.names[i].c_str()] = grad_tree(trees[targets.numbers.size() + i]);
     gradient = nb::make_tuple(positional, named);
   }
   return only_grad ? gradient : nb::object(nb::make_tuple(result, gradient));
@@ -208,27 +221,38 @@ void spread_axes(nb::handle tree, nb::handle axes, std::vector<int>& into) {
       for (size_t i = 0; i < arrays.size(); ++i) {
         int& axis = into[into.size() - arrays.size() + i];
         axis += value_of(arrays[i]).rank();
-        if (axis < 0) throw AxisError({.op = "vmap", .got = "axis " + std::to_string(nb::cast<int>(axes)) + " of an array of shape " + to_string(value_of(arrays[i]).shape())});
+        if (axis < 0)
+          throw AxisError({.op = "vmap",
+                           .got = "axis " + std::to_string(nb::cast<int>(axes)) + " of an array of shape " +
+                                  to_string(value_of(arrays[i]).shape())});
       }
     return;
   }
-  const bool sequence = (PyTuple_Check(tree.ptr()) && PyTuple_Check(axes.ptr())) || (PyList_Check(tree.ptr()) && PyList_Check(axes.ptr()));
+  const bool sequence = (PyTuple_Check(tree.ptr()) && PyTuple_Check(axes.ptr())) ||
+                        (PyList_Check(tree.ptr()) && PyList_Check(axes.ptr()));
   if (sequence && nb::len(tree) == nb::len(axes)) {
     for (size_t i = 0; i < nb::len(tree); ++i) spread_axes(nb::object(tree[i]), nb::object(axes[i]), into);
     return;
   }
   if (PyDict_Check(tree.ptr()) && PyDict_Check(axes.ptr())) {
     for (auto [key, value] : nb::borrow<nb::dict>(tree)) {
-      if (!nb::borrow<nb::dict>(axes).contains(key)) throw ArgumentError({.op = "vmap", .got = "no axis for a key of a dict", .accepts = kAxesAccepted});
+      if (!nb::borrow<nb::dict>(axes).contains(key))
+        throw ArgumentError({.op = "vmap", .got = "no axis for a key of a dict", .accepts = kAxesAccepted});
       spread_axes(value, nb::object(axes[key]), into);
     }
     return;
   }
-  throw ArgumentError({.op = "vmap", .got = "axes of type " + std::string(Py_TYPE(axes.ptr())->tp_name) + " that do not match the arguments", .accepts = kAxesAccepted});
+  throw ArgumentError(
+      {.op = "vmap",
+       .got = "axes of type " + std::string(Py_TYPE(axes.ptr())->tp_name) + " that do not match the arguments",
+       .accepts = kAxesAccepted});
 }
 
 nb::object vmap_call(const nb::object& f, const nb::object& in_axes, const nb::object& out_axes, nb::args args) {
-  if (PyList_Check(in_axes.ptr())) throw ArgumentError({.op = "vmap", .got = "in_axes as a list", .accepts = "None, an int, or a tuple with one entry for each argument"});
+  if (PyList_Check(in_axes.ptr()))
+    throw ArgumentError({.op = "vmap",
+                         .got = "in_axes as a list",
+                         .accepts = "None, an int, or a tuple with one entry for each argument"});
   const nb::object tree = nb::borrow(args);
   std::vector<int> axes;
   spread_axes(tree, in_axes, axes);
@@ -263,12 +287,15 @@ void refill(nb::handle tree, Arrays::const_iterator& next) {
   if (PyDict_Check(tree.ptr())) {
     const nb::list keys = nb::steal<nb::list>(PyDict_Keys(tree.ptr()));
     for (nb::handle key : keys)
-      put(PyDict_GetItem(tree.ptr(), key.ptr()), [&](const nb::object& a) { PyDict_SetItem(tree.ptr(), key.ptr(), a.ptr()); });
+      put(PyDict_GetItem(tree.ptr(), key.ptr()),
+          [&](const nb::object& a) { PyDict_SetItem(tree.ptr(), key.ptr(), a.ptr()); });
   } else if (PyList_Check(tree.ptr())) {
     for (size_t i = 0; i < nb::len(tree); ++i)
-      put(PyList_GET_ITEM(tree.ptr(), static_cast<Py_ssize_t>(i)), [&](const nb::object& a) { PyList_SetItem(tree.ptr(), static_cast<Py_ssize_t>(i), Py_NewRef(a.ptr())); });
+      put(PyList_GET_ITEM(tree.ptr(), static_cast<Py_ssize_t>(i)),
+          [&](const nb::object& a) { PyList_SetItem(tree.ptr(), static_cast<Py_ssize_t>(i), Py_NewRef(a.ptr())); });
   } else if (PyTuple_Check(tree.ptr())) {
-    for (nb::handle item : nb::borrow<nb::tuple>(tree)) put(item, [&](const nb::object& a) { rebind(item.ptr(), value_of(a.ptr())); });
+    for (nb::handle item : nb::borrow<nb::tuple>(tree))
+      put(item, [&](const nb::object& a) { rebind(item.ptr(), value_of(a.ptr())); });
   } else if (is_array(tree.ptr())) {
     rebind(tree.ptr(), *next++);
   } else if (random_state_slot(tree)) {
@@ -365,7 +392,8 @@ class CompiledCallable {
   Arrays trace(const Arrays& inputs) {
     const Call call = tracing_;
     const Tree arguments = Tree::of(call.tree);
-    const nb::object traced = arguments.with(Arrays(inputs.begin(), inputs.begin() + static_cast<std::ptrdiff_t>(call.given)));
+    const nb::object traced =
+        arguments.with(Arrays(inputs.begin(), inputs.begin() + static_cast<std::ptrdiff_t>(call.given)));
     const Arrays before = arrays_of(state_in_);
     auto next = inputs.begin() + static_cast<std::ptrdiff_t>(call.given);
     refill(state_in_, next);
@@ -446,7 +474,8 @@ PyType_Slot derived_slots[] = {{Py_tp_traverse, reinterpret_cast<void*>(derived_
 
 void check_callable(const char* op, nb::handle f) {
   if (!PyCallable_Check(f.ptr()))
-    throw ArgumentTypeError({.op = op, .got = "an object of type " + std::string(Py_TYPE(f.ptr())->tp_name), .accepts = "a function"});
+    throw ArgumentTypeError(
+        {.op = op, .got = "an object of type " + std::string(Py_TYPE(f.ptr())->tp_name), .accepts = "a function"});
 }
 
 }  // namespace
@@ -455,24 +484,34 @@ void bind_transforms(nb::module_& m) {
   using Numbers = std::optional<std::variant<int, std::vector<int>>>;
   using Names = std::variant<std::string, std::vector<std::string>>;
 
-  nb::class_<DerivedFunction>(m, "DerivedFunction", nb::type_slots(derived_slots), "A function that grad, value_and_grad or vmap made.")
-      .def("__call__", [](const DerivedFunction& self, nb::args args, nb::kwargs kwargs) {
-        const nb::object function = self.function;  // kept while it runs
-        return self.call(function, std::move(args), std::move(kwargs));
-      })
+  nb::class_<DerivedFunction>(m, "DerivedFunction", nb::type_slots(derived_slots),
+                              "A function that grad, value_and_grad or vmap made.")
+      .def("__call__",
+           [](const DerivedFunction& self, nb::args args, nb::kwargs kwargs) {
+             const nb::object function = self.function;  // kept while it runs
+             return self.call(function, std::move(args), std::move(kwargs));
+           })
       .def_prop_ro("__wrapped__", [](const DerivedFunction& self) { return self.function; })
-      .def("__getattr__", [](const DerivedFunction& self, nb::str name) { return nb::getattr(self.function, name); });  // __name__ ...
+      .def("__getattr__",
+           [](const DerivedFunction& self, nb::str name) { return nb::getattr(self.function, name); });  // __name__ ...
 
-  m.def("vjp", [](const nb::object& fun, nb::handle primals, nb::handle cotangents) {
-    check_callable("vjp", fun);
-    return derivative("vjp", fun, primals, cotangents, &GradTrace::pull_back);
-  }, nb::arg("fun"), nb::arg("primals"), nb::arg("cotangents"),
-      nb::sig("def vjp(fun: Callable, primals: list[array], cotangents: list[array]) -> tuple[list[array], list[array]]"),
+  m.def(
+      "vjp",
+      [](const nb::object& fun, nb::handle primals, nb::handle cotangents) {
+        check_callable("vjp", fun);
+        return derivative("vjp", fun, primals, cotangents, &GradTrace::pull_back);
+      },
+      nb::arg("fun"), nb::arg("primals"), nb::arg("cotangents"),
+      nb::sig(
+          "def vjp(fun: Callable, primals: list[array], cotangents: list[array]) -> tuple[list[array], list[array]]"),
       "Outputs of fun, and the product of the cotangents (one for each output) with its Jacobian, one for each primal.");
-  m.def("jvp", [](const nb::object& fun, nb::handle primals, nb::handle tangents) {
-    check_callable("jvp", fun);
-    return derivative("jvp", fun, primals, tangents, &GradTrace::push_forward);
-  }, nb::arg("fun"), nb::arg("primals"), nb::arg("tangents"),
+  m.def(
+      "jvp",
+      [](const nb::object& fun, nb::handle primals, nb::handle tangents) {
+        check_callable("jvp", fun);
+        return derivative("jvp", fun, primals, tangents, &GradTrace::push_forward);
+      },
+      nb::arg("fun"), nb::arg("primals"), nb::arg("tangents"),
       nb::sig("def jvp(fun: Callable, primals: list[array], tangents: list[array]) -> tuple[list[array], list[array]]"),
       "Outputs of fun, and the product of its Jacobian with the tangents (one for each primal), one for each output.");
 
@@ -485,40 +524,59 @@ void bind_transforms(nb::module_& m) {
                              }};
     };
   };
-  m.def("grad", differentiate(true), nb::arg("fun"), nb::arg("argnums") = nb::none(), nb::arg("argnames") = nb::list(),
-        nb::sig("def grad(fun: Callable[P, R], argnums: int | Sequence[int] | None = None, argnames: str | Sequence[str] = []) -> Callable[P, Any]"),
-        "A function that returns the gradient of fun, a scalar, with respect to the arguments at argnums (the first by default) and argnames.");
-  m.def("value_and_grad", differentiate(false), nb::arg("fun"), nb::arg("argnums") = nb::none(), nb::arg("argnames") = nb::list(),
-        nb::sig("def value_and_grad(fun: Callable[P, R], argnums: int | Sequence[int] | None = None, argnames: str | Sequence[str] = []) -> Callable[P, tuple[R, Any]]"),
-        "A function that returns fun's result and its gradient. When fun returns a tuple the first entry is differentiated, the others are passed through.");
+  m.def(
+      "grad", differentiate(true), nb::arg("fun"), nb::arg("argnums") = nb::none(), nb::arg("argnames") = nb::list(),
+      nb::sig(
+          "def grad(fun: Callable[P, R], argnums: int | Sequence[int] | None = None, argnames: str | Sequence[str] = []) -> Callable[P, Any]"),
+      "A function that returns the gradient of fun, a scalar, with respect to the arguments at argnums (the first by default) and argnames.");
+  m.def(
+      "value_and_grad", differentiate(false), nb::arg("fun"), nb::arg("argnums") = nb::none(),
+      nb::arg("argnames") = nb::list(),
+      nb::sig(
+          "def value_and_grad(fun: Callable[P, R], argnums: int | Sequence[int] | None = None, argnames: str | Sequence[str] = []) -> Callable[P, tuple[R, Any]]"),
+      "A function that returns fun's result and its gradient. When fun returns a tuple the first entry is differentiated, the others are passed through.");
 
-  m.def("vmap", [](const nb::object& fun, const nb::object& in_axes, const nb::object& out_axes) {
-    check_callable("vmap", fun);
-    return DerivedFunction{fun, [in_axes, out_axes](const nb::object& f, nb::args args, nb::kwargs kwargs) {
-                             if (kwargs.size() > 0) throw nb::type_error("vmap: arguments are given by position");
-                             return vmap_call(f, in_axes, out_axes, std::move(args));
-                           }};
-  }, nb::arg("fun"), nb::arg("in_axes") = 0, nb::arg("out_axes") = 0,
+  m.def(
+      "vmap",
+      [](const nb::object& fun, const nb::object& in_axes, const nb::object& out_axes) {
+        check_callable("vmap", fun);
+        return DerivedFunction{fun, [in_axes, out_axes](const nb::object& f, nb::args args, nb::kwargs kwargs) {
+                                 if (kwargs.size() > 0) throw nb::type_error("vmap: arguments are given by position");
+                                 return vmap_call(f, in_axes, out_axes, std::move(args));
+                               }};
+      },
+      nb::arg("fun"), nb::arg("in_axes") = 0, nb::arg("out_axes") = 0,
       nb::sig("def vmap(fun: Callable[P, R], in_axes: object = 0, out_axes: object = 0) -> Callable[P, R]"),
       "fun over a batch: in_axes names the batch axis of each argument (None: shared), out_axes where it goes in each result.");
 
-  nb::class_<CompiledCallable>(m, "CompiledFunction", nb::type_slots(compiled_slots), nb::dynamic_attr(), "A function that compile made.")
-      .def("__call__", [](CompiledCallable& self, const nb::args& args, const nb::kwargs& kwargs) { return self(args, kwargs); })
+  nb::class_<CompiledCallable>(m, "CompiledFunction", nb::type_slots(compiled_slots), nb::dynamic_attr(),
+                               "A function that compile made.")
+      .def("__call__",
+           [](CompiledCallable& self, const nb::args& args, const nb::kwargs& kwargs) { return self(args, kwargs); })
       .def_prop_ro("__wrapped__", [](const CompiledCallable& self) { return self.function(); });
-  m.def("compile", [](const nb::object& fun, const nb::object& inputs, const nb::object& outputs, bool shapeless) {
-    (void)shapeless;  // every trace serves all shapes for which it is right
-    check_callable("compile", fun);
-    nb::object made = nb::cast(new CompiledCallable(fun, inputs, outputs), nb::rv_policy::take_ownership);
-    for (const char* name : {"__name__", "__doc__", "__qualname__"})
-      if (nb::hasattr(fun, name)) made.attr(name) = fun.attr(name);
-    return made;
-  }, nb::arg("fun"), nb::arg("inputs") = nb::none(), nb::arg("outputs") = nb::none(), nb::arg("shapeless") = false,
-      nb::sig("def compile(fun: Callable[P, R], inputs: object | None = None, outputs: object | None = None, shapeless: bool = False) -> Callable[P, R]"),
+  m.def(
+      "compile",
+      [](const nb::object& fun, const nb::object& inputs, const nb::object& outputs, bool shapeless) {
+        (void)shapeless;  // every trace serves all shapes for which it is right
+        check_callable("compile", fun);
+        nb::object made = nb::cast(new CompiledCallable(fun, inputs, outputs), nb::rv_policy::take_ownership);
+        for (const char* name : {"__name__", "__doc__", "__qualname__"})
+          if (nb::hasattr(fun, name)) made.attr(name) = fun.attr(name);
+        return made;
+      },
+      nb::arg("fun"), nb::arg("inputs") = nb::none(), nb::arg("outputs") = nb::none(), nb::arg("shapeless") = false,
+      nb::sig(
+          "def compile(fun: Callable[P, R], inputs: object | None = None, outputs: object | None = None, shapeless: bool = False) -> Callable[P, R]"),
       "fun, run once for each structure of its arguments and replayed from then on. inputs and outputs: containers of arrays that fun reads and "
       "assigns. Extents are symbolic; where fun looks at one, another extent runs fun again.");
-  m.def("disable_compile", [] { compile_enabled = false; }, nb::sig("def disable_compile() -> None"), "From now on compiled functions are run as they are written.");
-  m.def("enable_compile", [] { compile_enabled = true; }, nb::sig("def enable_compile() -> None"), "Undoes disable_compile.");
-  if (const char* off = std::getenv("PLAIT_DISABLE_COMPILE"); off != nullptr && *off != '\0' && *off != '0') compile_enabled = false;
+  m.def(
+      "disable_compile", [] { compile_enabled = false; }, nb::sig("def disable_compile() -> None"),
+      "From now on compiled functions are run as they are written.");
+  m.def(
+      "enable_compile", [] { compile_enabled = true; }, nb::sig("def enable_compile() -> None"),
+      "Undoes disable_compile.");
+  if (const char* off = std::getenv("PLAIT_DISABLE_COMPILE"); off != nullptr && *off != '\0' && *off != '0')
+    compile_enabled = false;
 }
 
 }  // namespace plait::python

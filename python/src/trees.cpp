@@ -55,7 +55,8 @@ nb::object Tree::with(const Arrays& arrays) const {
 
 nb::object Tree::with(const std::vector<nb::object>& leaves) const {
   size_t next = 0;
-  return map_tree(shape, [&](nb::handle leaf) -> nb::object { return leaf.is(hole()) ? leaves.at(next++) : nb::borrow(leaf); });
+  return map_tree(
+      shape, [&](nb::handle leaf) -> nb::object { return leaf.is(hole()) ? leaves.at(next++) : nb::borrow(leaf); });
 }
 
 }  // namespace plait::python

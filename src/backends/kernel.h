@@ -1,7 +1,7 @@
 #pragma once
 
-#include <cstdint>
 #include <array>
+#include <cstdint>
 #include <functional>
 #include <span>
 #include <string>
@@ -49,7 +49,8 @@ using KernelFn = void (*)(const KernelArgs&);
 struct Kernel {
   KernelFn run = nullptr;
   bool contiguous_inputs = true;  // the engine hands inputs over row-major, copying where it must
-  bool output_aliases_input0 = false;  // output 0 starts as a copy of input 0 (scatter, slice_update): the engine copies,
+  bool output_aliases_input0 =
+      false;  // output 0 starts as a copy of input 0 (scatter, slice_update): the engine copies,
                                        // or donates the input's memory when nobody else needs it
 };
 

@@ -10,9 +10,10 @@ namespace plait {
 namespace {
 
 [[noreturn]] void reject(std::string_view op, const std::string& position, int64_t n) {
-  throw IndexError({.op = std::string(op),
-                    .got = "position " + position + " in an axis of extent " + std::to_string(n),
-                    .accepts = n == 0 ? "no position: the axis is empty" : std::to_string(-n) + " to " + std::to_string(n - 1)});
+  throw IndexError(
+      {.op = std::string(op),
+       .got = "position " + position + " in an axis of extent " + std::to_string(n),
+       .accepts = n == 0 ? "no position: the axis is empty" : std::to_string(-n) + " to " + std::to_string(n - 1)});
 }
 
 // Calls put(i, position) for each element.

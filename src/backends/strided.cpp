@@ -59,15 +59,16 @@ void copy_all(T* to, const T* from, const SmallVector<Axis, 6>& axes) {
     const Axis& upper = axes[static_cast<size_t>(outer)];
     constexpr int64_t kStrip = 128;
     const int64_t strips = (upper.extent + kStrip - 1) / kStrip;
-    parallel_for(rows * strips, row_grain(std::min(kStrip, upper.extent) * last.extent), [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i) {
-        int64_t t, f;
-        at_row(i / strips, t, f);
-        const int64_t r0 = i % strips * kStrip;
-        const Axis strip{std::min(kStrip, upper.extent - r0), upper.to, upper.from};
-        copy_turned(to + t + r0 * upper.to, strip, from + f + r0 * upper.from, last);
-      }
-    });
+    parallel_for(rows * strips, row_grain(std::min(kStrip, upper.extent) * last.extent),
+                 [&](int64_t begin, int64_t end) {
+                   for (int64_t i = begin; i < end; ++i) {
+                     int64_t t, f;
+                     at_row(i / strips, t, f);
+                     const int64_t r0 = i % strips * kStrip;
+                     const Axis strip{std::min(kStrip, upper.extent - r0), upper.to, upper.from};
+                     copy_turned(to + t + r0 * upper.to, strip, from + f + r0 * upper.from, last);
+                   }
+                 });
     return;
   }
   constexpr int64_t kPiece = 1 << 16;
@@ -84,8 +85,8 @@ void copy_all(T* to, const T* from, const SmallVector<Axis, 6>& axes) {
 
 }  // namespace
 
-void copy_strided(void* to, std::span<const int64_t> to_strides, const void* from, std::span<const int64_t> from_strides,
-                  std::span<const int64_t> shape, int width) {
+void copy_strided(void* to, std::span<const int64_t> to_strides, const void* from,
+                  std::span<const int64_t> from_strides, std::span<const int64_t> shape, int width) {
   SmallVector<Axis, 6> axes;
   for (size_t i = 0; i < shape.size(); ++i) {
     if (shape[i] == 0) return;

@@ -92,13 +92,14 @@ DType Scalar::dtype_with(DType array) const {
 ScalarBits ScalarBits::of(const Scalar& s, DType d) {
   const bool whole = s.kind == Scalar::Kind::integer || s.kind == Scalar::Kind::boolean;
   const double re = whole && s.is_unsigned ? static_cast<double>(static_cast<uint64_t>(s.i))
-                    : whole               ? static_cast<double>(s.i)
-                                          : s.re;
+                    : whole                ? static_cast<double>(s.i)
+                                           : s.re;
   // Out-of-range conversions wrap as astype does; NaN gives 0.
   const auto to_int = [&]() -> uint64_t {
     if (whole) return static_cast<uint64_t>(s.i);
     if (!(std::fabs(re) < 0x1p64)) return 0;
-    return re < 0 ? static_cast<uint64_t>(-static_cast<int64_t>(std::fmin(-re, 0x1p63 - 1024))) : static_cast<uint64_t>(re);
+    return re < 0 ? static_cast<uint64_t>(-static_cast<int64_t>(std::fmin(-re, 0x1p63 - 1024)))
+                  : static_cast<uint64_t>(re);
   };
   ScalarBits out;
   switch (d) {

@@ -16,9 +16,8 @@ template <class R, class... Args>
 class FunctionRef<R(Args...)> {
  public:
   template <class F>
-  requires(!std::is_same_v<std::remove_cvref_t<F>, FunctionRef> && std::is_invocable_r_v<R, F&, Args...>)
-      FunctionRef(F&& callable)
-  noexcept {  // NOLINT: implicit by intent
+    requires(!std::is_same_v<std::remove_cvref_t<F>, FunctionRef> && std::is_invocable_r_v<R, F&, Args...>)
+  FunctionRef(F&& callable) noexcept {  // NOLINT: implicit by intent
     using Plain = std::remove_reference_t<F>;
     if constexpr (std::is_function_v<Plain>) {
       target_.function = reinterpret_cast<void (*)()>(&callable);

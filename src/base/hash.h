@@ -33,8 +33,8 @@ class Hasher {
 
   constexpr Hasher& add(uint64_t value) noexcept { return word(value); }
   template <class T>
-  requires((std::integral<T> ||
-            std::is_enum_v<T>)&&!std::same_as<T, uint64_t>) constexpr Hasher& add(T value) noexcept {
+    requires((std::integral<T> || std::is_enum_v<T>) && !std::same_as<T, uint64_t>)
+  constexpr Hasher& add(T value) noexcept {
     return word(static_cast<uint64_t>(value));
   }
   constexpr Hasher& add(double value) noexcept { return word(std::bit_cast<uint64_t>(value)); }
@@ -44,7 +44,8 @@ class Hasher {
   Hasher& add(std::string_view text) noexcept { return add_bytes(text.data(), text.size()); }
   Hasher& add(const char* text) noexcept { return add(std::string_view(text)); }
   template <std::ranges::sized_range R>
-  requires(!std::convertible_to<const R&, std::string_view>) constexpr Hasher& add(const R& range) noexcept {
+    requires(!std::convertible_to<const R&, std::string_view>)
+  constexpr Hasher& add(const R& range) noexcept {
     word(std::ranges::size(range));
     for (const auto& item : range) add(item);
     return *this;

@@ -50,7 +50,7 @@ struct alignas(128) Slot {
   std::exception_ptr* error = nullptr;  // written by whoever sets `failed`
 
   alignas(128) std::atomic<int64_t> done{0};  // chunks run or dropped by others than the owner
-  std::atomic<uint32_t> waiting{0};           // the owner sleeps on `wake`
+  std::atomic<uint32_t> waiting{0};  // the owner sleeps on `wake`
   std::atomic<uint32_t> wake{0};
   std::atomic<bool> failed{false};
 };
@@ -58,13 +58,13 @@ struct alignas(128) Slot {
 struct Pool {
   Slot slots[kSlots];
   alignas(128) std::atomic<uint32_t> epoch{0};  // counts published regions: what idle workers watch
-  alignas(128) std::atomic<int> sleepers{0};    // workers asleep and not yet claimed by a waker
-  std::atomic<uint32_t> wake_tokens{0};         // one for each sleeper a waker has claimed
-  std::atomic<uint32_t> helper_changes{0};      // what workers beyond `helpers` watch
-  alignas(128) std::atomic<int> helpers{-1};    // thread_count() - 1; negative: not decided yet
+  alignas(128) std::atomic<int> sleepers{0};  // workers asleep and not yet claimed by a waker
+  std::atomic<uint32_t> wake_tokens{0};  // one for each sleeper a waker has claimed
+  std::atomic<uint32_t> helper_changes{0};  // what workers beyond `helpers` watch
+  alignas(128) std::atomic<int> helpers{-1};  // thread_count() - 1; negative: not decided yet
   std::atomic<int> spawned{0};
   std::atomic<int> slots_seen{0};  // slots ever used: how far workers scan
-  std::mutex mutex;                // guards spawning and `slots_used`
+  std::mutex mutex;  // guards spawning and `slots_used`
   uint64_t slots_used = 0;
   std::atomic<uint32_t> forks{0};  // how often this process is a child
 };

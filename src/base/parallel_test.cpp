@@ -148,8 +148,7 @@ TEST(ParallelThreads, SeveralThreadsReallyTakePart) {
   parallel_for(4, 1, [&](int64_t, int64_t) {
     const int now = ++inside;
     int seen = most;
-    while (seen < now && !most.compare_exchange_weak(seen, now)) {
-    }
+    while (seen < now && !most.compare_exchange_weak(seen, now)) {}
     for (int i = 0; i < 2000 && most < 4; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(1));
     --inside;
   });

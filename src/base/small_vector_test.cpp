@@ -37,9 +37,7 @@ TYPED_TEST(SmallVectorOf, AgreesWithStdVector) {
       const TypeParam value = value_of<TypeParam>(i);
       switch (random() % 8) {
         case 0:
-        case 1:
-          ours.push_back(value), theirs.push_back(value);
-          break;
+        case 1: ours.push_back(value), theirs.push_back(value); break;
         case 2:
           ours.insert(ours.begin() + at, value), theirs.insert(theirs.begin() + static_cast<ptrdiff_t>(at), value);
           break;
@@ -47,9 +45,7 @@ TYPED_TEST(SmallVectorOf, AgreesWithStdVector) {
           if (at < theirs.size())
             ours.erase(ours.begin() + at), theirs.erase(theirs.begin() + static_cast<ptrdiff_t>(at));
           break;
-        case 4:
-          ours.resize(at + 2, value), theirs.resize(at + 2, value);
-          break;
+        case 4: ours.resize(at + 2, value), theirs.resize(at + 2, value); break;
         case 5: {
           SmallVector<TypeParam, 4> copy = ours;
           ours = std::move(copy);

@@ -36,7 +36,7 @@ struct ThreadEvents {
   std::string thread_name;
   Chunk* tail = nullptr;  // the owner's
   Chunk* head = nullptr;  // the reader's, as is `read`
-  uint32_t read = 0;      // events of `head` that were fetched
+  uint32_t read = 0;  // events of `head` that were fetched
   std::atomic<bool> owner_is_gone{false};
 };
 

@@ -33,8 +33,7 @@ TEST(Trace, OffRecordsAndBuildsNothing) {
 TEST(Trace, SpansCarryNamesAndArguments) {
   start();
   {
-    Span span(
-        "step", "add+mul", "where", [] { return std::string("a \"b\"\\\n.py:3"); }, "bytes", 12, "share", 0.5);
+    Span span("step", "add+mul", "where", [] { return std::string("a \"b\"\\\n.py:3"); }, "bytes", 12, "share", 0.5);
     span.add("tier", "jit", "ratio", 1.0 / 0.0);
     instant("reason", "planned");
   }

@@ -48,7 +48,8 @@ plait_status guarded(Body&& body) noexcept {
 }
 
 void check_given(const void* pointer, const char* op, const char* what) {
-  if (pointer == nullptr) throw plait::ArgumentError({.op = op, .got = std::string("no ") + what, .accepts = "a pointer"});
+  if (pointer == nullptr)
+    throw plait::ArgumentError({.op = op, .got = std::string("no ") + what, .accepts = "a pointer"});
 }
 
 plait::Array& value_of(plait_array array, const char* op) {
@@ -76,7 +77,8 @@ plait::CallAttr::Value value_of(const plait_attr& attr) {
       return std::vector<int64_t>(attr.ints, attr.ints + attr.count);
     case PLAIT_ATTR_ARRAY: return value_of(attr.array, op);
   }
-  throw plait::ArgumentError({.op = op, .got = "attribute kind " + std::to_string(attr.kind), .accepts = "a plait_attr_kind"});
+  throw plait::ArgumentError(
+      {.op = op, .got = "attribute kind " + std::to_string(attr.kind), .accepts = "a plait_attr_kind"});
 }
 
 }  // namespace
@@ -86,7 +88,8 @@ extern "C" {
 const char* plait_version(void) { return plait::version(); }
 const char* plait_error_message(void) { return message.c_str(); }
 
-plait_status plait_array_new(const void* data, size_t bytes, const int64_t* shape, int rank, plait_dtype dtype, plait_array* out) {
+plait_status plait_array_new(const void* data, size_t bytes, const int64_t* shape, int rank, plait_dtype dtype,
+                             plait_array* out) {
   return guarded([&] {
     const char* op = "plait_array_new";
     check_given(out, op, "place for the result");
@@ -95,7 +98,8 @@ plait_status plait_array_new(const void* data, size_t bytes, const int64_t* shap
     if (rank > 0) check_given(shape, op, "shape");
     plait::Shape extents;
     for (int i = 0; i < rank; ++i) {
-      if (shape[i] < 0) throw plait::ShapeError({.op = op, .got = "extent " + std::to_string(shape[i]), .accepts = "0 and more"});
+      if (shape[i] < 0)
+        throw plait::ShapeError({.op = op, .got = "extent " + std::to_string(shape[i]), .accepts = "0 and more"});
       extents.push_back(shape[i]);
     }
     *out = new plait_array_s{plait::Array::from_bytes(data, static_cast<int64_t>(bytes), extents, dtype_of(dtype, op))};
@@ -137,14 +141,15 @@ plait_status plait_array_read(plait_array array, void* to, size_t bytes) {
   return guarded([&] {
     const plait::Array& a = value_of(array, "plait_array_read");
     if (bytes != static_cast<size_t>(a.nbytes()))
-      throw plait::ArgumentError({.op = "plait_array_read", .got = std::to_string(bytes) + " bytes", .accepts = std::to_string(a.nbytes())});
+      throw plait::ArgumentError(
+          {.op = "plait_array_read", .got = std::to_string(bytes) + " bytes", .accepts = std::to_string(a.nbytes())});
     if (bytes > 0) check_given(to, "plait_array_read", "memory to copy to");
     a.read_bytes(to);
   });
 }
 
-plait_status plait_call(const char* name, const plait_array* arrays, size_t array_count, const plait_attr* attrs, size_t attr_count,
-                        plait_array* results, size_t capacity, size_t* result_count) {
+plait_status plait_call(const char* name, const plait_array* arrays, size_t array_count, const plait_attr* attrs,
+                        size_t attr_count, plait_array* results, size_t capacity, size_t* result_count) {
   return guarded([&] {
     const char* op = "plait_call";
     check_given(name, op, "name");

@@ -4,8 +4,6 @@
 
 #include "graph/node.h"
 
-
-
 namespace plait {
 namespace {
 
@@ -23,7 +21,8 @@ const std::vector<int64_t>* as_ints(const CallAttr::Value& v) { return std::get_
 
 Array CallArguments::array() {
   if (next_ == arrays_.size())
-    throw ArgumentError({.op = std::string(function_), .got = std::to_string(arrays_.size()) + " arrays, which are too few"});
+    throw ArgumentError(
+        {.op = std::string(function_), .got = std::to_string(arrays_.size()) + " arrays, which are too few"});
   return arrays_[next_++];
 }
 
@@ -39,7 +38,8 @@ std::optional<Array> CallArguments::optional_array(std::string_view name) {
   if (const auto* b = std::get_if<bool>(value)) return Array(Scalar(*b));
   if (const auto* i = std::get_if<int64_t>(value)) return Array(Scalar(*i));
   if (const auto* d = std::get_if<double>(value)) return Array(Scalar(*d));
-  throw ArgumentError({.op = std::string(function_), .got = std::string(name) + " of a wrong kind", .accepts = "an array or a number"});
+  throw ArgumentError(
+      {.op = std::string(function_), .got = std::string(name) + " of a wrong kind", .accepts = "an array or a number"});
 }
 
 Arrays CallArguments::rest() {
@@ -59,7 +59,8 @@ const CallAttr::Value* CallArguments::find(std::string_view name) {
 }
 
 void CallArguments::missing(std::string_view name) const {
-  throw ArgumentError({.op = std::string(function_), .got = "no " + std::string(name), .accepts = "a value for it, by name"});
+  throw ArgumentError(
+      {.op = std::string(function_), .got = "no " + std::string(name), .accepts = "a value for it, by name"});
 }
 
 void CallArguments::check_all_used() const {
@@ -112,7 +113,8 @@ T CallArguments::as(std::string_view name, const CallAttr::Value& value) const {
   }
 }
 
-#define PLAIT_CALL_TYPE(...) template __VA_ARGS__ CallArguments::as<__VA_ARGS__>(std::string_view, const CallAttr::Value&) const;
+#define PLAIT_CALL_TYPE(...) \
+  template __VA_ARGS__ CallArguments::as<__VA_ARGS__>(std::string_view, const CallAttr::Value&) const;
 PLAIT_CALL_TYPE(Axes)
 PLAIT_CALL_TYPE(Shape)
 PLAIT_CALL_TYPE(std::optional<Shape>)
@@ -139,7 +141,10 @@ Arrays call(std::string_view name, std::span<const Array> arrays, std::span<cons
   const CallTable& table = call_table();
   const auto found = table.find(name);
   if (found == table.end())
-    throw ArgumentError({.op = "call", .got = "the name " + std::string(name), .accepts = "names of docs/ops", .hint = "callable_names() lists them"});
+    throw ArgumentError({.op = "call",
+                         .got = "the name " + std::string(name),
+                         .accepts = "names of docs/ops",
+                         .hint = "callable_names() lists them"});
   CallArguments arguments(name, arrays, attrs);
   return found->second(arguments);
 }

@@ -111,7 +111,8 @@ void finish(Job& job, std::vector<Storage>* results, std::span<Node* const> cons
         node->state.store(Node::State::pending, std::memory_order_relaxed);
         continue;
       }
-      for (size_t k = 0; k < node->avals.size(); ++k) node->storages.push_back(std::move((*results)[g.first_value[i] + k]));
+      for (size_t k = 0; k < node->avals.size(); ++k)
+        node->storages.push_back(std::move((*results)[g.first_value[i] + k]));
       node->settle_pending();
       node->state.store(Node::State::done, std::memory_order_release);
       if (traced && node->level != 0) continue;  // an open gradient may still walk through it

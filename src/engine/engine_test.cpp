@@ -51,7 +51,14 @@ TEST(Engine, ViewsAndReductionsOverAnyAxes) {
     for (int r = 0; r < 4; ++r) want += x[r * 6 + c];
     EXPECT_NEAR(columns[c], want, 1e-5);
   }
-  EXPECT_NEAR(floats(sum(exp(a) * 2.0, Axes(), false))[0], [&] { double s = 0; for (float v : x) s += 2 * std::exp(v); return s; }(), 1e-4);
+  EXPECT_NEAR(
+      floats(sum(exp(a) * 2.0, Axes(), false))[0],
+      [&] {
+        double s = 0;
+        for (float v : x) s += 2 * std::exp(v);
+        return s;
+      }(),
+      1e-4);
   const auto t = floats(transpose(a, Axes()));
   EXPECT_EQ(t[1], x[6]);
   const auto r = floats(reshape(transpose(a, Axes()), {4, 6}));
@@ -105,7 +112,8 @@ TEST(Engine, ThreadsShareGraphs) {
     const Array shared = exp(a) + 1.0;
     std::vector<std::thread> threads;
     std::vector<float> got(4);
-    for (int t = 0; t < 4; ++t) threads.emplace_back([&, t] { got[t] = sum(shared * static_cast<double>(t), Axes(), false).item<float>(); });
+    for (int t = 0; t < 4; ++t)
+      threads.emplace_back([&, t] { got[t] = sum(shared * static_cast<double>(t), Axes(), false).item<float>(); });
     for (auto& t : threads) t.join();
     for (int t = 1; t < 4; ++t) EXPECT_NEAR(got[t], got[1] * t, 1e-2);
   }

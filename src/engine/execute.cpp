@@ -53,7 +53,8 @@ class Run {
     switch (step.kind) {
       case Step::Kind::region: {
         const RegionStep& region = plan_.regions[step.region];
-        trace::Span span("step", [&] { return region_name(region); }, "where", [&] { return line_of(region.nodes.back()); });
+        trace::Span span(
+            "step", [&] { return region_name(region); }, "where", [&] { return line_of(region.nodes.back()); });
         run_region(region, step);
         break;
       }
@@ -71,7 +72,8 @@ class Run {
   std::string region_name(const RegionStep& region) const {
     constexpr size_t kNamed = 6;
     std::string name;
-    for (size_t i = 0; i < region.nodes.size() && i < kNamed; ++i) name += (i ? "+" : "") + g_.nodes[region.nodes[i]]->op->name;
+    for (size_t i = 0; i < region.nodes.size() && i < kNamed; ++i)
+      name += (i ? "+" : "") + g_.nodes[region.nodes[i]]->op->name;
     if (region.nodes.size() > kNamed) name += "+" + std::to_string(region.nodes.size() - kNamed) + " more";
     return name;
   }
@@ -89,7 +91,8 @@ class Run {
     const auto& value = g_.values[v];
     Storage& s = storage(v);
     if (!s.row_major || s.offset != 0 || s.buffer.use_count() != 1) return false;
-    if (value.leaf && (!may_donate_leaves_ || value.node->avals.size() != 1 || value.node->use_count() != value.uses)) return false;
+    if (value.leaf && (!may_donate_leaves_ || value.node->avals.size() != 1 || value.node->use_count() != value.uses))
+      return false;
     if (!s.buffer->try_claim_donation()) return false;
     s.buffer->end_donation();  // this run holds the only reference; nobody else can make a view of it now
     return true;
@@ -107,7 +110,8 @@ class Run {
       binding.scalars.push_back(ScalarBits::of(attrs.value, attrs.dtype));
     }
     binding.inputs.resize(step.inputs.size());
-    for (size_t i = 0; i < step.inputs.size(); ++i) bind(binding.inputs[i], step.inputs[i], storage(step.inputs[i].value), rank);
+    for (size_t i = 0; i < step.inputs.size(); ++i)
+      bind(binding.inputs[i], step.inputs[i], storage(step.inputs[i].value), rank);
     binding.outputs.resize(step.outputs.size());
     for (size_t o = 0; o < step.outputs.size(); ++o) {
       const ValueId out = step.outputs[o].value;

@@ -2,9 +2,9 @@
 
 #include <algorithm>
 
+#include "graph/core_attrs.h"
 #include "graph/op.h"
 #include "graph/registry.h"
-#include "graph/core_attrs.h"
 
 namespace plait::engine {
 namespace {

@@ -70,8 +70,7 @@ class Collector {
       stack_.push_back({node, 0});
       return;
     }
-    if (state == Node::State::claimed)
-      g_.waits.push_back(std::static_pointer_cast<Event>(node->event));
+    if (state == Node::State::claimed) g_.waits.push_back(std::static_pointer_cast<Event>(node->event));
     node->position = static_cast<uint32_t>(g_.values.size());
     for (uint32_t k = 0; k < node->avals.size(); ++k) add_value(node, k, true);
   }

@@ -58,7 +58,8 @@ class Lowering {
     SmallVector<ir::Val, 3> operands;
     for (ValueId v : inputs) operands.push_back(operand(v, aligned_axes(node, v)));
     const ir::Val y = n.op->lower(builder_, operands, n.attrs.get(), dtype);
-    check_internal(y.type() == ir::compute_type(dtype), ("formula of " + n.op->name + " gives another type than its rule").c_str());
+    check_internal(y.type() == ir::compute_type(dtype),
+                   ("formula of " + n.op->name + " gives another type than its rule").c_str());
     return builder_.rounded(y, dtype);
   }
 
@@ -123,7 +124,8 @@ class Lowering {
     if (force_row) level = ir::Level::row;
     size_t k = 0;
     for (; k < step_.inputs.size(); ++k)
-      if (step_.inputs[k].value == base.value && step_.inputs[k].axes == axes && program_.inputs[k].level == level) break;
+      if (step_.inputs[k].value == base.value && step_.inputs[k].axes == axes && program_.inputs[k].level == level)
+        break;
     if (k == step_.inputs.size()) {
       step_.inputs.push_back({base.value, axes});
       program_.inputs.push_back({g_.dtype(base.value), level});
@@ -148,9 +150,12 @@ class Lowering {
         const auto a = g_.shape(step_.inputs[i].value);
         const auto b = g_.shape(step_.outputs[o].value);
         const bool same_width = size_of(program_.inputs[i].dtype) == size_of(program_.outputs[o].dtype);
-        if (taken[i] || !same_width || step_.inputs[i].axes != step_.outputs[o].axes || !std::equal(a.begin(), a.end(), b.begin(), b.end())) continue;
+        if (taken[i] || !same_width || step_.inputs[i].axes != step_.outputs[o].axes ||
+            !std::equal(a.begin(), a.end(), b.begin(), b.end()))
+          continue;
         // Another load of the same value through other axes would read what was overwritten.
-        const auto reads = std::count_if(step_.inputs.begin(), step_.inputs.end(), [&](const auto& in) { return in.value == step_.inputs[i].value; });
+        const auto reads = std::count_if(step_.inputs.begin(), step_.inputs.end(),
+                                         [&](const auto& in) { return in.value == step_.inputs[i].value; });
         if (reads != 1) continue;
         step_.donors[o] = static_cast<int>(i);
         taken[i] = true;

@@ -96,7 +96,8 @@ class Planner {
     if (unit.group != kNoGroup || r_.roles[node] == Role::constant) {
       step.kind = Step::Kind::region;
       step.region = static_cast<uint32_t>(plan_->regions.size());
-      plan_->regions.push_back(unit.group != kNoGroup ? lower_group(g_, r_, r_.groups[unit.group]) : lower_constant(g_, node));
+      plan_->regions.push_back(unit.group != kNoGroup ? lower_group(g_, r_, r_.groups[unit.group])
+                                                      : lower_constant(g_, node));
     } else if (r_.roles[node] == Role::kernel) {
       step.kind = Step::Kind::kernel;
       step.kernel = kernels().find(g_.nodes[node]->op->name);
@@ -148,7 +149,9 @@ std::string to_string(const Plan& plan, const Graph& graph) {
     const char* kinds[] = {"region ", "view   ", "kernel "};
     text += kinds[static_cast<int>(step.kind)];
     text += step.kind == Step::Kind::region ? names(plan.regions[step.region].nodes) : graph.nodes[step.node]->op->name;
-    const ValueId out = step.kind == Step::Kind::region ? plan.regions[step.region].extents.empty() ? graph.first_value[step.node] : plan.regions[step.region].extents[0].value
+    const ValueId out = step.kind == Step::Kind::region ? plan.regions[step.region].extents.empty()
+                                                              ? graph.first_value[step.node]
+                                                              : plan.regions[step.region].extents[0].value
                                                         : graph.first_value[step.node];
     text += " " + std::string(name_of(graph.dtype(out))) + to_string(graph.aval(out).shape) + "\n";
   }

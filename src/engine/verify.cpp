@@ -11,7 +11,8 @@ namespace plait::engine {
 namespace {
 
 void require(bool ok, const std::string& rule) {
-  if (!ok) [[unlikely]] throw InternalError("the plan breaks a rule: " + rule);
+  if (!ok) [[unlikely]]
+    throw InternalError("the plan breaks a rule: " + rule);
 }
 
 }  // namespace
@@ -33,9 +34,7 @@ bool dumping(const char* stage) {
   return wanted != nullptr && (std::strcmp(wanted, stage) == 0 || std::strcmp(wanted, "all") == 0);
 }
 
-void dump(const char* stage, const std::string& text) {
-  std::fprintf(stderr, "--- %s\n%s", stage, text.c_str());
-}
+void dump(const char* stage, const std::string& text) { std::fprintf(stderr, "--- %s\n%s", stage, text.c_str()); }
 
 void verify_regions(const Graph& graph, const Regions& regions) {
   std::vector<uint8_t> listed(graph.nodes.size());
@@ -48,7 +47,8 @@ void verify_regions(const Graph& graph, const Regions& regions) {
       before = node;
       require(!listed[node]++, "a node belongs to one region");
       require(regions.group_of[node] == static_cast<int32_t>(g), "a node knows its region");
-      require(regions.axes[node].size() == graph.shape(graph.first_value[node]).size(), "each axis of a node has a place");
+      require(regions.axes[node].size() == graph.shape(graph.first_value[node]).size(),
+              "each axis of a node has a place");
       const auto shape = graph.shape(graph.first_value[node]);
       for (size_t i = 0; i < shape.size(); ++i) {
         const int8_t axis = regions.axes[node][i];
@@ -81,8 +81,10 @@ void verify_program(const RegionProgram& program) {
       }
     }
     require(!is_half(inst.type), "16-bit floats are held as float32");
-    if (inst.op == ir::Op::input) require(inst.index < static_cast<int64_t>(program.inputs.size()), "inputs are declared");
-    if (inst.op == ir::Op::scalar) require(inst.index < static_cast<int64_t>(program.scalars.size()), "scalars are declared");
+    if (inst.op == ir::Op::input)
+      require(inst.index < static_cast<int64_t>(program.inputs.size()), "inputs are declared");
+    if (inst.op == ir::Op::scalar)
+      require(inst.index < static_cast<int64_t>(program.scalars.size()), "scalars are declared");
   }
   for (const auto& out : program.outputs) {
     require(out.value < program.code.size(), "an output has a value");
@@ -102,7 +104,8 @@ void verify_plan(const Graph& graph, const Plan& plan) {
       for (const auto& out : plan.regions[step.region].outputs) write(out.value);
     } else {
       for (const ValueId v : graph.inputs_of(step.node)) read(v);
-      for (size_t k = 0; k < graph.nodes[step.node]->avals.size(); ++k) write(graph.first_value[step.node] + static_cast<ValueId>(k));
+      for (size_t k = 0; k < graph.nodes[step.node]->avals.size(); ++k)
+        write(graph.first_value[step.node] + static_cast<ValueId>(k));
     }
     for (const ValueId v : step.dies) {
       read(v);
@@ -111,7 +114,8 @@ void verify_plan(const Graph& graph, const Plan& plan) {
   }
   for (uint32_t node = 0; node < graph.nodes.size(); ++node)
     if (graph.needed[node])
-      for (size_t k = 0; k < graph.nodes[node]->avals.size(); ++k) read(graph.first_value[node] + static_cast<ValueId>(k));
+      for (size_t k = 0; k < graph.nodes[node]->avals.size(); ++k)
+        read(graph.first_value[node] + static_cast<ValueId>(k));
 }
 
 }  // namespace plait::engine

@@ -20,9 +20,10 @@ Array Array::from_bytes(const void* data, int64_t bytes, const Shape& shape, DTy
   Storage storage = allocate_storage(aval);
   const int64_t need = shape.count_value() * size_of(dtype);
   if (bytes != need)
-    throw ShapeError({.op = "array",
-                      .got = std::to_string(bytes) + " bytes for shape " + to_string(shape) + " of " + std::string(name_of(dtype)),
-                      .accepts = std::to_string(need) + " bytes"});
+    throw ShapeError(
+        {.op = "array",
+         .got = std::to_string(bytes) + " bytes for shape " + to_string(shape) + " of " + std::string(name_of(dtype)),
+         .accepts = std::to_string(need) + " bytes"});
   if (bytes > 0) std::memcpy(storage.data(), data, static_cast<size_t>(bytes));
   return make_evaluated(std::move(storage), aval);
 }
@@ -52,7 +53,8 @@ bool Array::is_evaluated() const { return node_ && node()->done(); }
 
 void Array::read_item(DType dtype, void* out) const {
   if (size() != 1)
-    throw ShapeError({.op = "item", .got = "an array of shape " + to_string(shape()), .accepts = "exactly one element"});
+    throw ShapeError(
+        {.op = "item", .got = "an array of shape " + to_string(shape()), .accepts = "exactly one element"});
   read_all(dtype, out);
 }
 
@@ -78,10 +80,10 @@ void async_eval(std::span<const Array> arrays) { evaluator().async_eval(arrays);
 
 Array beside(Scalar number, const Array& like) { return Array(number, number.dtype_with(like.dtype())); }
 
-#define PLAIT_OPERATOR(symbol, name)                     \
+#define PLAIT_OPERATOR(symbol, name)                      \
   Array operator symbol(const Array& a, const Array& b) { \
-    static const OpHandle op(name);                      \
-    return elementwise(*op, {a, b});                     \
+    static const OpHandle op(name);                       \
+    return elementwise(*op, {a, b});                      \
   }
 PLAIT_OPERATOR(+, "add")
 PLAIT_OPERATOR(-, "subtract")

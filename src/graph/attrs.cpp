@@ -17,27 +17,26 @@ std::string number(double v) {
 }  // namespace
 
 std::string to_string(const AttrValue& value) {
-  return std::visit(
-      Overload{
-          [](bool v) -> std::string { return v ? "true" : "false"; },
-          [](int64_t v) { return std::to_string(v); },
-          [](double v) { return number(v); },
-          [](const std::string& v) { return v; },
-          [](DType v) { return std::string(name_of(v)); },
-          [](const std::vector<int64_t>& v) {
-            std::string text = "[";
-            for (size_t i = 0; i < v.size(); ++i) text += (i ? ", " : "") + std::to_string(v[i]);
-            return text + "]";
-          },
-          [](Dim v) { return std::to_string(v.value()); },
-          [](const Shape& v) { return to_string(v); },
-          [](const Scalar& v) {
-            if (v.kind == Scalar::Kind::floating) return number(v.re);
-            if (v.kind == Scalar::Kind::complex) return number(v.re) + "+" + number(v.im) + "j";
-            return std::to_string(v.i);
-          },
-      },
-      value);
+  return std::visit(Overload{
+                        [](bool v) -> std::string { return v ? "true" : "false"; },
+                        [](int64_t v) { return std::to_string(v); },
+                        [](double v) { return number(v); },
+                        [](const std::string& v) { return v; },
+                        [](DType v) { return std::string(name_of(v)); },
+                        [](const std::vector<int64_t>& v) {
+                          std::string text = "[";
+                          for (size_t i = 0; i < v.size(); ++i) text += (i ? ", " : "") + std::to_string(v[i]);
+                          return text + "]";
+                        },
+                        [](Dim v) { return std::to_string(v.value()); },
+                        [](const Shape& v) { return to_string(v); },
+                        [](const Scalar& v) {
+                          if (v.kind == Scalar::Kind::floating) return number(v.re);
+                          if (v.kind == Scalar::Kind::complex) return number(v.re) + "+" + number(v.im) + "j";
+                          return std::to_string(v.i);
+                        },
+                    },
+                    value);
 }
 
 AttrValue AttrsView::value(std::string_view name) const {

@@ -20,8 +20,7 @@ namespace plait {
 
 /// What a field may hold. Structural fields are part of a plan's key; bound ones (Dim, Shape, Scalar fields are always
 /// bound) are operands of the plan and may differ from run to run.
-using AttrValue =
-    std::variant<bool, int64_t, double, std::string, DType, std::vector<int64_t>, Dim, Shape, Scalar>;
+using AttrValue = std::variant<bool, int64_t, double, std::string, DType, std::vector<int64_t>, Dim, Shape, Scalar>;
 
 std::string to_string(const AttrValue& value);
 
@@ -90,12 +89,12 @@ namespace detail {
 
 template <class M>
 struct AttrTraits;
-#define PLAIT_ATTR_TYPE(cpp, label, is_bound)      \
-  template <>                                      \
-  struct AttrTraits<cpp> {                         \
-    static constexpr const char* type = label;     \
-    static constexpr bool bound = is_bound;        \
-    using Stored = cpp;                            \
+#define PLAIT_ATTR_TYPE(cpp, label, is_bound)  \
+  template <>                                  \
+  struct AttrTraits<cpp> {                     \
+    static constexpr const char* type = label; \
+    static constexpr bool bound = is_bound;    \
+    using Stored = cpp;                        \
   };
 PLAIT_ATTR_TYPE(bool, "bool", false)
 PLAIT_ATTR_TYPE(int64_t, "int", false)
@@ -127,7 +126,7 @@ class MemberField final : public AttrField {
   using Traits = AttrTraits<M>;
 
  public:
-  MemberField(std::string name, M A::*member, std::string doc)
+  MemberField(std::string name, M A::* member, std::string doc)
       : AttrField(std::move(name), std::move(doc), Traits::type, Traits::bound), member_(member) {}
   AttrValue get(const void* attrs) const override {
     const M& m = static_cast<const A*>(attrs)->*member_;
@@ -156,7 +155,7 @@ class MemberField final : public AttrField {
   }
 
  private:
-  M A::*member_;
+  M A::* member_;
 };
 
 }  // namespace detail

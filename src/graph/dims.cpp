@@ -108,8 +108,10 @@ std::string DimScope::Record::why_not(const std::vector<int64_t>& values) const 
   for (const Guard& g : guards) {
     if (guard_holds(g, values)) continue;
     if (g.op == 'f')
-      return "an extent read as a number was " + std::to_string(g.constant) + " and is now " + std::to_string(values[g.a]);
-    const char* relation = g.op == '=' ? (g.result ? " were equal" : " differed") : (g.result ? " were ordered" : " were not ordered");
+      return "an extent read as a number was " + std::to_string(g.constant) + " and is now " +
+             std::to_string(values[g.a]);
+    const char* relation =
+        g.op == '=' ? (g.result ? " were equal" : " differed") : (g.result ? " were ordered" : " were not ordered");
     return "extents " + std::to_string(values[g.a]) + " and " + std::to_string(values[g.b]) + relation + " when traced";
   }
   return "";

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
-#include "graph/registry.h"
 #include "graph/core_attrs.h"
+#include "graph/registry.h"
 
 namespace plait {
 namespace {
@@ -50,7 +50,8 @@ Array elementwise(const OpDef& op, SmallVector<Array, 2> operands) {
     if (!is_in(common, accepted)) {
       std::string names;
       for (int d = 0; d < kDTypeCount; ++d)
-        if (is_in(static_cast<DType>(d), accepted)) names += (names.empty() ? "" : ", ") + std::string(name_of(static_cast<DType>(d)));
+        if (is_in(static_cast<DType>(d), accepted))
+          names += (names.empty() ? "" : ", ") + std::string(name_of(static_cast<DType>(d)));
       throw DTypeError({.op = op.name,
                         .got = "operands of dtype " + std::string(name_of(common)),
                         .accepts = names,

@@ -17,18 +17,18 @@ struct OpInfo {
 
 // In the order of Op.
 constexpr std::array<OpInfo, static_cast<size_t>(Op::count_)> kOps = {{
-    {"input", 0},    {"scalar", 0},    {"constant", 0},   {"convert", 1},   {"round_f16", 1}, {"round_bf16", 1},
-    {"neg", 1},      {"abs", 1},       {"sign", 1},       {"floor", 1},     {"ceil", 1},      {"trunc", 1},
-    {"rint", 1},     {"sqrt", 1},      {"rsqrt", 1},      {"exp", 1},       {"exp2", 1},      {"expm1", 1},
-    {"log", 1},      {"log2", 1},      {"log10", 1},      {"log1p", 1},     {"sin", 1},       {"cos", 1},
-    {"tan", 1},      {"asin", 1},      {"acos", 1},       {"atan", 1},      {"sinh", 1},      {"cosh", 1},
-    {"tanh", 1},     {"asinh", 1},     {"acosh", 1},      {"atanh", 1},     {"erf", 1},       {"erfinv", 1},
-    {"bit_not", 1},  {"is_nan", 1},    {"is_inf", 1},     {"is_finite", 1}, {"bitcast", 1},   {"real", 1},
-    {"imag", 1},     {"conj", 1},      {"add", 2},        {"sub", 2},       {"mul", 2},       {"div", 2},
-    {"floor_div", 2}, {"rem", 2},      {"pow", 2},        {"max", 2},       {"min", 2},       {"atan2", 2},
-    {"bit_and", 2},  {"bit_or", 2},    {"bit_xor", 2},    {"shl", 2},       {"shr", 2},       {"eq", 2},
-    {"ne", 2},       {"lt", 2},        {"le", 2},         {"gt", 2},        {"ge", 2},        {"complex", 2},
-    {"select", 3},   {"fma", 3},       {"reduce_sum", 1}, {"reduce_prod", 1}, {"reduce_max", 1}, {"reduce_min", 1},
+    {"input", 0},     {"scalar", 0}, {"constant", 0},   {"convert", 1},     {"round_f16", 1},  {"round_bf16", 1},
+    {"neg", 1},       {"abs", 1},    {"sign", 1},       {"floor", 1},       {"ceil", 1},       {"trunc", 1},
+    {"rint", 1},      {"sqrt", 1},   {"rsqrt", 1},      {"exp", 1},         {"exp2", 1},       {"expm1", 1},
+    {"log", 1},       {"log2", 1},   {"log10", 1},      {"log1p", 1},       {"sin", 1},        {"cos", 1},
+    {"tan", 1},       {"asin", 1},   {"acos", 1},       {"atan", 1},        {"sinh", 1},       {"cosh", 1},
+    {"tanh", 1},      {"asinh", 1},  {"acosh", 1},      {"atanh", 1},       {"erf", 1},        {"erfinv", 1},
+    {"bit_not", 1},   {"is_nan", 1}, {"is_inf", 1},     {"is_finite", 1},   {"bitcast", 1},    {"real", 1},
+    {"imag", 1},      {"conj", 1},   {"add", 2},        {"sub", 2},         {"mul", 2},        {"div", 2},
+    {"floor_div", 2}, {"rem", 2},    {"pow", 2},        {"max", 2},         {"min", 2},        {"atan2", 2},
+    {"bit_and", 2},   {"bit_or", 2}, {"bit_xor", 2},    {"shl", 2},         {"shr", 2},        {"eq", 2},
+    {"ne", 2},        {"lt", 2},     {"le", 2},         {"gt", 2},          {"ge", 2},         {"complex", 2},
+    {"select", 3},    {"fma", 3},    {"reduce_sum", 1}, {"reduce_prod", 1}, {"reduce_max", 1}, {"reduce_min", 1},
 }};
 static_assert(kOps.back().operands == 1, "kOps lists every Op");
 
@@ -43,7 +43,8 @@ std::string to_string(const Program& program) {
   std::string text;
   for (size_t i = 0; i < program.size(); ++i) {
     const Inst& inst = program[i];
-    text += "%" + std::to_string(i) + " = " + std::string(name_of(inst.op)) + "." + std::string(plait::name_of(inst.type));
+    text +=
+        "%" + std::to_string(i) + " = " + std::string(name_of(inst.op)) + "." + std::string(plait::name_of(inst.type));
     const uint32_t operands[3] = {inst.a, inst.b, inst.c};
     for (int k = 0; k < operand_count(inst.op); ++k) text += " %" + std::to_string(operands[k]);
     if (inst.op == Op::input || inst.op == Op::scalar) text += " #" + std::to_string(inst.index);
@@ -109,9 +110,7 @@ Val Builder::fma(Val a, Val b, Val c) {
   return push({.op = Op::fma, .type = a.type(), .level = level, .a = a.id, .b = b.id, .c = c.id});
 }
 Val Builder::convert(Val a, Type type) { return a.type() == type ? a : unary_to(Op::convert, a, type); }
-Val Builder::reduce(Op op, Val a) {
-  return push({.op = op, .type = a.type(), .level = Level::outer, .a = a.id});
-}
+Val Builder::reduce(Op op, Val a) { return push({.op = op, .type = a.type(), .level = Level::outer, .a = a.id}); }
 Val Builder::spread(Val a, Level level) {
   if (at(a.id).level >= level) return a;
   return push({.op = Op::convert, .type = a.type(), .level = level, .a = a.id});

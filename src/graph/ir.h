@@ -159,9 +159,9 @@ class Builder {
 constexpr Type compute_type(DType d) { return is_half(d) ? DType::float32 : d; }
 
 // The language of formulas. A number takes the type of the value beside it.
-#define PLAIT_IR_BINARY(symbol, op)                                                                     \
-  inline Val operator symbol(Val a, Val b) { return a.builder->binary(Op::op, a, b); }                  \
-  inline Val operator symbol(Val a, Scalar b) { return a symbol a.builder->constant(b, a.type()); }     \
+#define PLAIT_IR_BINARY(symbol, op)                                                                 \
+  inline Val operator symbol(Val a, Val b) { return a.builder->binary(Op::op, a, b); }              \
+  inline Val operator symbol(Val a, Scalar b) { return a symbol a.builder->constant(b, a.type()); } \
   inline Val operator symbol(Scalar a, Val b) { return b.builder->constant(a, b.type()) symbol b; }
 PLAIT_IR_BINARY(+, add)
 PLAIT_IR_BINARY(-, sub)

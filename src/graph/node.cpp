@@ -143,7 +143,8 @@ Storage allocate_storage(const Aval& aval) {
   Storage s;
   int64_t bytes = 0;
   if (__builtin_mul_overflow(aval.shape.count_value(), static_cast<int64_t>(size_of(aval.dtype)), &bytes))
-    throw OutOfMemory({.op = "allocate", .got = "a result of shape " + to_string(aval.shape) + " is larger than any memory"});
+    throw OutOfMemory(
+        {.op = "allocate", .got = "a result of shape " + to_string(aval.shape) + " is larger than any memory"});
   s.buffer = allocate(bytes);
   s.strides = row_major_strides(aval.shape);
   s.row_major = true;

@@ -123,7 +123,7 @@ struct OpDef {
   std::function<Arrays(const AttrsBase*, const JvpArgs&)> jvp;
   std::function<VmapResult(const AttrsBase*, const VmapArgs&)> vmap;
   std::string not_differentiable;  // reason; gradients are zero
-  std::string no_vmap;             // reason; an error
+  std::string no_vmap;  // reason; an error
 
   template <class A>
   Array operator()(A attrs, SmallVector<Array, 2> in) const {

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <mutex>
 
-#include "graph/elementwise.h"
 #include "graph/core_attrs.h"
+#include "graph/elementwise.h"
 
 namespace plait {
 namespace {
@@ -91,7 +91,8 @@ std::string quoted(const std::string& text) {
 std::string dtype_list(DTypes set) {
   std::string out = "[";
   for (int d = 0; d < kDTypeCount; ++d)
-    if (is_in(static_cast<DType>(d), set)) out += (out.size() > 1 ? ", " : "") + quoted(std::string(name_of(static_cast<DType>(d))));
+    if (is_in(static_cast<DType>(d), set))
+      out += (out.size() > 1 ? ", " : "") + quoted(std::string(name_of(static_cast<DType>(d))));
   return out + "]";
 }
 
@@ -308,34 +309,40 @@ std::string OpRegistry::schema() const {
   };
   const char* separator = "";
   for (const OpDef* op : sorted_by_name(ops_)) {
-    out += std::string(separator) + "  {\"name\": " + quoted(op->name) + ", \"kind\": \"" + kinds[static_cast<int>(op->kind)] +
-           "\", \"file\": " + quoted(op->file) + ",\n   \"summary\": " + quoted(op->summary) + ",\n   \"inputs\": [";
+    out += std::string(separator) + "  {\"name\": " + quoted(op->name) + ", \"kind\": \"" +
+           kinds[static_cast<int>(op->kind)] + "\", \"file\": " + quoted(op->file) +
+           ",\n   \"summary\": " + quoted(op->summary) + ",\n   \"inputs\": [";
     for (size_t i = 0; i < op->inputs.size(); ++i) {
-      out += std::string(i ? ", " : "") + "{\"name\": " + quoted(op->inputs[i].name) + ", \"dtypes\": " + dtype_list(op->inputs[i].dtypes) +
-             ", \"doc\": " + quoted(op->inputs[i].doc) + "}";
+      out += std::string(i ? ", " : "") + "{\"name\": " + quoted(op->inputs[i].name) +
+             ", \"dtypes\": " + dtype_list(op->inputs[i].dtypes) + ", \"doc\": " + quoted(op->inputs[i].doc) + "}";
     }
-    out += std::string("], \"variadic\": ") + (op->variadic ? "true" : "false") + ", \"effect\": " + (op->effect ? "true" : "false") + ",\n   \"attrs\": [";
+    out += std::string("], \"variadic\": ") + (op->variadic ? "true" : "false") +
+           ", \"effect\": " + (op->effect ? "true" : "false") + ",\n   \"attrs\": [";
     for (size_t i = 0; i < op->attrs.size(); ++i) {
       const AttrField& f = *op->attrs[i];
-      out += std::string(i ? ", " : "") + "{\"name\": " + quoted(f.name) + ", \"type\": " + quoted(f.type) + ", \"bound\": " + (f.bound ? "true" : "false") +
-             ", \"doc\": " + quoted(f.doc) + "}";
+      out += std::string(i ? ", " : "") + "{\"name\": " + quoted(f.name) + ", \"type\": " + quoted(f.type) +
+             ", \"bound\": " + (f.bound ? "true" : "false") + ", \"doc\": " + quoted(f.doc) + "}";
     }
-    out += std::string("],\n   \"vjp\": ") + (op->vjp ? "true" : "false") + ", \"jvp\": " + (op->jvp ? "true" : "false") + ", \"vmap\": " +
-           (op->vmap ? "true" : "false") + ", \"not_differentiable\": " + quoted(op->not_differentiable) + ", \"no_vmap\": " + quoted(op->no_vmap) + "}";
+    out += std::string("],\n   \"vjp\": ") + (op->vjp ? "true" : "false") +
+           ", \"jvp\": " + (op->jvp ? "true" : "false") + ", \"vmap\": " + (op->vmap ? "true" : "false") +
+           ", \"not_differentiable\": " + quoted(op->not_differentiable) + ", \"no_vmap\": " + quoted(op->no_vmap) +
+           "}";
     separator = ",\n";
   }
   out += "\n ],\n \"functions\": [\n";
   separator = "";
   for (const FunctionDef* f : sorted_by_name(functions_)) {
-    out += std::string(separator) + "  {\"name\": " + quoted(f->name) + ", \"module\": " + quoted(f->module) + ", \"family\": " + quoted(f->family) +
-           ",\n   \"signature\": " + quoted(f->signature) + ",\n   \"method\": " + quoted(f->method) + ", \"aliases\": [";
+    out += std::string(separator) + "  {\"name\": " + quoted(f->name) + ", \"module\": " + quoted(f->module) +
+           ", \"family\": " + quoted(f->family) + ",\n   \"signature\": " + quoted(f->signature) +
+           ",\n   \"method\": " + quoted(f->method) + ", \"aliases\": [";
     for (size_t i = 0; i < f->aliases.size(); ++i) out += (i ? ", " : "") + quoted(f->aliases[i]);
-    out += "],\n   \"summary\": " + quoted(f->summary) + ",\n   \"details\": " + quoted(f->details) + ",\n   \"oracle\": " + quoted(f->oracle) +
-           ", \"domain\": " + quoted(f->domain) + ", \"differentiable\": " + quoted(f->differentiable) + ",\n   \"primitive\": " + quoted(f->primitive) +
+    out += "],\n   \"summary\": " + quoted(f->summary) + ",\n   \"details\": " + quoted(f->details) +
+           ",\n   \"oracle\": " + quoted(f->oracle) + ", \"domain\": " + quoted(f->domain) +
+           ", \"differentiable\": " + quoted(f->differentiable) + ",\n   \"primitive\": " + quoted(f->primitive) +
            ", \"generated\": " + (f->generated ? "true" : "false") + ", \"samples\": [";
     for (size_t i = 0; i < f->samples.size(); ++i)
-      out += std::string(i ? ", " : "") + "{\"inputs\": " + quoted(f->samples[i].inputs) + ", \"keywords\": " + quoted(f->samples[i].keywords) + ", \"error\": " +
-             quoted(f->samples[i].error) + "}";
+      out += std::string(i ? ", " : "") + "{\"inputs\": " + quoted(f->samples[i].inputs) +
+             ", \"keywords\": " + quoted(f->samples[i].keywords) + ", \"error\": " + quoted(f->samples[i].error) + "}";
     out += "]}";
     separator = ",\n";
   }

@@ -74,7 +74,7 @@ class OpBuilder {
     return *this;
   }
   template <class M>
-  OpBuilder& attr(std::string name, M A::*member, std::string doc = "") {
+  OpBuilder& attr(std::string name, M A::* member, std::string doc = "") {
     def_->attrs.push_back(std::make_unique<detail::MemberField<A, M>>(std::move(name), member, std::move(doc)));
     return *this;
   }

@@ -79,8 +79,7 @@ LargeCache& large_cache() {
 
 void raise_to(std::atomic<int64_t>& most, int64_t value) noexcept {
   int64_t seen = most.load(std::memory_order_relaxed);
-  while (seen < value && !most.compare_exchange_weak(seen, value, std::memory_order_relaxed)) {
-  }
+  while (seen < value && !most.compare_exchange_weak(seen, value, std::memory_order_relaxed)) {}
 }
 
 int64_t small_kept() noexcept {

@@ -82,7 +82,7 @@ class PLAIT_API Buffer final : public RefCounted {
   void* data_;
   int64_t bytes_;
   union {
-    int64_t capacity_;       // of a block
+    int64_t capacity_;  // of a block
     void* foreign_context_;  // of foreign memory
   };
   ForeignDeleter foreign_ = nullptr;

@@ -20,7 +20,7 @@ constexpr int64_t kChunk = kHugePage;
 constexpr int64_t kPiece = kChunk / 8;
 constexpr int64_t kMaxShared = 16 * 1024;
 constexpr int64_t kSmallProgram =
-    8 * kChunk;                              // up to here small pages: a huge one takes long to clear for a few scalars
+    8 * kChunk;  // up to here small pages: a huge one takes long to clear for a few scalars
 constexpr int64_t kCachedBytes = 64 * 1024;  // per thread and class
 
 struct Node {
@@ -55,7 +55,7 @@ struct Slab {  // at the start of each piece or whole chunk, behind the room for
   Slab* prev;
   Slab* next;
   Node* returned;
-  uint32_t out;     // blocks that are not here
+  uint32_t out;  // blocks that are not here
   uint32_t carved;  // blocks ever cut
   uint32_t total;
 };

@@ -26,7 +26,11 @@ struct Selection {
 };
 
 [[noreturn]] void throw_index(std::string got, std::string accepts, std::string hint = "") {
-  throw IndexError({.op = "indexing", .got = std::move(got), .accepts = std::move(accepts), .hint = std::move(hint), .where = here()});
+  throw IndexError({.op = "indexing",
+                    .got = std::move(got),
+                    .accepts = std::move(accepts),
+                    .hint = std::move(hint),
+                    .where = here()});
 }
 
 void check_pick(const Array& values) {
@@ -65,8 +69,9 @@ Dim checked_position(const Index& index, Dim extent, int axis) {
   const Dim at = index.at < 0 ? Dim(index.at) + extent : Dim(index.at);
   if (at < 0 || !(at < extent)) {
     const std::string n = std::to_string(extent.value());
-    throw_index("index " + std::to_string(index.at) + " of axis " + std::to_string(axis) + ", which has extent " + n,
-                extent.value() == 0 ? "no index: the axis is empty" : "-" + n + " to " + std::to_string(extent.value() - 1));
+    throw_index(
+        "index " + std::to_string(index.at) + " of axis " + std::to_string(axis) + ", which has extent " + n,
+        extent.value() == 0 ? "no index: the axis is empty" : "-" + n + " to " + std::to_string(extent.value() - 1));
   }
   return at;
 }
@@ -184,11 +189,11 @@ std::vector<int> inverse(const std::vector<int>& order) {
   return back;
 }
 
-bool in_order(const std::vector<int>& order) {
-  return std::is_sorted(order.begin(), order.end());
-}
+bool in_order(const std::vector<int>& order) { return std::is_sorted(order.begin(), order.end()); }
 
-Array transposed(const Array& a, const std::vector<int>& order) { return in_order(order) ? a : transpose(a, Axes(order)); }
+Array transposed(const Array& a, const std::vector<int>& order) {
+  return in_order(order) ? a : transpose(a, Axes(order));
+}
 
 /// One index into the picked axes taken as a single one: negative positions wrapped, axes combined row-major.
 Array combined_picks(const Selection& s) {
@@ -198,7 +203,9 @@ Array combined_picks(const Selection& s) {
   Array combined;
   for (size_t i = 0; i < s.picks.size(); ++i) {
     const Dim extent = s.part.size[static_cast<size_t>(s.picked[i])];
-    Array at = astype(s.picks[i], is_in(s.picks[i].dtype(), dtypes::unsigned_integer) || size_of(s.picks[i].dtype()) == 8 ? DType::int64 : dtype);
+    Array at = astype(
+        s.picks[i],
+        is_in(s.picks[i].dtype(), dtypes::unsigned_integer) || size_of(s.picks[i].dtype()) == 8 ? DType::int64 : dtype);
     const Array n = Array(Scalar(extent.fixed()), at.dtype());
     at = astype(where(less(at, Array(Scalar(0), at.dtype())), add(at, n), at), dtype);
     combined = combined.defined() ? add(multiply(combined, Array(Scalar(extent.fixed()), dtype)), at) : at;
@@ -259,10 +266,11 @@ Array fitted(const Array& value, DType dtype, const Shape& shape) {
     fits = have == 1 || have == shape[static_cast<size_t>(i + offset)];
   }
   if (!fits)
-    throw ShapeError({.op = "indexing",
-                      .got = "a value of shape " + to_string(value.shape()) + " for a selection of shape " + to_string(shape),
-                      .accepts = "shapes that broadcast to the selection",
-                      .where = here()});
+    throw ShapeError(
+        {.op = "indexing",
+         .got = "a value of shape " + to_string(value.shape()) + " for a selection of shape " + to_string(shape),
+         .accepts = "shapes that broadcast to the selection",
+         .where = here()});
   return broadcast_to(v, shape);
 }
 
@@ -327,16 +335,19 @@ const Array* only_mask(std::span<const Index> indices) {
 Array write_masked(const Array& a, const Array& mask, const Array& value) {
   const Shape& shape = a.shape();
   bool prefix = mask.rank() <= shape.rank();
-  for (int i = 0; prefix && i < mask.rank(); ++i) prefix = mask.shape()[static_cast<size_t>(i)] == shape[static_cast<size_t>(i)];
+  for (int i = 0; prefix && i < mask.rank(); ++i)
+    prefix = mask.shape()[static_cast<size_t>(i)] == shape[static_cast<size_t>(i)];
   if (!prefix)
-    throw_index("a mask of shape " + to_string(mask.shape()) + " for shape " + to_string(shape), "a mask whose shape begins the array's");
+    throw_index("a mask of shape " + to_string(mask.shape()) + " for shape " + to_string(shape),
+                "a mask whose shape begins the array's");
   Array v = value.dtype() == a.dtype() ? value : astype(value, a.dtype());
   const int rest = shape.rank() - mask.rank();
   if (v.rank() > rest + 1)
-    throw ShapeError({.op = "indexing",
-                      .got = "a value of shape " + to_string(value.shape()) + " for a mask of shape " + to_string(mask.shape()),
-                      .accepts = "a value that broadcasts to (selected, " + std::to_string(rest) + " more axes)",
-                      .where = here()});
+    throw ShapeError(
+        {.op = "indexing",
+         .got = "a value of shape " + to_string(value.shape()) + " for a mask of shape " + to_string(mask.shape()),
+         .accepts = "a value that broadcasts to (selected, " + std::to_string(rest) + " more axes)",
+         .where = here()});
   Array wide = mask;
   if (rest > 0) {
     Shape ones = mask.shape();

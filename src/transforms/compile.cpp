@@ -90,7 +90,8 @@ class Trace {
       Ref<AttrsBase> attrs = node.attrs;
       if (step.symbolic_attrs) {
         attrs = attrs->clone();
-        for (const auto& field : node.op->attrs) field->map_dims(attrs->mutable_data(), [&](Dim d) { return at(d, values); });
+        for (const auto& field : node.op->attrs)
+          field->map_dims(attrs->mutable_data(), [&](Dim d) { return at(d, values); });
       }
       made[i] = make_node_as(node, std::move(attrs), std::move(in), std::move(avals));
     }

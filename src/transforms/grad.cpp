@@ -10,11 +10,12 @@ namespace plait {
 namespace {
 
 [[noreturn]] void raise_missing(const Node& node, const char* rule, const char* transform) {
-  throw TransformError({.op = node.op->name,
-                        .got = std::string("this op has no ") + rule + " rule, so " + transform + " cannot pass through it",
-                        .accepts = "ops listed as differentiable in the reference",
-                        .hint = "stop_gradient keeps it out of the derivative",
-                        .where = describe_source(node.source)});
+  throw TransformError(
+      {.op = node.op->name,
+       .got = std::string("this op has no ") + rule + " rule, so " + transform + " cannot pass through it",
+       .accepts = "ops listed as differentiable in the reference",
+       .hint = "stop_gradient keeps it out of the derivative",
+       .where = describe_source(node.source)});
 }
 
 bool carries_gradient(const Array& a) { return is_inexact(a.dtype()); }
@@ -26,9 +27,10 @@ void check_like(const char* transform, const char* what, const Arrays& values, c
                          .accepts = std::to_string(like.size()) + ", one for each"});
   for (size_t i = 0; i < values.size(); ++i) {
     if (values[i].defined() && !(values[i].shape() == like[i].shape()))
-      throw ArgumentError({.op = transform,
-                           .got = std::string(what) + " " + std::to_string(i) + " has shape " + to_string(values[i].shape()),
-                           .accepts = to_string(like[i].shape())});
+      throw ArgumentError(
+          {.op = transform,
+           .got = std::string(what) + " " + std::to_string(i) + " has shape " + to_string(values[i].shape()),
+           .accepts = to_string(like[i].shape())});
   }
 }
 
@@ -87,7 +89,8 @@ Arrays GradTrace::pull_back(const Arrays& outputs, const Arrays& cotangents) con
   Arrays result;
   for (size_t i = 0; i < inputs_.size(); ++i) {
     const int64_t at = graph.position(inputs_[i].node());
-    const bool reached = at >= 0 && !sums[static_cast<size_t>(at)].empty() && sums[static_cast<size_t>(at)][0].defined();
+    const bool reached =
+        at >= 0 && !sums[static_cast<size_t>(at)].empty() && sums[static_cast<size_t>(at)][0].defined();
     result.push_back(reached ? sums[static_cast<size_t>(at)][0] : zeros_like(primals_[i], std::nullopt));
   }
   return result;
@@ -166,7 +169,8 @@ std::function<std::pair<Arrays, Arrays>(const Arrays&)> value_and_grad(Function 
     Arrays outputs = f(traced);
     if (outputs.empty() || outputs[0].size() != 1)
       throw ArgumentError({.op = "value_and_grad",
-                           .got = outputs.empty() ? "a function without a result" : "a first result of shape " + to_string(outputs[0].shape()),
+                           .got = outputs.empty() ? "a function without a result"
+                                                  : "a first result of shape " + to_string(outputs[0].shape()),
                            .accepts = "a scalar to differentiate",
                            .hint = "sum or mean makes one"});
     Arrays grads = trace.pull_back({outputs[0]}, {ones_like(outputs[0], std::nullopt)});

@@ -44,7 +44,11 @@ struct Case {
 const Case kCases[] = {
     {"exp", [](const Array& x) { return exp(x); }},
     {"square_sum", [](const Array& x) { return sum(x * x, -1, true) * x; }},
-    {"softmax", [](const Array& x) { const Array e = exp(x - max(x, -1, true)); return e / sum(e, -1, true); }},
+    {"softmax",
+     [](const Array& x) {
+       const Array e = exp(x - max(x, -1, true));
+       return e / sum(e, -1, true);
+     }},
     {"reshape", [](const Array& x) { return reshape(sin(x), {-1}) * 2.0; }},
     {"transpose", [](const Array& x) { return transpose(tanh(x), Axes()) * transpose(x, Axes()); }},
     {"broadcast", [](const Array& x) { return x * sum(x, 0, true) + sum(x, 1, true); }},
@@ -99,7 +103,8 @@ TEST(Transforms, SecondDerivatives) {
 TEST(Transforms, BatchingEqualsALoop) {
   for (const Case& c : kCases) {
     for (const int axis : {0, 1, 2}) {
-      Array batch = stack_of({wave(3, 4), wave(3, 4) * 1.1, wave(3, 4) * 0.7, wave(3, 4) + 0.3, wave(3, 4) * 1.3}, axis);
+      Array batch =
+          stack_of({wave(3, 4), wave(3, 4) * 1.1, wave(3, 4) * 0.7, wave(3, 4) + 0.3, wave(3, 4) * 1.3}, axis);
       const auto f = [&](const Arrays& in) { return Arrays{c.f(in[0])}; };
       const Array got = vmap(f, {axis}, {0})({batch})[0];
       const Array examples = axis == 0 ? batch : transpose(batch, axis == 1 ? Axes{1, 0, 2} : Axes{2, 0, 1});

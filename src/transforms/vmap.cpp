@@ -12,8 +12,10 @@ namespace {
 int checked_batch_axis(const char* what, int axis, int rank) {
   if (axis < -rank || axis >= rank)
     throw AxisError({.op = "vmap",
-                     .got = std::string(what) + " " + std::to_string(axis) + " does not exist in an array with " + std::to_string(rank) + " axes",
-                     .accepts = rank == 0 ? "None: the array is 0-d" : std::to_string(-rank) + " to " + std::to_string(rank - 1) + ", or None"});
+                     .got = std::string(what) + " " + std::to_string(axis) + " does not exist in an array with " +
+                            std::to_string(rank) + " axes",
+                     .accepts = rank == 0 ? "None: the array is 0-d"
+                                          : std::to_string(-rank) + " to " + std::to_string(rank - 1) + ", or None"});
   return axis < 0 ? axis + rank : axis;
 }
 
@@ -36,13 +38,15 @@ VmapTrace::VmapTrace(const Arrays& arrays, const std::vector<int>& axes) : array
     axes_[i] = checked_batch_axis("the batch axis", axes_[i], arrays_[i].rank());
     const Dim n = arrays_[i].shape()[static_cast<size_t>(axes_[i])];
     if (found && !(n == size_))
-      throw ArgumentError({.op = "vmap",
-                           .got = "batch extents " + std::to_string(size_.value()) + " and " + std::to_string(n.value()),
-                           .accepts = "the same extent for every mapped argument"});
+      throw ArgumentError(
+          {.op = "vmap",
+           .got = "batch extents " + std::to_string(size_.value()) + " and " + std::to_string(n.value()),
+           .accepts = "the same extent for every mapped argument"});
     size_ = n;
     found = true;
   }
-  if (!found) throw ArgumentError({.op = "vmap", .got = "no mapped argument", .accepts = "at least one axis that is not None"});
+  if (!found)
+    throw ArgumentError({.op = "vmap", .got = "no mapped argument", .accepts = "at least one axis that is not None"});
   level_ = open_trace();
   for (size_t i = 0; i < arrays_.size(); ++i) {
     if (axes_[i] == kNotMapped) {
@@ -96,7 +100,8 @@ Arrays VmapTrace::batched(const Arrays& outputs, const std::vector<int>& axes) c
     }
     const SourceScope line(node.source);
     VmapResult out = node.op->vmap(node.attrs.get(), {.inputs = in, .axes = in_axes, .size = size_});
-    check_internal(out.outputs.size() == node.avals.size(), ("batching rule of " + node.op->name + ": number of outputs").c_str());
+    check_internal(out.outputs.size() == node.avals.size(),
+                   ("batching rule of " + node.op->name + ": number of outputs").c_str());
     for (size_t k = 0; k < out.outputs.size(); ++k) values[i].push_back({out.outputs[k], out.axes[k]});
   }
   Arrays result;
@@ -128,9 +133,10 @@ Function vmap(Function f, std::vector<int> in_axes, std::vector<int> out_axes) {
     const auto spread = [](const char* what, const std::vector<int>& axes, size_t count) {
       if (axes.size() == 1) return std::vector<int>(count, axes[0]);
       if (axes.size() != count)
-        throw ArgumentError({.op = "vmap",
-                             .got = std::to_string(axes.size()) + " " + what + " for " + std::to_string(count) + " arrays",
-                             .accepts = "one for each, or one for all"});
+        throw ArgumentError(
+            {.op = "vmap",
+             .got = std::to_string(axes.size()) + " " + what + " for " + std::to_string(count) + " arrays",
+             .accepts = "one for each, or one for all"});
       return axes;
     };
     const VmapTrace trace(arguments, spread("in_axes", in_axes, arguments.size()));

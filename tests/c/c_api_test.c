@@ -1,18 +1,18 @@
 /* The C ABI as a C program uses it: arrays in, a function by name, results out, errors as statuses. */
-#include "plait/c.h"
-
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "plait/c.h"
+
 static int failures = 0;
 
-#define CHECK(condition)                                                     \
-  do {                                                                       \
-    if (!(condition)) {                                                      \
-      ++failures;                                                            \
+#define CHECK(condition)                                                                       \
+  do {                                                                                         \
+    if (!(condition)) {                                                                        \
+      ++failures;                                                                              \
       printf("%s:%d: %s failed: %s\n", __FILE__, __LINE__, #condition, plait_error_message()); \
-    }                                                                        \
+    }                                                                                          \
   } while (0)
 
 static plait_array floats(const float* values, const int64_t* shape, int rank) {

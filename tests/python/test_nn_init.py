@@ -3,9 +3,9 @@
 import math
 
 import numpy as np
-import plait.core as pc
 import pytest
 
+import plait.core as pc
 from layer_oracle import GOLDEN, dtype_name, near
 from plait.nn import init
 

@@ -3,9 +3,9 @@
 import copy
 import pickle
 
-import plait.core as pc
 import pytest
 
+import plait.core as pc
 import plait.nn as nn
 from layer_oracle import near, numbers
 from plait.utils import tree_flatten

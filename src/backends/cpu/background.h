@@ -23,7 +23,9 @@ class Background {
   /// Elements [start, start + n) of the space are next.
   void begin_unit(int64_t start, int64_t n);
   /// Where element `at` of the unit's part of result `k` goes for now.
-  char* tile_of(int k, int64_t at) const { return results_ + (2 * k + turn_) * result_bytes_ + (at << results_view_[k].log_width); }
+  char* tile_of(int k, int64_t at) const {
+    return results_ + (2 * k + turn_) * result_bytes_ + (at << results_view_[k].log_width);
+  }
   void write(char* to, const char* from, int64_t bytes);
   void run(const std::vector<Step>& steps, char* const* slots, int64_t n) {
     for (const Step& s : steps) {

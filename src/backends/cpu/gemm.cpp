@@ -26,7 +26,8 @@ int64_t even_block(int64_t extent, int64_t most, int64_t unit) {
 template <class T>
 void add_part(const T* from, int64_t from_stride, T* to, int64_t to_stride, int64_t rows, int64_t columns, bool add) {
   for (int64_t i = 0; i < rows; ++i)
-    for (int64_t j = 0; j < columns; ++j) to[i * to_stride + j] = add ? to[i * to_stride + j] + from[i * from_stride + j] : from[i * from_stride + j];
+    for (int64_t j = 0; j < columns; ++j)
+      to[i * to_stride + j] = add ? to[i * to_stride + j] + from[i * from_stride + j] : from[i * from_stride + j];
 }
 
 }  // namespace
@@ -50,8 +51,8 @@ GemmCut gemm_cut(const GemmTile& tile, const GemmShape& shape, int64_t products)
   }
 }
 
-void gemm_block(const GemmTile& tile, int element_bytes, const GemmShape& shape, const GemmCut& cut, int64_t index, Pack pack_a,
-                Pack pack_b, void* into, int64_t into_stride, Take take) {
+void gemm_block(const GemmTile& tile, int element_bytes, const GemmShape& shape, const GemmCut& cut, int64_t index,
+                Pack pack_a, Pack pack_b, void* into, int64_t into_stride, Take take) {
   const bool is_double = element_bytes == 8;
   const int64_t sum_bytes = is_double ? 8 : 4;
   const int64_t row = index / cut.column_blocks * cut.rows, column = index % cut.column_blocks * cut.columns;
@@ -73,10 +74,12 @@ void gemm_block(const GemmTile& tile, int element_bytes, const GemmShape& shape,
     const int64_t steps = ceil_div(depth, tile.pair);
     pack_a(a, row, rows, p, depth);
     pack_b(b, column, columns, p, depth);
-    const int64_t a_panel = tile.rows * steps * tile.pair * element_bytes, b_panel = tile.columns * steps * tile.pair * element_bytes;
+    const int64_t a_panel = tile.rows * steps * tile.pair * element_bytes,
+                  b_panel = tile.columns * steps * tile.pair * element_bytes;
     for (int64_t j = 0; j < column_panels; ++j)
       for (int64_t i = 0; i < row_panels; ++i) {
-        const int64_t high = std::min<int64_t>(tile.rows, rows - i * tile.rows), wide = std::min<int64_t>(tile.columns, columns - j * tile.columns);
+        const int64_t high = std::min<int64_t>(tile.rows, rows - i * tile.rows),
+                      wide = std::min<int64_t>(tile.columns, columns - j * tile.columns);
         char* to = c + (i * tile.rows * c_stride + j * tile.columns) * sum_bytes;
         if (into == nullptr || (high == tile.rows && wide == tile.columns)) {
           tile.run(steps, a + i * a_panel, b + j * b_panel, to, c_stride, p > 0);
@@ -84,9 +87,11 @@ void gemm_block(const GemmTile& tile, int element_bytes, const GemmShape& shape,
         }
         tile.run(steps, a + i * a_panel, b + j * b_panel, edge, tile.columns, false);
         if (is_double) {
-          add_part(reinterpret_cast<const double*>(edge), tile.columns, reinterpret_cast<double*>(to), c_stride, high, wide, p > 0);
+          add_part(reinterpret_cast<const double*>(edge), tile.columns, reinterpret_cast<double*>(to), c_stride, high,
+                   wide, p > 0);
         } else {
-          add_part(reinterpret_cast<const float*>(edge), tile.columns, reinterpret_cast<float*>(to), c_stride, high, wide, p > 0);
+          add_part(reinterpret_cast<const float*>(edge), tile.columns, reinterpret_cast<float*>(to), c_stride, high,
+                   wide, p > 0);
         }
       }
   }
@@ -108,12 +113,14 @@ struct Transpose<uint64_t> {
 
 // One panel of `count` <= width rows. T moves bits: no arithmetic is done on them.
 template <class T>
-void pack_panel(const T* from, int64_t row_stride, int64_t step_stride, T* to, int width, int64_t count, int64_t depth) {
+void pack_panel(const T* from, int64_t row_stride, int64_t step_stride, T* to, int width, int64_t count,
+                int64_t depth) {
   if (count < width) std::memset(to, 0, static_cast<size_t>(width * depth) * sizeof(T));
   if (step_stride == 1) {
     Transpose<T>::run()(to, width, from, row_stride, count, depth);
   } else if (row_stride == 1) {
-    for (int64_t p = 0; p < depth; ++p) std::memcpy(to + p * width, from + p * step_stride, static_cast<size_t>(count) * sizeof(T));
+    for (int64_t p = 0; p < depth; ++p)
+      std::memcpy(to + p * width, from + p * step_stride, static_cast<size_t>(count) * sizeof(T));
   } else {
     for (int64_t p = 0; p < depth; ++p)
       for (int64_t r = 0; r < count; ++r) to[p * width + r] = from[r * row_stride + p * step_stride];
@@ -121,7 +128,8 @@ void pack_panel(const T* from, int64_t row_stride, int64_t step_stride, T* to, i
 }
 
 // 16-bit elements become float on the way: whole rows or whole steps are widened, then packed.
-void pack_widened(const GemmOperand& from, int width, float* to, int64_t first, int64_t count, int64_t step, int64_t depth) {
+void pack_widened(const GemmOperand& from, int width, float* to, int64_t first, int64_t count, int64_t step,
+                  int64_t depth) {
   const auto widen = from.type == GemmOperand::Type::f16 ? gemm_kernels().widen_f16 : gemm_kernels().widen_bf16;
   const auto* data = static_cast<const uint16_t*>(from.data) + first * from.row_stride + step * from.step_stride;
   if (count < width) std::memset(to, 0, static_cast<size_t>(width * depth) * sizeof(float));
@@ -143,7 +151,8 @@ void pack_widened(const GemmOperand& from, int width, float* to, int64_t first, 
 }
 
 // bfloat16 in pairs of steps: to[(p / 2) * width + r] holds both elements of row r.
-void pack_pairs(const GemmOperand& from, int width, uint32_t* to, int64_t first, int64_t count, int64_t step, int64_t depth) {
+void pack_pairs(const GemmOperand& from, int width, uint32_t* to, int64_t first, int64_t count, int64_t step,
+                int64_t depth) {
   const auto* data = static_cast<const uint16_t*>(from.data) + first * from.row_stride + step * from.step_stride;
   const int64_t pairs = depth / 2;
   if (count < width) std::memset(to, 0, static_cast<size_t>(width * ((depth + 1) / 2)) * 4);
@@ -151,7 +160,8 @@ void pack_pairs(const GemmOperand& from, int width, uint32_t* to, int64_t first,
     gemm_kernels().transpose32(to, width, reinterpret_cast<const uint32_t*>(data), from.row_stride / 2, count, pairs);
   } else if (from.row_stride == 1) {
     for (int64_t p = 0; p < pairs; ++p)
-      gemm_kernels().interleave16(reinterpret_cast<uint16_t*>(to + p * width), data + 2 * p * from.step_stride, data + (2 * p + 1) * from.step_stride, count);
+      gemm_kernels().interleave16(reinterpret_cast<uint16_t*>(to + p * width), data + 2 * p * from.step_stride,
+                                  data + (2 * p + 1) * from.step_stride, count);
   } else {
     for (int64_t r = 0; r < count; ++r)
       for (int64_t p = 0; p < pairs; ++p) {
@@ -160,13 +170,14 @@ void pack_pairs(const GemmOperand& from, int width, uint32_t* to, int64_t first,
       }
   }
   if (depth % 2 != 0)
-    for (int64_t r = 0; r < count; ++r) to[pairs * width + r] = data[r * from.row_stride + (depth - 1) * from.step_stride];
+    for (int64_t r = 0; r < count; ++r)
+      to[pairs * width + r] = data[r * from.row_stride + (depth - 1) * from.step_stride];
 }
 
 }  // namespace
 
-void pack_operand(const GemmOperand& from, const GemmTile& tile, int width, char* to, int64_t first, int64_t count, int64_t step,
-                  int64_t depth) {
+void pack_operand(const GemmOperand& from, const GemmTile& tile, int width, char* to, int64_t first, int64_t count,
+                  int64_t step, int64_t depth) {
   const int64_t padded = ceil_div(depth, tile.pair) * tile.pair;
   for (int64_t r = 0; r < count; r += width) {
     const int64_t high = std::min<int64_t>(width, count - r);
@@ -177,17 +188,20 @@ void pack_operand(const GemmOperand& from, const GemmTile& tile, int width, char
     }
     switch (from.type) {
       case GemmOperand::Type::f32:
-        pack_panel(static_cast<const uint32_t*>(from.data) + offset, from.row_stride, from.step_stride, reinterpret_cast<uint32_t*>(to) + r * depth, width, high, depth);
+        pack_panel(static_cast<const uint32_t*>(from.data) + offset, from.row_stride, from.step_stride,
+                   reinterpret_cast<uint32_t*>(to) + r * depth, width, high, depth);
         break;
       case GemmOperand::Type::f64:
-        pack_panel(static_cast<const uint64_t*>(from.data) + offset, from.row_stride, from.step_stride, reinterpret_cast<uint64_t*>(to) + r * depth, width, high, depth);
+        pack_panel(static_cast<const uint64_t*>(from.data) + offset, from.row_stride, from.step_stride,
+                   reinterpret_cast<uint64_t*>(to) + r * depth, width, high, depth);
         break;
       default: pack_widened(from, width, reinterpret_cast<float*>(to) + r * depth, first + r, high, step, depth); break;
     }
   }
 }
 
-void store_narrow(const float* c, int64_t stride, uint16_t* to, int64_t to_stride, int64_t rows, int64_t columns, DType dtype) {
+void store_narrow(const float* c, int64_t stride, uint16_t* to, int64_t to_stride, int64_t rows, int64_t columns,
+                  DType dtype) {
   constexpr int64_t kPiece = 256;
   const auto convert = tile_kernels().convert[static_cast<int>(DType::float32)][static_cast<int>(dtype)];
   alignas(64) float from[kPiece] = {};

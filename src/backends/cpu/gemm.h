@@ -14,7 +14,8 @@ namespace plait::cpu {
 using Pack = FunctionRef<void(char* to, int64_t first, int64_t count, int64_t from, int64_t depth)>;
 
 /// Takes a finished block: c[i * stride + j] is the result at (row + i, column + j).
-using Take = FunctionRef<void(const void* c, int64_t stride, int64_t row, int64_t rows, int64_t column, int64_t columns)>;
+using Take =
+    FunctionRef<void(const void* c, int64_t stride, int64_t row, int64_t rows, int64_t column, int64_t columns)>;
 
 /// What a product needs to know of its extents.
 struct GemmShape {
@@ -33,8 +34,8 @@ GemmCut gemm_cut(const GemmTile& tile, const GemmShape& shape, int64_t products)
 
 /// Computes block `index` of a product. Sums of type float, or double for the f64 tile. With `into` the block is summed in
 /// place, in a row-major result of that row stride; else `take` receives it.
-void gemm_block(const GemmTile& tile, int element_bytes, const GemmShape& shape, const GemmCut& cut, int64_t index, Pack pack_a,
-                Pack pack_b, void* into, int64_t into_stride, Take take);
+void gemm_block(const GemmTile& tile, int element_bytes, const GemmShape& shape, const GemmCut& cut, int64_t index,
+                Pack pack_a, Pack pack_b, void* into, int64_t into_stride, Take take);
 
 /// A matrix in memory as packing sees it: row r, step p at data + (r * row_stride + p * step_stride) elements.
 struct GemmOperand {
@@ -45,10 +46,11 @@ struct GemmOperand {
 };
 
 /// Packs from memory for a tile whose panels are `width` wide, converting to what the tile multiplies.
-void pack_operand(const GemmOperand& from, const GemmTile& tile, int width, char* to, int64_t first, int64_t count, int64_t step,
-                  int64_t depth);
+void pack_operand(const GemmOperand& from, const GemmTile& tile, int width, char* to, int64_t first, int64_t count,
+                  int64_t step, int64_t depth);
 
 /// Rows of float sums rounded to the 16-bit dtype of a result.
-void store_narrow(const float* c, int64_t stride, uint16_t* to, int64_t to_stride, int64_t rows, int64_t columns, DType dtype);
+void store_narrow(const float* c, int64_t stride, uint16_t* to, int64_t to_stride, int64_t rows, int64_t columns,
+                  DType dtype);
 
 }  // namespace plait::cpu

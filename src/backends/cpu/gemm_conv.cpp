@@ -30,7 +30,8 @@ struct Seen {
 
 /// Panels whose rows are positions and whose steps are (k, channel).
 template <class T>
-void pack_positions(const Seen<T>& seen, int64_t channels, int width, T* to, int64_t first, int64_t count, int64_t from, int64_t depth) {
+void pack_positions(const Seen<T>& seen, int64_t channels, int width, T* to, int64_t first, int64_t count, int64_t from,
+                    int64_t depth) {
   for (int64_t i = 0; i < count; i += width, to += width * depth) {
     const int64_t rows = std::min<int64_t>(width, count - i);
     if (rows < width) std::memset(to, 0, static_cast<size_t>(width * depth) * sizeof(T));
@@ -48,7 +49,8 @@ void pack_positions(const Seen<T>& seen, int64_t channels, int width, T* to, int
 
 /// Panels whose rows are (k, channel) and whose steps are positions.
 template <class T>
-void pack_kernel(const Seen<T>& seen, int64_t channels, int width, T* to, int64_t first, int64_t count, int64_t from, int64_t depth) {
+void pack_kernel(const Seen<T>& seen, int64_t channels, int width, T* to, int64_t first, int64_t count, int64_t from,
+                 int64_t depth) {
   for (int64_t i = 0; i < count; i += width, to += width * depth) {
     const int64_t end = std::min(first + count, first + i + width);
     if (end - first - i < width) std::memset(to, 0, static_cast<size_t>(width * depth) * sizeof(T));
@@ -57,8 +59,10 @@ void pack_kernel(const Seen<T>& seen, int64_t channels, int width, T* to, int64_
       for (int64_t row = first + i; row < end;) {
         const int64_t c = row % channels, run = std::min(channels - c, end - row);
         const T* source = seen(from + step, row / channels);
-        if (source) std::copy(source + c, source + c + run, at);
-        else std::fill(at, at + run, T(0));
+        if (source)
+          std::copy(source + c, source + c + run, at);
+        else
+          std::fill(at, at + run, T(0));
         at += run;
         row += run;
       }
@@ -89,7 +93,8 @@ void run(ConvKind kind, const ConvGeometry& g, const T* a, const T* b, T* to) {
     weight = turned;
   }
   const GemmCut cut = gemm_cut(tile, shape, g.groups);
-  const int64_t work = std::max<int64_t>(1, std::min(cut.rows, shape.rows) * std::min(cut.columns, shape.columns) * shape.depth);
+  const int64_t work =
+      std::max<int64_t>(1, std::min(cut.rows, shape.rows) * std::min(cut.columns, shape.columns) * shape.depth);
   parallel_for(g.groups * cut.count(), std::max<int64_t>(1, kWorkGrain / work), [&](int64_t begin, int64_t end) {
     for (int64_t task = begin; task < end; ++task) {
       const int64_t group = task / cut.count();
@@ -118,7 +123,8 @@ void run(ConvKind kind, const ConvGeometry& g, const T* a, const T* b, T* to) {
         pack_positions(seen, channels, tile.rows, reinterpret_cast<T*>(into), first, count, from, depth);
       };
       const T* own = weight + group * per_group;
-      const auto weights = operand(backward ? GemmOperand{kType, own, 1, g.c} : GemmOperand{kType, own, elements * g.c, 1}, tile.columns);
+      const auto weights = operand(
+          backward ? GemmOperand{kType, own, 1, g.c} : GemmOperand{kType, own, elements * g.c, 1}, tile.columns);
       multiply(positions, weights, to + group * (backward ? g.c : g.o), backward ? g.x_channels() : g.y_channels());
     }
   });
@@ -127,8 +133,10 @@ void run(ConvKind kind, const ConvGeometry& g, const T* a, const T* b, T* to) {
 }  // namespace
 
 void gemm_convolution(ConvKind kind, const ConvGeometry& g, DType dtype, const void* a, const void* b, void* to) {
-  if (dtype == DType::float64) run(kind, g, static_cast<const double*>(a), static_cast<const double*>(b), static_cast<double*>(to));
-  else run(kind, g, static_cast<const float*>(a), static_cast<const float*>(b), static_cast<float*>(to));
+  if (dtype == DType::float64)
+    run(kind, g, static_cast<const double*>(a), static_cast<const double*>(b), static_cast<double*>(to));
+  else
+    run(kind, g, static_cast<const float*>(a), static_cast<const float*>(b), static_cast<float*>(to));
 }
 
 }  // namespace plait::cpu

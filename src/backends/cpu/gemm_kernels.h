@@ -24,17 +24,21 @@ struct GemmKernels {
   GemmTile f32, f64, bf16;  // bf16: float sums of bfloat16 products; absent (rows 0) where the machine has none
 
   /// to[j][i] = from[i][j] for i < rows, j < columns; strides in elements between the rows of each.
-  void (*transpose32)(uint32_t* to, int64_t to_stride, const uint32_t* from, int64_t from_stride, int64_t rows, int64_t columns) = nullptr;
-  void (*transpose64)(uint64_t* to, int64_t to_stride, const uint64_t* from, int64_t from_stride, int64_t rows, int64_t columns) = nullptr;
+  void (*transpose32)(uint32_t* to, int64_t to_stride, const uint32_t* from, int64_t from_stride, int64_t rows,
+                      int64_t columns) = nullptr;
+  void (*transpose64)(uint64_t* to, int64_t to_stride, const uint64_t* from, int64_t from_stride, int64_t rows,
+                      int64_t columns) = nullptr;
   /// to[2 j] = even[j], to[2 j + 1] = odd[j]
   void (*interleave16)(uint16_t* to, const uint16_t* even, const uint16_t* odd, int64_t n) = nullptr;
   void (*widen_f16)(float* to, const uint16_t* from, int64_t n) = nullptr;
   void (*widen_bf16)(float* to, const uint16_t* from, int64_t n) = nullptr;
 
   /// y[j] = sum over p < depth of x[p] * b[j * stride + p], for j < n. x and y are float (double for f64).
-  void (*dots[static_cast<int>(GemvType::count_)])(void* y, const void* x, const void* b, int64_t stride, int64_t depth, int64_t n) = {};
+  void (*dots[static_cast<int>(GemvType::count_)])(void* y, const void* x, const void* b, int64_t stride, int64_t depth,
+                                                   int64_t n) = {};
   /// y[j] = sum over p < depth of x[p] * b[p * stride + j], for j < n.
-  void (*combine[static_cast<int>(GemvType::count_)])(void* y, const void* x, const void* b, int64_t stride, int64_t depth, int64_t n) = {};
+  void (*combine[static_cast<int>(GemvType::count_)])(void* y, const void* x, const void* b, int64_t stride,
+                                                      int64_t depth, int64_t n) = {};
 
   /// y[i] = sum over k < taps of x[k][i] * w[k][i], for i < n.
   void (*weighted_sum)(float* y, const float* const* x, const float* const* w, int64_t taps, int64_t n) = nullptr;

@@ -71,8 +71,16 @@ class Lowering {
   Level level_of(Level level) const { return program_.row_rank == 0 && level == Level::outer ? Level::row : level; }
 
   int compute(TileFn fn, DType type, Level level, std::array<int, 3> operands, int cost, const char* what) {
-    if (!fn) throw InternalError("CPU interpreter: " + std::string(what) + " is not defined for this type: " + std::string(name_of(type)));
-    return add({.kind = Node::Kind::compute, .level = level, .dtype = type, .fn = fn, .operands = operands, .own_cost = cost, .cost = cost});
+    if (!fn)
+      throw InternalError("CPU interpreter: " + std::string(what) +
+                          " is not defined for this type: " + std::string(name_of(type)));
+    return add({.kind = Node::Kind::compute,
+                .level = level,
+                .dtype = type,
+                .fn = fn,
+                .operands = operands,
+                .own_cost = cost,
+                .cost = cost});
   }
   int move(int from, Level level) {
     const DType type = nodes()[from].dtype;
@@ -82,19 +90,29 @@ class Lowering {
   int widened(int node) {
     const DType from = nodes()[node].dtype;
     if (!is_half(from)) return node;
-    return compute(kernels_.convert[as_index(from)][as_index(DType::float32)], DType::float32, nodes()[node].level, {node, -1, -1}, 1, "load");
+    return compute(kernels_.convert[as_index(from)][as_index(DType::float32)], DType::float32, nodes()[node].level,
+                   {node, -1, -1}, 1, "load");
   }
 
   int lower(const Inst& inst) {
     const Level level = level_of(inst.level);
     switch (inst.op) {
       case Op::input:
-        return widened(add({.kind = Node::Kind::load, .level = level, .dtype = program_.inputs[inst.index].dtype, .index = static_cast<int>(inst.index)}));
+        return widened(add({.kind = Node::Kind::load,
+                            .level = level,
+                            .dtype = program_.inputs[inst.index].dtype,
+                            .index = static_cast<int>(inst.index)}));
       case Op::scalar:
-        return widened(add({.kind = Node::Kind::scalar, .level = Level::scalar, .dtype = program_.scalars[inst.index], .index = static_cast<int>(inst.index)}));
+        return widened(add({.kind = Node::Kind::scalar,
+                            .level = Level::scalar,
+                            .dtype = program_.scalars[inst.index],
+                            .index = static_cast<int>(inst.index)}));
       case Op::constant:
         region_.constants.push_back(inst.imm.bits);
-        return add({.kind = Node::Kind::constant, .level = Level::scalar, .dtype = inst.type, .index = static_cast<int>(region_.constants.size()) - 1});
+        return add({.kind = Node::Kind::constant,
+                    .level = Level::scalar,
+                    .dtype = inst.type,
+                    .index = static_cast<int>(region_.constants.size()) - 1});
       default: break;
     }
     std::array<int, 3> operands = {-1, -1, -1};
@@ -103,8 +121,13 @@ class Lowering {
     if (ir::is_reduction(inst.op)) {
       if (nodes()[operands[0]].level != Level::row) operands[0] = move(operands[0], Level::row);
       if (!kernels_.reduce[reduction_index(inst.op)][as_index(inst.type)].begin)
-        throw InternalError("CPU interpreter: " + std::string(ir::name_of(inst.op)) + " is not defined for " + std::string(name_of(inst.type)));
-      return add({.kind = Node::Kind::reduce, .level = Level::outer, .dtype = inst.type, .operands = operands, .index = static_cast<int>(inst.op)});
+        throw InternalError("CPU interpreter: " + std::string(ir::name_of(inst.op)) + " is not defined for " +
+                            std::string(name_of(inst.type)));
+      return add({.kind = Node::Kind::reduce,
+                  .level = Level::outer,
+                  .dtype = inst.type,
+                  .operands = operands,
+                  .index = static_cast<int>(inst.op)});
     }
     const DType from = nodes()[operands[inst.op == Op::select ? 1 : 0]].dtype;
     const TileFn fn = inst.op == Op::convert ? kernels_.convert[as_index(from)][as_index(inst.type)]
@@ -120,9 +143,11 @@ class Lowering {
     const Level level = std::max(level_of(out.level), least);
     int node = value_of_[out.value];
     if (is_half(out.dtype)) {
-      node = compute(kernels_.convert[as_index(DType::float32)][as_index(out.dtype)], out.dtype, level, {node, -1, -1}, 1, "store");
+      node = compute(kernels_.convert[as_index(DType::float32)][as_index(out.dtype)], out.dtype, level, {node, -1, -1},
+                     1, "store");
     } else {
-      check_internal(nodes()[node].dtype == out.dtype, "CPU interpreter: the dtype of an output differs from its value's type");
+      check_internal(nodes()[node].dtype == out.dtype,
+                     "CPU interpreter: the dtype of an output differs from its value's type");
       const Node& value = nodes()[node];
       const bool made = value.kind == Node::Kind::compute || value.kind == Node::Kind::reduce;
       if (!made || value.level != level || value.output >= 0) node = move(node, level);
@@ -188,10 +213,14 @@ class Scheduler {
     for (size_t i = 0; i < nodes_.size(); ++i) {
       const Node& node = nodes_[i];
       // Every scalar has its place, so that all layouts agree on it.
-      if (node.kind == Node::Kind::constant) slot_of_[i] = add_slot(Slot::Kind::constant, node.index, node.dtype);
-      else if (node.level == Level::scalar) slot_of_[i] = add_slot(Slot::Kind::scalar, scalars++, node.dtype);
-      else if (node.level == Level::outer && live_[i]) slot_of_[i] = add_slot(Slot::Kind::outer, schedule_.outers++, node.dtype);
-      if (node.kind == Node::Kind::compute && node.level == Level::scalar && live_[i]) schedule_.scalar_steps.push_back(step(node, slot_of_[i]));
+      if (node.kind == Node::Kind::constant)
+        slot_of_[i] = add_slot(Slot::Kind::constant, node.index, node.dtype);
+      else if (node.level == Level::scalar)
+        slot_of_[i] = add_slot(Slot::Kind::scalar, scalars++, node.dtype);
+      else if (node.level == Level::outer && live_[i])
+        slot_of_[i] = add_slot(Slot::Kind::outer, schedule_.outers++, node.dtype);
+      if (node.kind == Node::Kind::compute && node.level == Level::scalar && live_[i])
+        schedule_.scalar_steps.push_back(step(node, slot_of_[i]));
     }
   }
 
@@ -252,7 +281,8 @@ class Scheduler {
       const Node& node = nodes_[i];
       if (!live_[i]) continue;
       for (int id : node.operands)
-        if (id >= 0 && nodes_[id].level == Level::row && node.level == Level::row && nodes_[id].phase < node.phase) keep(id);
+        if (id >= 0 && nodes_[id].level == Level::row && node.level == Level::row && nodes_[id].phase < node.phase)
+          keep(id);
       if (node.level == Level::row && node.output >= 0 && store_phase_[i] > node.phase) keep(static_cast<int>(i));
     }
   }
@@ -350,7 +380,8 @@ class Scheduler {
           const int id = node.operands[k];
           if (id < 0 || last_use[id] != position[i]) continue;
           const Slot& slot = schedule_.slots[slot_of_[id]];
-          if (slot.kind != Slot::Kind::tile || (size_of(nodes_[id].dtype) == size_of(node.dtype)) != same_width) continue;
+          if (slot.kind != Slot::Kind::tile || (size_of(nodes_[id].dtype) == size_of(node.dtype)) != same_width)
+            continue;
           free.push_back(slot.index);
           last_use[id] = -1;
         }
@@ -393,12 +424,15 @@ class Scheduler {
     for (int first = 0; first < count;) {
       int end = first;
       const Node& head = nodes_[node_of_step[first]];
-      while (end < count && may_chain(nodes_[node_of_step[end]]) && nodes_[node_of_step[end]].dtype == head.dtype) ++end;
+      while (end < count && may_chain(nodes_[node_of_step[end]]) && nodes_[node_of_step[end]].dtype == head.dtype)
+        ++end;
       if (end - first < 2) {
         steps.push_back(phase.steps[first++]);
         continue;
       }
-      Step chain{.chain = region_.kernels.chain[head.dtype == DType::float64], .a = static_cast<int>(phase.chain_ops.size()), .cost = 0};
+      Step chain{.chain = region_.kernels.chain[head.dtype == DType::float64],
+                 .a = static_cast<int>(phase.chain_ops.size()),
+                 .cost = 0};
       int under_way = -1;  // node
       for (int i = first; i < end; ++i) {
         const int id = node_of_step[i];
@@ -407,12 +441,16 @@ class Scheduler {
         const Chained how = chained(node.op);
         const bool binary = node.operands[1] >= 0;
         const bool second = binary && node.operands[1] == under_way && node.operands[0] != under_way;
-        if (!second && node.operands[0] != under_way) phase.chain_ops.push_back({ChainCode::load, (s.uniform & 1) != 0, s.a});
-        if (second) phase.chain_ops.push_back({how.second, (s.uniform & 1) != 0, s.a});
-        else phase.chain_ops.push_back({how.first, binary && (s.uniform & 2) != 0, binary ? s.b : s.out});
+        if (!second && node.operands[0] != under_way)
+          phase.chain_ops.push_back({ChainCode::load, (s.uniform & 1) != 0, s.a});
+        if (second)
+          phase.chain_ops.push_back({how.second, (s.uniform & 1) != 0, s.a});
+        else
+          phase.chain_ops.push_back({how.first, binary && (s.uniform & 2) != 0, binary ? s.b : s.out});
         // It need not be stored if the next step alone reads it, as the value under way.
         under_way = id;
-        const bool handed_on = i + 1 < end && uses[id] == i + 1 && schedule_.slots[s.out].kind == Slot::Kind::tile && reads_once(nodes_[node_of_step[i + 1]], id);
+        const bool handed_on = i + 1 < end && uses[id] == i + 1 && schedule_.slots[s.out].kind == Slot::Kind::tile &&
+                               reads_once(nodes_[node_of_step[i + 1]], id);
         if (!handed_on) phase.chain_ops.push_back({ChainCode::store, false, s.out});
         chain.cost += s.cost;
       }
@@ -461,8 +499,10 @@ const Schedule& CpuRegion::schedule(Layout layout, bool buffered) const {
 }
 
 void CpuRegion::run(const RegionBinding& binding) const {
-  if (program.row_rank == 0) run_elementwise(*this, binding);
-  else run_rows(*this, binding);
+  if (program.row_rank == 0)
+    run_elementwise(*this, binding);
+  else
+    run_rows(*this, binding);
 }
 
 }  // namespace plait::cpu

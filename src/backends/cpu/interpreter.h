@@ -44,7 +44,8 @@ struct Step {
 struct Slot {
   enum class Kind : uint8_t { constant, scalar, outer, tile, row };
   Kind kind = Kind::tile;
-  int index = 0;  // constant, scalar: which; outer: which; tile: register; row: buffer that holds the value for the whole row
+  int index =
+      0;  // constant, scalar: which; outer: which; tile: register; row: buffer that holds the value for the whole row
   int log_width = 2;
 };
 
@@ -52,24 +53,24 @@ struct Slot {
 struct Phase {
   struct Load {
     int input = 0, slot = 0;
-    int last_use = 0;            // the last step that reads it
+    int last_use = 0;  // the last step that reads it
   };
   struct Store {
     int output = 0, slot = 0;
-    int made_by = 0;             // step, or -1: it must be copied out
+    int made_by = 0;  // step, or -1: it must be copied out
   };
   struct Reduce {
-    int node = 0;                // its ReduceFns
-    int in = 0, out = 0;         // slots
+    int node = 0;  // its ReduceFns
+    int in = 0, out = 0;  // slots
   };
   struct Expand {
     int from = 0, to = 0;
     int log_width = 2;
   };
   std::vector<Load> outer_loads;
-  std::vector<Step> outer_steps;   // before the pass, once a row (or a batch of rows)
+  std::vector<Step> outer_steps;  // before the pass, once a row (or a batch of rows)
   std::vector<Store> outer_stores;
-  std::vector<Expand> expands;     // outer values repeated along each row of a batch
+  std::vector<Expand> expands;  // outer values repeated along each row of a batch
   std::vector<Load> loads;
   std::vector<Step> steps;
   std::vector<ChainOp> chain_ops;
@@ -80,8 +81,8 @@ struct Phase {
 
 /// The program laid out for one way of going over the iteration space.
 enum class Layout : uint8_t {
-  row,      // a tile lies in one row: outer values are uniform
-  batch,    // a tile holds several whole rows: outer values are expanded along them
+  row,  // a tile lies in one row: outer values are uniform
+  batch,  // a tile holds several whole rows: outer values are expanded along them
   columns,  // a tile is one position of many neighbouring rows: outer values are tiles
 };
 
@@ -90,9 +91,9 @@ struct Schedule {
   std::vector<Phase> phases;
   std::vector<Step> scalar_steps;
   std::vector<int> buffered;  // log2 of the width of each row buffer
-  int tiles = 0;              // registers
+  int tiles = 0;  // registers
   int outers = 0;
-  int log_width = 0;          // of the widest value that lives in a register
+  int log_width = 0;  // of the widest value that lives in a register
 };
 
 class CpuRegion final : public CompiledRegion {
@@ -104,7 +105,7 @@ class CpuRegion final : public CompiledRegion {
 
   RegionProgram program;
   std::vector<Node> nodes;
-  std::vector<uint64_t> constants;       // bits
+  std::vector<uint64_t> constants;  // bits
   std::unique_ptr<char[]> constant_memory;
   const char* constant_at(int index) const;
   int phases = 1;

@@ -36,7 +36,8 @@ struct Memory {
 enum class Lay { contiguous, permuted, reversed, padded };
 
 /// `varies[axis]` false: stride 0.
-Memory make_memory(Random& random, DType dtype, const SmallVector<int64_t, 6>& extents, const std::vector<bool>& varies, Lay lay) {
+Memory make_memory(Random& random, DType dtype, const SmallVector<int64_t, 6>& extents, const std::vector<bool>& varies,
+                   Lay lay) {
   const int rank = static_cast<int>(extents.size());
   std::vector<int> order(rank);
   for (int i = 0; i < rank; ++i) order[i] = i;
@@ -72,14 +73,21 @@ void fill(Random& random, const Memory& memory, Fill kind) {
       double x = pick(random, 9) - 4;
       if (kind == Fill::wild) {
         x = std::normal_distribution<double>(0, 2)(random);
-        static const double special[] = {0.0, -0.0, 1, -1, 0.5, HUGE_VAL, -HUGE_VAL, NAN, 1e-30, 300.25, -70000.75, 5e9};
+        static const double special[] = {0.0,       -0.0, 1,     -1,     0.5,       HUGE_VAL,
+                                         -HUGE_VAL, NAN,  1e-30, 300.25, -70000.75, 5e9};
         if (pick(random, 8) == 0) x = special[pick(random, 12)];
       }
-      if constexpr (std::is_same_v<T, bool>) to[i] = random() & 1;
-      else if constexpr (std::is_integral_v<T>) to[i] = kind == Fill::wild && pick(random, 4) == 0 ? static_cast<T>(random() * 0x9e3779b97f4a7c15u) : static_cast<T>(static_cast<int64_t>(pick(random, 9) - 4));
-      else if constexpr (std::is_same_v<T, float16_t> || std::is_same_v<T, bfloat16_t>) to[i] = T::from(static_cast<float>(x));
-      else if constexpr (std::is_same_v<T, std::complex<float>>) to[i] = {static_cast<float>(std::isfinite(x) ? x : 1), static_cast<float>(pick(random, 9) - 4)};
-      else to[i] = static_cast<T>(x);
+      if constexpr (std::is_same_v<T, bool>)
+        to[i] = random() & 1;
+      else if constexpr (std::is_integral_v<T>)
+        to[i] = kind == Fill::wild && pick(random, 4) == 0 ? static_cast<T>(random() * 0x9e3779b97f4a7c15u)
+                                                           : static_cast<T>(static_cast<int64_t>(pick(random, 9) - 4));
+      else if constexpr (std::is_same_v<T, float16_t> || std::is_same_v<T, bfloat16_t>)
+        to[i] = T::from(static_cast<float>(x));
+      else if constexpr (std::is_same_v<T, std::complex<float>>)
+        to[i] = {static_cast<float>(std::isfinite(x) ? x : 1), static_cast<float>(pick(random, 9) - 4)};
+      else
+        to[i] = static_cast<T>(x);
     }
   });
 }
@@ -98,7 +106,8 @@ Memory copy_of(const Memory& from) {
     const T* x = reinterpret_cast<const T*>(a.bytes.get());
     const T* y = reinterpret_cast<const T*>(b.bytes.get());
     const auto close = [&](double p, double q) {
-      return (std::isnan(p) && std::isnan(q)) || p == q || std::fabs(p - q) <= tolerance * std::max({1.0, std::fabs(p), std::fabs(q)});
+      return (std::isnan(p) && std::isnan(q)) || p == q ||
+             std::fabs(p - q) <= tolerance * std::max({1.0, std::fabs(p), std::fabs(q)});
     };
     for (int64_t i = 0; i < a.count; ++i) {
       bool equal;
@@ -113,9 +122,12 @@ Memory copy_of(const Memory& from) {
       if (!equal) {
         std::string text;
         const auto print = [&](T v) {
-          if constexpr (std::is_same_v<T, std::complex<float>>) text += std::to_string(v.real()) + "," + std::to_string(v.imag());
-          else if constexpr (std::is_same_v<T, float16_t> || std::is_same_v<T, bfloat16_t>) text += std::to_string(static_cast<float>(v));
-          else text += std::to_string(v);
+          if constexpr (std::is_same_v<T, std::complex<float>>)
+            text += std::to_string(v.real()) + "," + std::to_string(v.imag());
+          else if constexpr (std::is_same_v<T, float16_t> || std::is_same_v<T, bfloat16_t>)
+            text += std::to_string(static_cast<float>(v));
+          else
+            text += std::to_string(v);
         };
         print(x[i]);
         text += " instead of ";
@@ -147,7 +159,8 @@ struct Case {
     results.clear();
     for (size_t k = 0; k < outputs.size(); ++k) {
       results.push_back(copy_of(outputs[k]));
-      binding.outputs.push_back(in_place.empty() || in_place[k] < 0 ? results.back().operand() : copies[in_place[k]].operand());
+      binding.outputs.push_back(in_place.empty() || in_place[k] < 0 ? results.back().operand()
+                                                                    : copies[in_place[k]].operand());
     }
     region.run(binding);
     for (size_t k = 0; k < outputs.size(); ++k)
@@ -191,11 +204,16 @@ Case one_op(Random& random, Op op, DType from, DType to, Lay lay, SmallVector<in
     test.program.inputs.push_back({type});
   }
   Val result;
-  if (op == Op::convert || op == Op::bitcast) result = builder.unary_to(op, values[0], to);
-  else if (operands == 1) result = builder.unary(op, values[0]);
-  else if (operands == 2) result = builder.binary(op, values[0], values[1]);
-  else if (op == Op::select) result = builder.select(values[0], values[1], values[2]);
-  else result = builder.fma(values[0], values[1], values[2]);
+  if (op == Op::convert || op == Op::bitcast)
+    result = builder.unary_to(op, values[0], to);
+  else if (operands == 1)
+    result = builder.unary(op, values[0]);
+  else if (operands == 2)
+    result = builder.binary(op, values[0], values[1]);
+  else if (op == Op::select)
+    result = builder.select(values[0], values[1], values[2]);
+  else
+    result = builder.fma(values[0], values[1], values[2]);
   test.program.rank = static_cast<int>(extents.size());
   test.program.outputs.push_back({result.id, result.type(), Level::row});
   test.program.code = builder.take();
@@ -207,12 +225,14 @@ Case one_op(Random& random, Op op, DType from, DType to, Lay lay, SmallVector<in
     test.inputs.push_back(make_memory(random, test.program.inputs[k].dtype, extents, varies, lay));
     fill(random, test.inputs.back(), kind);
   }
-  test.outputs.push_back(make_memory(random, test.program.outputs[0].dtype, extents, all, lay == Lay::permuted ? Lay::contiguous : lay));
+  test.outputs.push_back(
+      make_memory(random, test.program.outputs[0].dtype, extents, all, lay == Lay::permuted ? Lay::contiguous : lay));
   return test;
 }
 
-constexpr DType kTypes[] = {DType::bool_, DType::uint8, DType::uint16, DType::uint32, DType::uint64, DType::int8,
-                            DType::int16, DType::int32, DType::int64, DType::float32, DType::float64, DType::complex64};
+constexpr DType kTypes[] = {DType::bool_,  DType::uint8,   DType::uint16,  DType::uint32,
+                            DType::uint64, DType::int8,    DType::int16,   DType::int32,
+                            DType::int64,  DType::float32, DType::float64, DType::complex64};
 
 bool defined(Op op, DType type) {
   const bool b = type == DType::bool_, floats = is_floating(type), complex = type == DType::complex64;
@@ -258,7 +278,8 @@ class EachOp : public ::testing::TestWithParam<Op> {};
 TEST_P(EachOp, EqualsPlainLoops) {
   const Op op = GetParam();
   Random random(1);
-  const SmallVector<int64_t, 6> shapes[] = {{}, {1}, {7}, {64}, {1100}, {0}, {3, 5}, {130, 3}, {5, 300}, {4, 3, 70}, {2, 1, 129}};
+  const SmallVector<int64_t, 6> shapes[] = {{},     {1},      {7},      {64},       {1100},     {0},
+                                            {3, 5}, {130, 3}, {5, 300}, {4, 3, 70}, {2, 1, 129}};
   for (const DType type : kTypes) {
     if (!defined(op, type)) continue;
     for (const DType to : kTypes) {
@@ -267,7 +288,12 @@ TEST_P(EachOp, EqualsPlainLoops) {
       for (const Lay lay : {Lay::contiguous, Lay::permuted, Lay::reversed, Lay::padded}) {
         for (const auto& shape : shapes) {
           const bool wild = type != DType::complex64 && op != Op::fma;
-          const Case test = one_op(random, op, type, op == Op::bitcast ? (type == DType::bool_ ? DType::bool_ : size_of(type) == 4 ? DType::uint32 : type) : to, lay, shape, wild ? Fill::wild : Fill::exact);
+          const Case test = one_op(random, op, type,
+                                   op == Op::bitcast ? (type == DType::bool_ ? DType::bool_
+                                                        : size_of(type) == 4 ? DType::uint32
+                                                                             : type)
+                                                     : to,
+                                   lay, shape, wild ? Fill::wild : Fill::exact);
           test.check(tolerance_of(op, type));
           if (HasFatalFailure()) return;
         }
@@ -278,7 +304,8 @@ TEST_P(EachOp, EqualsPlainLoops) {
 
 std::vector<Op> elementwise_ops() {
   std::vector<Op> ops;
-  for (int i = static_cast<int>(Op::convert); i < static_cast<int>(Op::reduce_sum); ++i) ops.push_back(static_cast<Op>(i));
+  for (int i = static_cast<int>(Op::convert); i < static_cast<int>(Op::reduce_sum); ++i)
+    ops.push_back(static_cast<Op>(i));
   return ops;
 }
 INSTANTIATE_TEST_SUITE_P(Interpreter, EachOp, ::testing::ValuesIn(elementwise_ops()),
@@ -292,18 +319,23 @@ TEST(Interpreter, StoresAndLoads16BitFloatsExactly) {
     Case test;
     test.program.rank = 1;
     test.program.inputs = {{half}, {DType::float32}};
-    test.program.outputs = {{x.id, DType::float32, Level::row}, {y.id, half, Level::row}, {builder.rounded(y, half).id, DType::float32, Level::row}};
+    test.program.outputs = {{x.id, DType::float32, Level::row},
+                            {y.id, half, Level::row},
+                            {builder.rounded(y, half).id, DType::float32, Level::row}};
     test.program.code = builder.take();
     test.extents = {65536};
     Random random(2);
-    for (const auto& in : test.program.inputs) test.inputs.push_back(make_memory(random, in.dtype, test.extents, {true}, Lay::contiguous));
-    for (const auto& out : test.program.outputs) test.outputs.push_back(make_memory(random, out.dtype, test.extents, {true}, Lay::contiguous));
+    for (const auto& in : test.program.inputs)
+      test.inputs.push_back(make_memory(random, in.dtype, test.extents, {true}, Lay::contiguous));
+    for (const auto& out : test.program.outputs)
+      test.outputs.push_back(make_memory(random, out.dtype, test.extents, {true}, Lay::contiguous));
     for (int i = 0; i < 65536; ++i) {
       reinterpret_cast<uint16_t*>(test.inputs[0].bytes.get())[i] = static_cast<uint16_t>(i);
       const uint32_t bits = static_cast<uint32_t>(i) << 16 | (random() & 0xffff);
       const float nearby = std::bit_cast<float>(bits);
       const float from_half = static_cast<float>(float16_t{static_cast<uint16_t>(i)});
-      reinterpret_cast<float*>(test.inputs[1].bytes.get())[i] = i & 1 ? nearby : std::nextafter(from_half, i & 2 ? 1e9f : -1e9f);
+      reinterpret_cast<float*>(test.inputs[1].bytes.get())[i] =
+          i & 1 ? nearby : std::nextafter(from_half, i & 2 ? 1e9f : -1e9f);
     }
     test.check(0);
   }
@@ -324,9 +356,12 @@ Case random_case(Random& random) {
     test.extents.push_back(extent);
     count *= std::max<int64_t>(extent, 1);
   }
-  const auto level = [&] { return pick(random, 6) == 0 ? Level::scalar : row_rank > 0 && pick(random, 3) == 0 ? Level::outer : Level::row; };
+  const auto level = [&] {
+    return pick(random, 6) == 0 ? Level::scalar : row_rank > 0 && pick(random, 3) == 0 ? Level::outer : Level::row;
+  };
   std::vector<Val> floats, integers, bools;
-  static const DType types[] = {DType::float32, DType::float32, DType::float16, DType::bfloat16, DType::int32, DType::float64, DType::bool_};
+  static const DType types[] = {DType::float32, DType::float32, DType::float16, DType::bfloat16,
+                                DType::int32,   DType::float64, DType::bool_};
   const auto add = [&](Val v) {
     if (v.type() == DType::float64) v = builder.convert(v, DType::float32);
     (v.type() == DType::float32 ? floats : v.type() == DType::int32 ? integers : bools).push_back(v);
@@ -344,8 +379,12 @@ Case random_case(Random& random) {
   add(builder.constant(2, DType::int32));
 
   const auto any = [&](const std::vector<Val>& from) { return from[pick(random, static_cast<int>(from.size()))]; };
-  const auto held = [&](Val x) { return max(min(x, builder.constant(9.0, DType::float32)), builder.constant(-9.0, DType::float32)); };
-  const auto held_int = [&](Val x) { return max(min(x, builder.constant(9, DType::int32)), builder.constant(-9, DType::int32)); };
+  const auto held = [&](Val x) {
+    return max(min(x, builder.constant(9.0, DType::float32)), builder.constant(-9.0, DType::float32));
+  };
+  const auto held_int = [&](Val x) {
+    return max(min(x, builder.constant(9, DType::int32)), builder.constant(-9, DType::int32));
+  };
   const int length = 1 + pick(random, 25);
   for (int i = 0; i < length; ++i) {
     const Val x = any(floats), y = any(floats);
@@ -364,7 +403,10 @@ Case random_case(Random& random) {
       case 9: add(held_int(any(integers) + any(integers))); break;
       case 10: add(builder.convert(any(integers), DType::float32)); break;
       case 11: add(held(builder.reduce(Op::reduce_sum, x))); break;
-      case 12: add(builder.reduce(pick(random, 2) ? Op::reduce_max : Op::reduce_min, builder.convert(x, DType::int32))); integers.back() = held_int(integers.back()); break;
+      case 12:
+        add(builder.reduce(pick(random, 2) ? Op::reduce_max : Op::reduce_min, builder.convert(x, DType::int32)));
+        integers.back() = held_int(integers.back());
+        break;
       case 13: add(held(builder.reduce(pick(random, 2) ? Op::reduce_max : Op::reduce_min, x))); break;
       default:
         if (!bools.empty()) add(builder.reduce(pick(random, 2) ? Op::reduce_max : Op::reduce_min, any(bools)));
@@ -373,7 +415,10 @@ Case random_case(Random& random) {
   const int outputs = 1 + pick(random, 3);
   for (int k = 0; k < outputs; ++k) {
     const int kind = pick(random, 4);
-    const Val v = kind == 0 && !bools.empty() ? any(bools) : kind == 1 ? any(integers) : k == 0 ? floats.back() : any(floats);
+    const Val v = kind == 0 && !bools.empty() ? any(bools)
+                  : kind == 1                 ? any(integers)
+                  : k == 0                    ? floats.back()
+                                              : any(floats);
     DType dtype = v.type();
     if (dtype == DType::float32 && pick(random, 3) == 0) dtype = pick(random, 2) ? DType::float16 : DType::bfloat16;
     const Level least = row_rank > 0 ? std::max(builder.at(v.id).level, Level::outer) : Level::row;
@@ -391,7 +436,8 @@ Case random_case(Random& random) {
   std::vector<bool> taken(inputs, false);
   for (int k = 0; k < outputs; ++k) {
     const auto& out = test.program.outputs[k];
-    test.outputs.push_back(make_memory(random, out.dtype, test.extents, varies_in(test.program, out.level), static_cast<Lay>(pick(random, 4))));
+    test.outputs.push_back(make_memory(random, out.dtype, test.extents, varies_in(test.program, out.level),
+                                       static_cast<Lay>(pick(random, 4))));
     if (pick(random, 2)) continue;
     for (int i = 0; i < inputs; ++i) {  // the same elements, each once
       const auto& in = test.program.inputs[i];
@@ -438,7 +484,8 @@ TEST(Interpreter, SlowResultsBeyondTheCacheEqualPlainLoops) {
       test.inputs.push_back(make_memory(random, DType::float32, test.extents, {k == 0, true}, Lay::contiguous));
       fill(random, test.inputs.back(), Fill::exact);
     }
-    for (const auto& out : test.program.outputs) test.outputs.push_back(make_memory(random, out.dtype, test.extents, {true, true}, Lay::contiguous));
+    for (const auto& out : test.program.outputs)
+      test.outputs.push_back(make_memory(random, out.dtype, test.extents, {true, true}, Lay::contiguous));
     test.check(0);
   }
 }
@@ -471,15 +518,20 @@ TEST(Interpreter, ReductionsOfEveryTypeAndLength) {
           fill(random, test.inputs[0], Fill::exact);
           if (type == DType::complex64) {  // products of long rows: of 1, -1, i and -i only
             auto* x = reinterpret_cast<std::complex<float>*>(test.inputs[0].bytes.get());
-            for (int64_t i = 0; i < test.inputs[0].count; ++i) x[i] = i % 3 ? std::complex<float>(0, 1) : std::complex<float>(-1, 0);
+            for (int64_t i = 0; i < test.inputs[0].count; ++i)
+              x[i] = i % 3 ? std::complex<float>(0, 1) : std::complex<float>(-1, 0);
           } else if (is_floating(type) && length > 16) {
             for (int64_t i = 0; i < test.inputs[0].count; ++i) {
-              if (type == DType::float32) reinterpret_cast<float*>(test.inputs[0].bytes.get())[i] = pick(random, 2) ? 1 : -1;
-              else reinterpret_cast<double*>(test.inputs[0].bytes.get())[i] = pick(random, 2) ? 1 : -1;
+              if (type == DType::float32)
+                reinterpret_cast<float*>(test.inputs[0].bytes.get())[i] = pick(random, 2) ? 1 : -1;
+              else
+                reinterpret_cast<double*>(test.inputs[0].bytes.get())[i] = pick(random, 2) ? 1 : -1;
             }
           }
-          for (const auto& out : test.program.outputs) test.outputs.push_back(make_memory(random, out.dtype, test.extents, {true, false}, Lay::contiguous));
-          SCOPED_TRACE(std::string(name_of(type)) + " length " + std::to_string(length) + " rows " + std::to_string(rows));
+          for (const auto& out : test.program.outputs)
+            test.outputs.push_back(make_memory(random, out.dtype, test.extents, {true, false}, Lay::contiguous));
+          SCOPED_TRACE(std::string(name_of(type)) + " length " + std::to_string(length) + " rows " +
+                       std::to_string(rows));
           test.check(0);
           if (HasFatalFailure()) return;
         }
@@ -518,14 +570,17 @@ TEST(Interpreter, SumsDependOnTheRowOnly) {
           in.strides = {1, rows};
         }
         test.inputs.push_back(std::move(in));
-        for (const auto& out : test.program.outputs) test.outputs.push_back(make_memory(random, out.dtype, test.extents, {true, false}, Lay::contiguous));
+        for (const auto& out : test.program.outputs)
+          test.outputs.push_back(make_memory(random, out.dtype, test.extents, {true, false}, Lay::contiguous));
         for (const int threads : {1, 2, 3}) {
           set_thread_count(threads);
           std::vector<char> bits = bits_of(test);
           std::vector<char> firsts;  // of row 0, each reduction
-          for (size_t k = 0; k < 4; ++k) firsts.insert(firsts.end(), bits.begin() + k * bits.size() / 4, bits.begin() + k * bits.size() / 4 + 4);
+          for (size_t k = 0; k < 4; ++k)
+            firsts.insert(firsts.end(), bits.begin() + k * bits.size() / 4, bits.begin() + k * bits.size() / 4 + 4);
           if (expected.empty()) expected = firsts;
-          EXPECT_EQ(firsts, expected) << "length " << length << " transposed " << transposed << " rows " << first_rows << " threads " << threads;
+          EXPECT_EQ(firsts, expected) << "length " << length << " transposed " << transposed << " rows " << first_rows
+                                      << " threads " << threads;
         }
       }
     }

@@ -77,7 +77,8 @@ struct KeyHash {
   size_t operator()(const Key& key) const {
     Hasher h;
     h.add(key.kind).add(key.dtype).add(key.g.n).add(key.g.groups).add(key.g.c).add(key.g.o);
-    for (const auto& extents : {key.g.in, key.g.kernel, key.g.out, key.g.stride, key.g.dilation, key.g.padding}) h.add(extents);
+    for (const auto& extents : {key.g.in, key.g.kernel, key.g.out, key.g.stride, key.g.dilation, key.g.padding})
+      h.add(extents);
     return static_cast<size_t>(h.hash());
   }
 };
@@ -152,21 +153,25 @@ Primitive build(const Key& key) {
   const auto weight_any = memory::desc(t.w_any.get_dims(), t.x.get_data_type(), memory::format_tag::any);
   const OneThread alone;
   try {
-    const auto prop = key.kind == ConvKind::forward ? dnnl::prop_kind::forward_inference : dnnl::prop_kind::forward_training;
-    const dnnl::convolution_forward::primitive_desc forward(engine(), prop, direct, t.x, weight_any, t.y, t.stride, t.dilation, t.low, t.high, attr);
+    const auto prop =
+        key.kind == ConvKind::forward ? dnnl::prop_kind::forward_inference : dnnl::prop_kind::forward_training;
+    const dnnl::convolution_forward::primitive_desc forward(engine(), prop, direct, t.x, weight_any, t.y, t.stride,
+                                                            t.dilation, t.low, t.high, attr);
     switch (key.kind) {
       case ConvKind::forward:
         take_desc(p, forward, forward.weights_desc());
         p.run = dnnl::convolution_forward(forward);
         break;
       case ConvKind::input: {
-        const dnnl::convolution_backward_data::primitive_desc d(engine(), direct, t.x, t.w_any, t.y, t.stride, t.dilation, t.low, t.high, forward, attr);
+        const dnnl::convolution_backward_data::primitive_desc d(engine(), direct, t.x, t.w_any, t.y, t.stride,
+                                                                t.dilation, t.low, t.high, forward, attr);
         take_desc(p, d, d.weights_desc());
         p.run = dnnl::convolution_backward_data(d);
         break;
       }
       case ConvKind::weight: {
-        const dnnl::convolution_backward_weights::primitive_desc d(engine(), direct, t.x, t.w_any, t.y, t.stride, t.dilation, t.low, t.high, forward, attr);
+        const dnnl::convolution_backward_weights::primitive_desc d(engine(), direct, t.x, t.w_any, t.y, t.stride,
+                                                                   t.dilation, t.low, t.high, forward, attr);
         take_desc(p, d, d.diff_weights_desc());
         p.run = dnnl::convolution_backward_weights(d);
         break;
@@ -174,8 +179,9 @@ Primitive build(const Key& key) {
     }
     p.reorders = p.w != p.plain;
     if (p.usable && p.reorders)
-      p.reorder = key.kind == ConvKind::weight ? dnnl::reorder(dnnl::reorder::primitive_desc(engine(), p.w, engine(), p.plain))
-                                               : dnnl::reorder(dnnl::reorder::primitive_desc(engine(), p.plain, engine(), p.w));
+      p.reorder = key.kind == ConvKind::weight
+                      ? dnnl::reorder(dnnl::reorder::primitive_desc(engine(), p.w, engine(), p.plain))
+                      : dnnl::reorder(dnnl::reorder::primitive_desc(engine(), p.plain, engine(), p.w));
   } catch (const dnnl::error&) {
     p.usable = false;
   }
@@ -289,7 +295,8 @@ bool onednn_convolution(ConvKind kind, const ConvGeometry& g, DType dtype, const
   Scratch scratch;
   const auto execute = [](const Primitive& p, std::unordered_map<int, memory> arguments) {
     Scratch own;
-    arguments.emplace(DNNL_ARG_SCRATCHPAD, at(p.scratchpad, own.take<char>(static_cast<int64_t>(p.scratchpad.get_size()))));
+    arguments.emplace(DNNL_ARG_SCRATCHPAD,
+                      at(p.scratchpad, own.take<char>(static_cast<int64_t>(p.scratchpad.get_size()))));
     p.run.execute(stream(), arguments);
   };
 
@@ -310,9 +317,13 @@ bool onednn_convolution(ConvKind kind, const ConvGeometry& g, DType dtype, const
         const Primitive& p = *primitives[part.primitive];
         const memory w = at(p.w, weights[part.primitive]);
         if (kind == ConvKind::forward)
-          execute(p, {{DNNL_ARG_SRC, at(p.x, element(a, part.x))}, {DNNL_ARG_WEIGHTS, w}, {DNNL_ARG_DST, at(p.y, element(to, part.y))}});
+          execute(p, {{DNNL_ARG_SRC, at(p.x, element(a, part.x))},
+                      {DNNL_ARG_WEIGHTS, w},
+                      {DNNL_ARG_DST, at(p.y, element(to, part.y))}});
         else
-          execute(p, {{DNNL_ARG_DIFF_SRC, at(p.x, element(to, part.x))}, {DNNL_ARG_WEIGHTS, w}, {DNNL_ARG_DIFF_DST, at(p.y, element(a, part.y))}});
+          execute(p, {{DNNL_ARG_DIFF_SRC, at(p.x, element(to, part.x))},
+                      {DNNL_ARG_WEIGHTS, w},
+                      {DNNL_ARG_DIFF_DST, at(p.y, element(a, part.y))}});
       }
     });
     return true;
@@ -330,7 +341,9 @@ bool onednn_convolution(ConvKind kind, const ConvGeometry& g, DType dtype, const
       Scratch own;
       float* sum = sums + i * size;
       void* laid = p.reorders ? own.take<char>(static_cast<int64_t>(p.w.get_size())) : static_cast<void*>(sum);
-      execute(p, {{DNNL_ARG_SRC, at(p.x, element(a, part.x))}, {DNNL_ARG_DIFF_WEIGHTS, at(p.w, laid)}, {DNNL_ARG_DIFF_DST, at(p.y, element(b, part.y))}});
+      execute(p, {{DNNL_ARG_SRC, at(p.x, element(a, part.x))},
+                  {DNNL_ARG_DIFF_WEIGHTS, at(p.w, laid)},
+                  {DNNL_ARG_DIFF_DST, at(p.y, element(b, part.y))}});
       if (p.reorders) p.reorder.execute(stream(), {{DNNL_ARG_FROM, at(p.w, laid)}, {DNNL_ARG_TO, at(p.plain, sum)}});
     }
   });
@@ -338,7 +351,8 @@ bool onednn_convolution(ConvKind kind, const ConvGeometry& g, DType dtype, const
   parallel_for(size, 16384, [&](int64_t begin, int64_t end) {
     for (int64_t part = 1; part < count; ++part)
       for (int64_t i = begin; i < end; ++i) sums[i] += sums[part * size + i];
-    if (dtype == DType::float32) std::copy(sums + begin, sums + end, static_cast<float*>(to) + begin);
+    if (dtype == DType::float32)
+      std::copy(sums + begin, sums + end, static_cast<float*>(to) + begin);
     else
       for (int64_t i = begin; i < end; ++i) static_cast<bfloat16_t*>(to)[i] = bfloat16_t::from(sums[i]);
   });

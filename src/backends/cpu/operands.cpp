@@ -55,7 +55,9 @@ void each_run(const Space& space, const View& view, int from, int to, int64_t st
 Space make_space(const RegionProgram& program, const RegionBinding& at, bool sort, View* views) {
   const int inputs = static_cast<int>(program.inputs.size());
   const int count = inputs + static_cast<int>(program.outputs.size());
-  const auto operand = [&](int k) -> const RegionBinding::Operand& { return k < inputs ? at.inputs[k] : at.outputs[k - inputs]; };
+  const auto operand = [&](int k) -> const RegionBinding::Operand& {
+    return k < inputs ? at.inputs[k] : at.outputs[k - inputs];
+  };
   for (int k = 0; k < count; ++k) {
     const DType dtype = k < inputs ? program.inputs[k].dtype : program.outputs[k - inputs].dtype;
     views[k].data = static_cast<char*>(operand(k).data);
@@ -90,12 +92,14 @@ Space make_space(const RegionProgram& program, const RegionBinding& at, bool sor
   for (int k = 0; k < count; ++k) {
     int64_t step = views[k].width();
     views[k].linear = true;
-    for (int axis = space.rank; axis-- > 0; step *= space.extent[axis]) views[k].linear &= views[k].stride[axis] == step;
+    for (int axis = space.rank; axis-- > 0; step *= space.extent[axis])
+      views[k].linear &= views[k].stride[axis] == step;
   }
   return space;
 }
 
-void gather_range(const TileKernels& kernels, const Space& space, const View& view, int from, int to, int64_t start, int64_t n, char* tile) {
+void gather_range(const TileKernels& kernels, const Space& space, const View& view, int from, int to, int64_t start,
+                  int64_t n, char* tile) {
   const auto move = kernels.gather[view.log_width];
   each_run(space, view, from, to, start, n, [&](const char* at, int64_t stride, int64_t run) {
     move(tile, at, stride >> view.log_width, run);
@@ -103,8 +107,8 @@ void gather_range(const TileKernels& kernels, const Space& space, const View& vi
   });
 }
 
-void scatter_range(const TileKernels& kernels, const Space& space, const View& view, int from, int to, int64_t start, int64_t n,
-                   const char* tile) {
+void scatter_range(const TileKernels& kernels, const Space& space, const View& view, int from, int to, int64_t start,
+                   int64_t n, const char* tile) {
   const auto move = kernels.scatter[view.log_width];
   each_run(space, view, from, to, start, n, [&](char* at, int64_t stride, int64_t run) {
     move(at, stride >> view.log_width, tile, run);
@@ -112,7 +116,8 @@ void scatter_range(const TileKernels& kernels, const Space& space, const View& v
   });
 }
 
-void run_scalars(const CpuRegion& region, const Schedule& schedule, const RegionBinding& binding, char* scalar_memory, char** slots) {
+void run_scalars(const CpuRegion& region, const Schedule& schedule, const RegionBinding& binding, char* scalar_memory,
+                 char** slots) {
   size_t slot = 0;  // fixed slots come first, in the order of the nodes
   for (const Node& node : region.nodes) {
     if (node.level != Level::scalar) continue;
@@ -122,7 +127,8 @@ void run_scalars(const CpuRegion& region, const Schedule& schedule, const Region
       slots[slot] = const_cast<char*>(region.constant_at(at.index));
     } else {
       slots[slot] = scalar_memory + at.index * kUniformBytes;
-      const void* element = node.kind == Node::Kind::scalar ? static_cast<const void*>(&binding.scalars[node.index].bits)
+      const void* element = node.kind == Node::Kind::scalar
+                                ? static_cast<const void*>(&binding.scalars[node.index].bits)
                             : node.kind == Node::Kind::load ? binding.inputs[node.index].data
                                                             : nullptr;
       if (element) region.kernels.splat[at.log_width](slots[slot], static_cast<const char*>(element));

@@ -41,16 +41,20 @@ inline int64_t offset_of(const Space& space, const View& view, int64_t index, in
 }
 
 /// Copies elements [start, start + n) in the order of axes [from, to) into or out of a tile.
-void gather_range(const TileKernels& kernels, const Space& space, const View& view, int from, int to, int64_t start, int64_t n, char* tile);
-void scatter_range(const TileKernels& kernels, const Space& space, const View& view, int from, int to, int64_t start, int64_t n,
-                   const char* tile);
+void gather_range(const TileKernels& kernels, const Space& space, const View& view, int from, int to, int64_t start,
+                  int64_t n, char* tile);
+void scatter_range(const TileKernels& kernels, const Space& space, const View& view, int from, int to, int64_t start,
+                   int64_t n, const char* tile);
 
 /// Slots of constants, and of scalars, which are computed here.
-void run_scalars(const CpuRegion& region, const Schedule& schedule, const RegionBinding& binding, char* scalar_memory, char** slots);
+void run_scalars(const CpuRegion& region, const Schedule& schedule, const RegionBinding& binding, char* scalar_memory,
+                 char** slots);
 
 inline void run_step(const Step& s, char* const* slots, int64_t n) {
-  if (s.chain) s.chain(s.ops, s.b, slots, n);
-  else s.fn(slots[s.out], slots[s.a], slots[s.b], slots[s.c], s.uniform, n);
+  if (s.chain)
+    s.chain(s.ops, s.b, slots, n);
+  else
+    s.fn(slots[s.out], slots[s.a], slots[s.b], slots[s.c], s.uniform, n);
 }
 inline void run_steps(const std::vector<Step>& steps, char* const* slots, int64_t n) {
   for (const Step& s : steps) run_step(s, slots, n);

@@ -55,7 +55,8 @@ void radix_sort(Item* items, Item* spare, int64_t n) {
     for (auto& pass : counts) pass.fill(0);
     for (int64_t i = begin; i < end; ++i) {
       const Key key = key_of(items[i]);
-      for (int p = 0; p < kPasses; ++p) ++counts[static_cast<size_t>(p)][static_cast<size_t>(key >> (p * kDigitBits)) & (kDigits - 1)];
+      for (int p = 0; p < kPasses; ++p)
+        ++counts[static_cast<size_t>(p)][static_cast<size_t>(key >> (p * kDigitBits)) & (kDigits - 1)];
     }
   });
   std::vector<std::array<int64_t, kDigits>> places(static_cast<size_t>(chunks));
@@ -64,7 +65,9 @@ void radix_sort(Item* items, Item* spare, int64_t n) {
   bool moved = false;
   for (int p = 0; p < kPasses; ++p) {
     const auto pass = static_cast<size_t>(p);
-    const auto digit = [p](const Item& item) { return static_cast<size_t>(key_of(item) >> (p * kDigitBits)) & (kDigits - 1); };
+    const auto digit = [p](const Item& item) {
+      return static_cast<size_t>(key_of(item) >> (p * kDigitBits)) & (kDigits - 1);
+    };
     std::array<int64_t, kDigits> total{};
     for (const Counts& counts : all)
       for (size_t d = 0; d < kDigits; ++d) total[d] += counts[pass][d];

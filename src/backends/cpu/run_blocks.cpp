@@ -30,7 +30,8 @@ struct Block {
 
 class BlockWorker {
  public:
-  BlockWorker(const ElementwiseRun& run, int axis) : run_(run), kernels_(run.region.kernels), axis_(axis), last_(run.space.rank - 1) {
+  BlockWorker(const ElementwiseRun& run, int axis)
+      : run_(run), kernels_(run.region.kernels), axis_(axis), last_(run.space.rank - 1) {
     const auto slot_count = static_cast<int64_t>(run.schedule.slots.size());
     slots_ = scratch_.take<char*>(slot_count);
     const int64_t register_bytes = (kTile << run.schedule.log_width) + 64;
@@ -46,8 +47,15 @@ class BlockWorker {
 
   void block(int64_t i) {
     const Space& space = run_.space;
-    const int64_t row_blocks = (space.extent[axis_] + rows_ - 1) / rows_, column_blocks = (space.extent[last_] + kColumns - 1) / kColumns;
-    Block b{.axis = axis_, .last = last_, .row = i % row_blocks * rows_, .rows = 0, .column = i / row_blocks % column_blocks * kColumns, .columns = 0, .index = {}};
+    const int64_t row_blocks = (space.extent[axis_] + rows_ - 1) / rows_,
+                  column_blocks = (space.extent[last_] + kColumns - 1) / kColumns;
+    Block b{.axis = axis_,
+            .last = last_,
+            .row = i % row_blocks * rows_,
+            .rows = 0,
+            .column = i / row_blocks % column_blocks * kColumns,
+            .columns = 0,
+            .index = {}};
     b.rows = std::min(rows_, space.extent[axis_] - b.row);
     b.columns = std::min(kColumns, space.extent[last_] - b.column);
     int64_t rest = i / row_blocks / column_blocks;
@@ -56,8 +64,10 @@ class BlockWorker {
       b.index[k] = rest % space.extent[k];
       rest /= space.extent[k];
     }
-    if (copy_) copy(b);
-    else compute(b);
+    if (copy_)
+      copy(b);
+    else
+      compute(b);
   }
 
  private:
@@ -68,7 +78,8 @@ class BlockWorker {
     const int log_width = from.log_width;
     const bool rows_out = to.stride[last_] == to.width() && from.stride[axis_] == from.width();
     if (rows_out && !run_.streaming) {
-      kernels_.transpose[log_width](out, to.stride[axis_] >> log_width, b.start(from, run_.space), from.stride[last_] >> log_width, b.rows, b.columns);
+      kernels_.transpose[log_width](out, to.stride[axis_] >> log_width, b.start(from, run_.space),
+                                    from.stride[last_] >> log_width, b.rows, b.columns);
     } else if (rows_out) {
       load(b, from, copy_tile_);
       store(b, to, copy_tile_);
@@ -77,8 +88,10 @@ class BlockWorker {
         Block row = b;
         row.row += r;
         row.rows = 1;
-        kernels_.gather[log_width](slots_[run_.phase.loads[0].slot], row.start(from, run_.space), from.stride[last_] >> log_width, b.columns);
-        kernels_.scatter[log_width](row.start(to, run_.space), to.stride[last_] >> log_width, slots_[run_.phase.loads[0].slot], b.columns);
+        kernels_.gather[log_width](slots_[run_.phase.loads[0].slot], row.start(from, run_.space),
+                                   from.stride[last_] >> log_width, b.columns);
+        kernels_.scatter[log_width](row.start(to, run_.space), to.stride[last_] >> log_width,
+                                    slots_[run_.phase.loads[0].slot], b.columns);
       }
     }
   }
@@ -97,7 +110,8 @@ class BlockWorker {
       return;
     }
     for (int64_t r = 0; r < b.rows; ++r)
-      kernels_.gather[view.log_width](tile + (r * b.columns << view.log_width), at + r * view.stride[axis_], along, b.columns);
+      kernels_.gather[view.log_width](tile + (r * b.columns << view.log_width), at + r * view.stride[axis_], along,
+                                      b.columns);
   }
 
   void store(const Block& b, const View& view, const char* tile) const {
@@ -110,8 +124,10 @@ class BlockWorker {
     for (int64_t r = 0; r < b.rows; ++r) {
       char* const to = at + r * view.stride[axis_];
       const char* const row = tile + (r * b.columns << view.log_width);
-      if (run_.streaming && along == 1) kernels_.stream(to, row, b.columns << view.log_width);
-      else kernels_.scatter[view.log_width](to, along, row, b.columns);
+      if (run_.streaming && along == 1)
+        kernels_.stream(to, row, b.columns << view.log_width);
+      else
+        kernels_.scatter[view.log_width](to, along, row, b.columns);
     }
   }
 
@@ -148,7 +164,8 @@ int64_t block_count(const ElementwiseRun& run, int axis) {
   const Space& space = run.space;
   const int last = space.rank - 1;
   const int64_t rows = is_copy(run) ? kCopyRows : kRows;
-  return run.count / space.extent[axis] / space.extent[last] * ((space.extent[axis] + rows - 1) / rows) * ((space.extent[last] + kColumns - 1) / kColumns);
+  return run.count / space.extent[axis] / space.extent[last] * ((space.extent[axis] + rows - 1) / rows) *
+         ((space.extent[last] + kColumns - 1) / kColumns);
 }
 
 void run_blocks(const ElementwiseRun& run, int axis, int64_t begin, int64_t end) {

@@ -22,7 +22,11 @@ class ColumnWorker {
 
  public:
   explicit ColumnWorker(const RowRun& run)
-      : run_(run), schedule_(run.schedule), kernels_(run.region.kernels), column_(run.space.split - 1), tile_bytes_(run.padded_batch() * 8) {
+      : run_(run),
+        schedule_(run.schedule),
+        kernels_(run.region.kernels),
+        column_(run.space.split - 1),
+        tile_bytes_(run.padded_batch() * 8) {
     const auto slot_count = static_cast<int64_t>(schedule_.slots.size());
     slots_ = scratch_.take<char*>(slot_count);
     registers_ = scratch_.take<char*>(slot_count);
@@ -113,7 +117,8 @@ class ColumnWorker {
     for (const Phase::Store& store : phase.stores) {
       const View& view = run_.output(store.output);
       char* const to = at(view, o, r);
-      if (to != slots_[store.slot]) kernels_.scatter[view.log_width](to, view.stride[column_] >> view.log_width, slots_[store.slot], n);
+      if (to != slots_[store.slot])
+        kernels_.scatter[view.log_width](to, view.stride[column_] >> view.log_width, slots_[store.slot], n);
     }
   }
 
@@ -127,7 +132,8 @@ class ColumnWorker {
       char lanes[kReduceStateBytes];
       run_.fns(node).begin(lanes);
       kernels_.splat[reduction.log_width](reduction.identity, lanes);
-      if (run_.length == 0) kernels_.move[reduction.log_width](reduction.lanes, reduction.identity, nullptr, nullptr, 1, n);
+      if (run_.length == 0)
+        kernels_.move[reduction.log_width](reduction.lanes, reduction.identity, nullptr, nullptr, 1, n);
       if (run_.length <= kReduceBlock) continue;
       reduction.blocks.set_combine(reduction.combine, n);
       reduction.chunks.set_combine(reduction.combine, n);

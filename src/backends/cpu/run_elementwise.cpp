@@ -23,7 +23,8 @@ void ElementwiseRun::run_tiles(int64_t begin, int64_t end) const {
   background.finish();
 }
 
-void ElementwiseRun::run_tile(char** slots, char* const* registers, Background& background, int64_t start, int64_t n) const {
+void ElementwiseRun::run_tile(char** slots, char* const* registers, Background& background, int64_t start,
+                              int64_t n) const {
   const TileKernels& kernels = region.kernels;
   const bool whole = n % kTilePad == 0;
   // Kernels read to the end of the padding; so may we, inside an operand that nobody writes.
@@ -37,24 +38,31 @@ void ElementwiseRun::run_tile(char** slots, char* const* registers, Background& 
       continue;
     }
     slots[load.slot] = registers[load.slot];
-    if (at) std::memcpy(registers[load.slot], at, static_cast<size_t>(n) << view.log_width);
-    else gather_range(kernels, space, view, 0, space.rank, start, n, registers[load.slot]);
+    if (at)
+      std::memcpy(registers[load.slot], at, static_cast<size_t>(n) << view.log_width);
+    else
+      gather_range(kernels, space, view, 0, space.rank, start, n, registers[load.slot]);
   }
   for (const Phase::Store& store : phase.stores) {
     char* const at = whole && !streaming && store.made_by >= 0 ? direct(output(store.output), start, n) : nullptr;
     slots[store.slot] = at && !read_later(store) ? at : registers[store.slot];
     if (streaming && store.made_by >= 0) slots[store.slot] = background.tile_of(store.output, 0);
   }
-  if (streaming) background.run(phase.steps, slots, n);
-  else run_steps(phase.steps, slots, n);
+  if (streaming)
+    background.run(phase.steps, slots, n);
+  else
+    run_steps(phase.steps, slots, n);
   for (const Phase::Store& store : phase.stores) {
     const View& view = output(store.output);
     char* const at = direct(view, start, n);
     if (at && at == slots[store.slot]) continue;
     const int64_t bytes = n << view.log_width;
-    if (at && streaming) background.write(at, slots[store.slot], bytes);
-    else if (at) std::memcpy(at, slots[store.slot], static_cast<size_t>(bytes));
-    else scatter_range(kernels, space, view, 0, space.rank, start, n, slots[store.slot]);
+    if (at && streaming)
+      background.write(at, slots[store.slot], bytes);
+    else if (at)
+      std::memcpy(at, slots[store.slot], static_cast<size_t>(bytes));
+    else
+      scatter_range(kernels, space, view, 0, space.rank, start, n, slots[store.slot]);
   }
 }
 
@@ -72,12 +80,12 @@ void run_elementwise(const CpuRegion& region, const RegionBinding& binding) {
   run_scalars(region, schedule, binding, scratch.take<char>(region.scalar_slots * kUniformBytes), slots);
 
   ElementwiseRun run{.region = region,
-          .schedule = schedule,
-          .phase = phase,
-          .space = make_space(region.program, binding, true, views),
-          .views = views,
-          .fixed_slots = slots,
-          .count = count};
+                     .schedule = schedule,
+                     .phase = phase,
+                     .space = make_space(region.program, binding, true, views),
+                     .views = views,
+                     .fixed_slots = slots,
+                     .count = count};
   const int64_t registers = static_cast<int64_t>(schedule.tiles + phase.loads.size());
   while (run.tile > 256 && registers * (run.tile << schedule.log_width) > 32 << 10) run.tile /= 2;
 
@@ -102,8 +110,10 @@ void run_elementwise(const CpuRegion& region, const RegionBinding& binding) {
   const int axis = block_axis(run);
   if (axis >= 0) tiles = block_count(run, axis);
   const auto body = [&](int64_t begin, int64_t end) {
-    if (axis >= 0) run_blocks(run, axis, begin, end);
-    else run.run_tiles(begin, end);
+    if (axis >= 0)
+      run_blocks(run, axis, begin, end);
+    else
+      run.run_tiles(begin, end);
   };
   const int64_t work_of_tile = std::max<int64_t>(count / tiles, 1) * static_cast<int64_t>(phase.steps.size() + 2);
   if (tiles * work_of_tile <= kInlineWork) {

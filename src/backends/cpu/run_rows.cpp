@@ -107,7 +107,8 @@ class RowWorker {
     begin(phase);
     for (size_t k = 0; k < phase.reduces.size(); ++k) {
       for (int64_t c = 0; c < chunks; ++c) {
-        std::memcpy(reductions_[k].chunks.next(), results + (c * static_cast<int64_t>(phase.reduces.size()) + static_cast<int64_t>(k)) * 8, 8);
+        std::memcpy(reductions_[k].chunks.next(),
+                    results + (c * static_cast<int64_t>(phase.reduces.size()) + static_cast<int64_t>(k)) * 8, 8);
         reductions_[k].chunks.pushed();
       }
     }
@@ -125,7 +126,8 @@ class RowWorker {
       run_steps(phase.outer_steps, slots_, count);
       store_outer(phase, o, count);
       if (!phase.row_work()) continue;
-      for (const Phase::Expand& e : phase.expands) kernels_.expand[e.log_width](registers_[e.to], slots_[e.from], count, run_.length);
+      for (const Phase::Expand& e : phase.expands)
+        kernels_.expand[e.log_width](registers_[e.to], slots_[e.from], count, run_.length);
       if (run_.length > 0) tile(phase, o * run_.length, 0, count * run_.length);
       for (const Phase::Reduce& reduce : phase.reduces)
         run_.fns(run_.region.nodes[reduce.node]).segments(slots_[reduce.out], slots_[reduce.in], count, run_.length);
@@ -136,7 +138,8 @@ class RowWorker {
   void load_outer(const Phase& phase, int64_t o) {
     for (const Phase::Load& load : phase.outer_loads) {
       const View& view = run_.input(load.input);
-      kernels_.splat[view.log_width](slots_[load.slot], view.data + offset_of(run_.space, view, o, 0, run_.space.split));
+      kernels_.splat[view.log_width](slots_[load.slot],
+                                     view.data + offset_of(run_.space, view, o, 0, run_.space.split));
     }
   }
   void store_outer(const Phase& phase, int64_t o, int64_t count) {
@@ -158,8 +161,10 @@ class RowWorker {
         continue;
       }
       slots_[load.slot] = registers_[load.slot];
-      if (at) std::memcpy(registers_[load.slot], at, static_cast<size_t>(n) << view.log_width);
-      else gather_range(kernels_, run_.space, view, 0, run_.space.rank, start, n, registers_[load.slot]);
+      if (at)
+        std::memcpy(registers_[load.slot], at, static_cast<size_t>(n) << view.log_width);
+      else
+        gather_range(kernels_, run_.space, view, 0, run_.space.rank, start, n, registers_[load.slot]);
     }
     for (const Phase::Store& store : phase.stores) {
       if (store.made_by < 0) continue;
@@ -167,15 +172,20 @@ class RowWorker {
       slots_[store.slot] = at && !run_.read_later(phase, store) ? at : registers_[store.slot];
       if (run_.streaming) slots_[store.slot] = background_.tile_of(store.output, r);
     }
-    if (run_.streaming) background_.run(phase.steps, slots_, n);
-    else run_steps(phase.steps, slots_, n);
+    if (run_.streaming)
+      background_.run(phase.steps, slots_, n);
+    else
+      run_steps(phase.steps, slots_, n);
     for (const Phase::Store& store : phase.stores) {
       const View& view = run_.output(store.output);
       char* const at = run_.direct(view, start, n);
       if (at && at == slots_[store.slot]) continue;
-      if (at && run_.streaming && store.made_by >= 0) background_.write(at, slots_[store.slot], n << view.log_width);
-      else if (at) std::memcpy(at, slots_[store.slot], static_cast<size_t>(n) << view.log_width);
-      else scatter_range(kernels_, run_.space, view, 0, run_.space.rank, start, n, slots_[store.slot]);
+      if (at && run_.streaming && store.made_by >= 0)
+        background_.write(at, slots_[store.slot], n << view.log_width);
+      else if (at)
+        std::memcpy(at, slots_[store.slot], static_cast<size_t>(n) << view.log_width);
+      else
+        scatter_range(kernels_, run_.space, view, 0, run_.space.rank, start, n, slots_[store.slot]);
     }
   }
 
@@ -215,8 +225,10 @@ class RowWorker {
     for (size_t k = 0; k < phase.reduces.size(); ++k) {
       RowReduction& reduction = reductions_[k];
       char result[8];
-      if (run_.length <= kReduceBlock) reduction.fns->finish(result, reduction.lanes);
-      else std::memcpy(result, reduction.chunks.result(), 8);
+      if (run_.length <= kReduceBlock)
+        reduction.fns->finish(result, reduction.lanes);
+      else
+        std::memcpy(result, reduction.chunks.result(), 8);
       const int out = phase.reduces[k].out;
       kernels_.splat[schedule_.slots[out].log_width](slots_[out], result);
     }
@@ -247,7 +259,8 @@ void run_long_rows(const RowRun& run) {
         RowWorker worker(run);
         worker.copy_outer(main);
         for (int64_t c = begin; c < end; ++c)
-          worker.chunk(phase, o, c * kReduceChunk, std::min(run.length, (c + 1) * kReduceChunk), results + c * reduces * 8);
+          worker.chunk(phase, o, c * kReduceChunk, std::min(run.length, (c + 1) * kReduceChunk),
+                       results + c * reduces * 8);
       });
       main.join_chunks(phase, results, chunks);
     }
@@ -264,8 +277,10 @@ bool prefer_columns(const RegionProgram& program, const Space& space, const View
   const int column = space.split - 1, last = space.rank - 1;
   for (size_t k = 0; k < program.inputs.size(); ++k) {
     if (program.inputs[k].level != Level::row || views[k].stride[last] == 0) continue;
-    if (views[k].stride[last] == views[k].width()) --columns;
-    else if (views[k].stride[column] == views[k].width()) ++columns;
+    if (views[k].stride[last] == views[k].width())
+      --columns;
+    else if (views[k].stride[column] == views[k].width())
+      ++columns;
   }
   return columns > 0;
 }
@@ -295,11 +310,19 @@ void run_rows(const CpuRegion& region, const RegionBinding& binding) {
   }
   const bool long_rows = layout == Layout::row && rows < 16 && length > 2 * kReduceChunk;
   const Schedule* schedule = &region.schedule(layout, !long_rows);
-  if (static_cast<int64_t>(schedule->buffered.size()) * batch * length * 8 > kRowBufferBytes) schedule = &region.schedule(layout, false);
+  if (static_cast<int64_t>(schedule->buffered.size()) * batch * length * 8 > kRowBufferBytes)
+    schedule = &region.schedule(layout, false);
 
   char** slots = scratch.take<char*>(static_cast<int64_t>(schedule->slots.size()));
   run_scalars(region, *schedule, binding, scratch.take<char>(region.scalar_slots * kUniformBytes), slots);
-  RowRun run{.region = region, .schedule = *schedule, .space = space, .views = views, .fixed_slots = slots, .rows = rows, .length = length, .batch = batch};
+  RowRun run{.region = region,
+             .schedule = *schedule,
+             .space = space,
+             .views = views,
+             .fixed_slots = slots,
+             .rows = rows,
+             .length = length,
+             .batch = batch};
   for (size_t k = 0; k < outputs; ++k)
     for (size_t i = 0; i < inputs; ++i) run.in_place |= views[i].data == views[inputs + k].data;
   int64_t written = 0;
@@ -309,14 +332,17 @@ void run_rows(const CpuRegion& region, const RegionBinding& binding) {
   if (long_rows) return run_long_rows(run);
 
   int64_t steps = 0;
-  for (const Phase& phase : schedule->phases) steps += static_cast<int64_t>(phase.steps.size() + phase.reduces.size() + 1);
+  for (const Phase& phase : schedule->phases)
+    steps += static_cast<int64_t>(phase.steps.size() + phase.reduces.size() + 1);
   const int64_t items = layout == Layout::columns ? column_items(run) : (rows + batch - 1) / batch;
   const auto body = [&](int64_t begin, int64_t end) {
     if (layout == Layout::columns) return run_columns(run, begin, end);
     RowWorker worker(run);
     for (int64_t b = begin; b < end; ++b) {
-      if (layout == Layout::batch) worker.batch(b * batch, std::min(batch, rows - b * batch));
-      else worker.row(b);
+      if (layout == Layout::batch)
+        worker.batch(b * batch, std::min(batch, rows - b * batch));
+      else
+        worker.row(b);
     }
     worker.finish_writes();
   };

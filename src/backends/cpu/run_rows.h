@@ -11,7 +11,8 @@ inline constexpr int64_t kReduceChunk = 64 * kReduceBlock;  // rows longer than 
 /// The kernel that joins partial results of a reduction.
 inline TileFn combiner(const CpuRegion& region, const Node& node) {
   constexpr ir::Op ops[kReductions] = {ir::Op::add, ir::Op::mul, ir::Op::max, ir::Op::min};
-  return region.kernels.compute[static_cast<int>(ops[reduction_index(static_cast<ir::Op>(node.index))])][static_cast<int>(node.dtype)];
+  return region.kernels
+      .compute[static_cast<int>(ops[reduction_index(static_cast<ir::Op>(node.index))])][static_cast<int>(node.dtype)];
 }
 
 /// Combines values pairwise as they come, like the carries of a counter: the tree depends on their number only.

@@ -16,8 +16,10 @@ class Scratch {
  public:
   Scratch() : pool_(pool()), block_(pool_.block), used_(pool_.used) { ++pool_.depth; }
   ~Scratch() {
-    if (--pool_.depth == 0 && pool_.blocks.size() > 1) pool_.merge();
-    else pool_.block = block_, pool_.used = used_;
+    if (--pool_.depth == 0 && pool_.blocks.size() > 1)
+      pool_.merge();
+    else
+      pool_.block = block_, pool_.used = used_;
   }
   Scratch(const Scratch&) = delete;
   Scratch& operator=(const Scratch&) = delete;
@@ -44,8 +46,10 @@ class Scratch {
     std::byte* take(size_t bytes) {
       bytes = (bytes + 127) & ~size_t{63};
       while (block >= blocks.size() || used + bytes > blocks[block].bytes) {
-        if (block + 1 >= blocks.size()) add(bytes);
-        else ++block;
+        if (block + 1 >= blocks.size())
+          add(bytes);
+        else
+          ++block;
         used = 0;
       }
       std::byte* at = blocks[block].data.get() + used;
@@ -55,7 +59,9 @@ class Scratch {
     void add(size_t bytes) {
       size_t size = blocks.empty() ? size_t{256} << 10 : 2 * blocks.back().bytes;
       while (size < bytes) size *= 2;
-      blocks.push_back({std::unique_ptr<std::byte, Free>(static_cast<std::byte*>(::operator new(size, std::align_val_t{64}))), size});
+      blocks.push_back(
+          {std::unique_ptr<std::byte, Free>(static_cast<std::byte*>(::operator new(size, std::align_val_t{64}))),
+           size});
       block = blocks.size() - 1;
     }
     // Large scratch is given back: rows buffers of a rare huge region should not stay.

@@ -8,12 +8,13 @@
 namespace plait::cpu {
 
 /// first[i] and second[i] are the two words of counter (first_counter + i, second_counter + i), for i < n.
-using ThreefryFn = void (*)(const uint32_t key[2], uint32_t first_counter, uint32_t second_counter, uint32_t* first, uint32_t* second,
-                            int64_t n);
+using ThreefryFn = void (*)(const uint32_t key[2], uint32_t first_counter, uint32_t second_counter, uint32_t* first,
+                            uint32_t* second, int64_t n);
 
-#define PLAIT_THREEFRY(target)                                                                                  \
-  namespace target {                                                                                            \
-  void threefry(const uint32_t key[2], uint32_t first_counter, uint32_t second_counter, uint32_t* first, uint32_t* second, int64_t n); \
+#define PLAIT_THREEFRY(target)                                                                           \
+  namespace target {                                                                                     \
+  void threefry(const uint32_t key[2], uint32_t first_counter, uint32_t second_counter, uint32_t* first, \
+                uint32_t* second, int64_t n);                                                            \
   }
 PLAIT_THREEFRY(portable)
 #if defined(__x86_64__)

@@ -76,7 +76,8 @@ Complex to_complex(From x) {
 void fma_tile(char* out, const char* a, const char* b, const char* c, unsigned uniform, int64_t n) {
   n = padded(n);
   for (int64_t i = 0; i < n; ++i)
-    put(out, i, multiply(get<Complex>(a, uniform, 0, i), get<Complex>(b, uniform, 1, i)) + get<Complex>(c, uniform, 2, i));
+    put(out, i,
+        multiply(get<Complex>(a, uniform, 0, i), get<Complex>(b, uniform, 1, i)) + get<Complex>(c, uniform, 2, i));
 }
 
 /// The tree of tile_kernels.h.
@@ -87,8 +88,10 @@ struct Reduce {
                                   : reduction == Op::reduce_min ? Op::min
                                                                 : Op::mul;
   static Complex combine(Complex a, Complex b) {
-    if constexpr (kCombiner == Op::mul) return multiply(a, b);
-    else return two<kCombiner>(a, b);
+    if constexpr (kCombiner == Op::mul)
+      return multiply(a, b);
+    else
+      return two<kCombiner>(a, b);
   }
   static void begin(char* lanes) {
     for (int64_t i = 0; i < kReduceLanes; ++i) put(lanes, i, reference::identity<Complex>(reduction));
@@ -144,9 +147,9 @@ void add_conversions(TileKernels& table) {
 }  // namespace
 
 void add_complex_kernels(TileKernels& table) {
-  add_unary<Op::neg, Op::conj, Op::sign, Op::sqrt, Op::rsqrt, Op::exp, Op::exp2, Op::expm1, Op::log, Op::log2, Op::log10,
-            Op::log1p, Op::sin, Op::cos, Op::tan, Op::asin, Op::acos, Op::atan, Op::sinh, Op::cosh, Op::tanh, Op::asinh,
-            Op::acosh, Op::atanh, Op::floor, Op::ceil, Op::trunc, Op::rint>(table);
+  add_unary<Op::neg, Op::conj, Op::sign, Op::sqrt, Op::rsqrt, Op::exp, Op::exp2, Op::expm1, Op::log, Op::log2,
+            Op::log10, Op::log1p, Op::sin, Op::cos, Op::tan, Op::asin, Op::acos, Op::atan, Op::sinh, Op::cosh, Op::tanh,
+            Op::asinh, Op::acosh, Op::atanh, Op::floor, Op::ceil, Op::trunc, Op::rint>(table);
   add_binary<Op::add, Op::sub, Op::div, Op::pow, Op::max, Op::min>(table);
   add_tests<Op::is_nan, Op::is_inf, Op::is_finite>(table);
   add_comparisons<Op::eq, Op::ne, Op::lt, Op::le, Op::gt, Op::ge>(table);

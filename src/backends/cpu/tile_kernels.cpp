@@ -5,18 +5,18 @@
 namespace plait::cpu {
 namespace {
 
-#define PLAIT_TILE_KERNELS(target)       \
-  TileKernels target##_kernels() {       \
-    TileKernels table;                   \
-    target::add_float_kernels(table);    \
-    target::add_math_kernels(table);     \
-    target::add_integer_kernels(table);  \
-    target::add_convert_kernels(table);  \
-    target::add_reduce_kernels(table);   \
-    target::add_move_kernels(table);     \
-    target::add_chain_kernels(table);    \
-    add_complex_kernels(table);          \
-    return table;                        \
+#define PLAIT_TILE_KERNELS(target)      \
+  TileKernels target##_kernels() {      \
+    TileKernels table;                  \
+    target::add_float_kernels(table);   \
+    target::add_math_kernels(table);    \
+    target::add_integer_kernels(table); \
+    target::add_convert_kernels(table); \
+    target::add_reduce_kernels(table);  \
+    target::add_move_kernels(table);    \
+    target::add_chain_kernels(table);   \
+    add_complex_kernels(table);         \
+    return table;                       \
   }
 PLAIT_TILE_KERNELS(portable)
 #if defined(__x86_64__)

@@ -32,7 +32,7 @@ constexpr int64_t kReduceStateBytes = 128;
 struct ReduceFns {
   void (*begin)(char* lanes);
   void (*accumulate)(char* lanes, const char* in, int64_t n);  // `in` holds elements from a multiple of kReduceLanes on
-  void (*finish)(char* out, const char* lanes);                // one element
+  void (*finish)(char* out, const char* lanes);  // one element
   // out[i] of `rows` rows of `length` <= kReduceBlock elements each: begin, accumulate, finish.
   void (*segments)(char* out, const char* in, int64_t rows, int64_t length);
 };
@@ -42,7 +42,23 @@ constexpr int reduction_index(ir::Op op) { return static_cast<int>(op) - static_
 
 /// Chains: runs of cheap ops on floats of one width, done on a few vectors at a time. There is one value under way; each code
 /// joins it with a slot (`sub_from`: slot - value), replaces it, or stores it.
-enum class ChainCode : uint8_t { load, store, add, sub, sub_from, mul, div, div_into, max, max_of, min, min_of, neg, abs, sqrt };
+enum class ChainCode : uint8_t {
+  load,
+  store,
+  add,
+  sub,
+  sub_from,
+  mul,
+  div,
+  div_into,
+  max,
+  max_of,
+  min,
+  min_of,
+  neg,
+  abs,
+  sqrt
+};
 struct ChainOp {
   ChainCode code = ChainCode::load;
   bool uniform = false;
@@ -66,7 +82,8 @@ struct TileKernels {
   void (*gather[4])(char* out, const char* in, int64_t stride, int64_t n) = {};
   void (*scatter[4])(char* out, int64_t stride, const char* in, int64_t n) = {};
   // out[i][j] = in[j][i] for i < rows, j < columns; strides in elements between the rows of out and of in.
-  void (*transpose[4])(char* out, int64_t out_stride, const char* in, int64_t in_stride, int64_t rows, int64_t columns) = {};
+  void (*transpose[4])(char* out, int64_t out_stride, const char* in, int64_t in_stride, int64_t rows,
+                       int64_t columns) = {};
   // out[i * repeat + j] = in[i]
   void (*expand[4])(char* out, const char* in, int64_t n, int64_t repeat) = {};
   // Copies past the caches; what other threads read is complete after fence().
@@ -77,15 +94,15 @@ struct TileKernels {
 /// The table of the instruction set in use. Errors: none; entries that no op of the IR defines are null.
 const TileKernels& tile_kernels();
 
-#define PLAIT_TILE_KERNELS(target)                 \
-  namespace target {                               \
-  void add_float_kernels(TileKernels& table);      \
-  void add_math_kernels(TileKernels& table);       \
-  void add_integer_kernels(TileKernels& table);    \
-  void add_convert_kernels(TileKernels& table);    \
-  void add_reduce_kernels(TileKernels& table);     \
-  void add_move_kernels(TileKernels& table);       \
-  void add_chain_kernels(TileKernels& table);      \
+#define PLAIT_TILE_KERNELS(target)              \
+  namespace target {                            \
+  void add_float_kernels(TileKernels& table);   \
+  void add_math_kernels(TileKernels& table);    \
+  void add_integer_kernels(TileKernels& table); \
+  void add_convert_kernels(TileKernels& table); \
+  void add_reduce_kernels(TileKernels& table);  \
+  void add_move_kernels(TileKernels& table);    \
+  void add_chain_kernels(TileKernels& table);   \
   }
 PLAIT_TILE_KERNELS(portable)
 #if defined(__x86_64__)

@@ -28,15 +28,19 @@ uint64_t typed(ir::Type type, F&& f) {
 uint64_t load(const void* data, int64_t index, DType dtype) {
   return dispatch(dtype, [&]<class T>() -> uint64_t {
     const T x = static_cast<const T*>(data)[index];
-    if constexpr (std::is_same_v<T, float16_t> || std::is_same_v<T, bfloat16_t>) return reference::to_bits(static_cast<float>(x));
-    else return reference::to_bits(x);
+    if constexpr (std::is_same_v<T, float16_t> || std::is_same_v<T, bfloat16_t>)
+      return reference::to_bits(static_cast<float>(x));
+    else
+      return reference::to_bits(x);
   });
 }
 void store(void* data, int64_t index, DType dtype, uint64_t bits) {
   dispatch(dtype, [&]<class T>() {
     T& to = static_cast<T*>(data)[index];
-    if constexpr (std::is_same_v<T, float16_t> || std::is_same_v<T, bfloat16_t>) to = T::from(reference::from_bits<float>(bits));
-    else to = reference::from_bits<T>(bits);
+    if constexpr (std::is_same_v<T, float16_t> || std::is_same_v<T, bfloat16_t>)
+      to = T::from(reference::from_bits<float>(bits));
+    else
+      to = reference::from_bits<T>(bits);
   });
 }
 
@@ -54,14 +58,16 @@ uint64_t evaluate(const ir::Program& code, const Inst& inst, uint64_t a, uint64_
     case Op::round_bf16: return to_bits(static_cast<float>(bfloat16_t::from(from_bits<float>(a))));
     case Op::is_nan:
     case Op::is_inf:
-    case Op::is_finite: return typed(from, [&]<class T>() { return to_bits(reference::test(inst.op, from_bits<T>(a))); });
+    case Op::is_finite:
+      return typed(from, [&]<class T>() { return to_bits(reference::test(inst.op, from_bits<T>(a))); });
     case Op::bitcast: return a;
     case Op::real: return to_bits(from_bits<reference::Complex>(a).real());
     case Op::imag: return to_bits(from_bits<reference::Complex>(a).imag());
     case Op::complex: return to_bits(reference::Complex(from_bits<float>(a), from_bits<float>(b)));
     case Op::select: return from_bits<bool>(a) ? b : c;
     case Op::fma:
-      return typed(from, [&]<class T>() { return to_bits(reference::fma(from_bits<T>(a), from_bits<T>(b), from_bits<T>(c))); });
+      return typed(
+          from, [&]<class T>() { return to_bits(reference::fma(from_bits<T>(a), from_bits<T>(b), from_bits<T>(c))); });
     default: break;
   }
   if (inst.op == Op::abs && from == DType::complex64) return to_bits(std::abs(from_bits<reference::Complex>(a)));
@@ -78,7 +84,8 @@ uint64_t reduce(Op op, ir::Type type, const std::vector<uint64_t>& row) {
   return typed(type, [&]<class T>() {
     using Wide = std::conditional_t<std::floating_point<T>, double, T>;
     Wide result = static_cast<Wide>(reference::identity<T>(op));
-    for (uint64_t bits : row) result = reference::binary<Wide>(reference::combiner(op), result, static_cast<Wide>(from_bits<T>(bits)));
+    for (uint64_t bits : row)
+      result = reference::binary<Wide>(reference::combiner(op), result, static_cast<Wide>(from_bits<T>(bits)));
     return reference::to_bits(static_cast<T>(result));
   });
 }
@@ -151,7 +158,8 @@ class ReferenceRegion final : public CompiledRegion {
         case Op::constant: to[r] = inst.imm.bits; break;
         default: {
           const int count = ir::operand_count(inst.op);
-          to[r] = evaluate(program_.code, inst, operand(inst.a), count > 1 ? operand(inst.b) : 0, count > 2 ? operand(inst.c) : 0);
+          to[r] = evaluate(program_.code, inst, operand(inst.a), count > 1 ? operand(inst.b) : 0,
+                           count > 2 ? operand(inst.c) : 0);
         }
       }
     }

@@ -34,7 +34,8 @@ uint64_t to_bits(T value) {
 }
 
 [[noreturn]] inline void unsupported(ir::Op op, ir::Type type) {
-  throw InternalError("kernel IR: " + std::string(ir::name_of(op)) + " is not defined for " + std::string(name_of(type)));
+  throw InternalError("kernel IR: " + std::string(ir::name_of(op)) + " is not defined for " +
+                      std::string(name_of(type)));
 }
 
 /// Float to integer: truncates, wraps as two's complement, NaN and what no 64-bit integer holds give 0.
@@ -47,8 +48,10 @@ To wrapped(double x) {
 template <class To, class From>
 To convert(From x) {
   if constexpr (is_complex<To>) {
-    if constexpr (is_complex<From>) return x;
-    else return {static_cast<float>(x), 0.0f};
+    if constexpr (is_complex<From>)
+      return x;
+    else
+      return {static_cast<float>(x), 0.0f};
   } else if constexpr (std::is_same_v<To, bool>) {
     return x != From{};
   } else if constexpr (is_complex<From>) {
@@ -161,8 +164,10 @@ T unary_integer(ir::Op op, T x) {
     case Op::trunc:
     case Op::rint: return x;
     case Op::bit_not:
-      if constexpr (std::is_same_v<T, bool>) return !x;
-      else return static_cast<T>(~x);
+      if constexpr (std::is_same_v<T, bool>)
+        return !x;
+      else
+        return static_cast<T>(~x);
     default: unsupported(op, dtype_of<T>);
   }
 }
@@ -170,27 +175,37 @@ T unary_integer(ir::Op op, T x) {
 /// Ops whose result has the type of the operand.
 template <class T>
 T unary(ir::Op op, T x) {
-  if constexpr (is_complex<T>) return unary_complex(op, x);
-  else if constexpr (std::floating_point<T>) return unary_float(op, x);
-  else return unary_integer(op, x);
+  if constexpr (is_complex<T>)
+    return unary_complex(op, x);
+  else if constexpr (std::floating_point<T>)
+    return unary_float(op, x);
+  else
+    return unary_integer(op, x);
 }
 
 template <class T>
 bool is_nan(T x) {
-  if constexpr (is_complex<T>) return std::isnan(x.real()) || std::isnan(x.imag());
-  else if constexpr (std::floating_point<T>) return std::isnan(x);
-  else return false;
+  if constexpr (is_complex<T>)
+    return std::isnan(x.real()) || std::isnan(x.imag());
+  else if constexpr (std::floating_point<T>)
+    return std::isnan(x);
+  else
+    return false;
 }
 
 template <class T>
 bool test(ir::Op op, T x) {
   const auto inf = [](auto v) {
-    if constexpr (std::floating_point<decltype(v)>) return std::isinf(v);
-    else return false;
+    if constexpr (std::floating_point<decltype(v)>)
+      return std::isinf(v);
+    else
+      return false;
   };
   bool infinite;
-  if constexpr (is_complex<T>) infinite = inf(x.real()) || inf(x.imag());
-  else infinite = inf(x);
+  if constexpr (is_complex<T>)
+    infinite = inf(x.real()) || inf(x.imag());
+  else
+    infinite = inf(x);
   if (op == ir::Op::is_nan) return is_nan(x);
   if (op == ir::Op::is_inf) return infinite;
   return !is_nan(x) && !infinite;
@@ -199,8 +214,10 @@ bool test(ir::Op op, T x) {
 /// Complex numbers by real part, then imaginary part, as NumPy sorts them.
 template <class T>
 bool less(T a, T b) {
-  if constexpr (is_complex<T>) return a.real() < b.real() || (a.real() == b.real() && a.imag() < b.imag());
-  else return a < b;
+  if constexpr (is_complex<T>)
+    return a.real() < b.real() || (a.real() == b.real() && a.imag() < b.imag());
+  else
+    return a < b;
 }
 
 template <class T>
@@ -311,15 +328,20 @@ inline Complex binary_complex(ir::Op op, Complex a, Complex b) {
 /// Ops whose result has the type of both operands.
 template <class T>
 T binary(ir::Op op, T a, T b) {
-  if constexpr (is_complex<T>) return binary_complex(op, a, b);
-  else if constexpr (std::floating_point<T>) return binary_float(op, a, b);
-  else return binary_integer(op, a, b);
+  if constexpr (is_complex<T>)
+    return binary_complex(op, a, b);
+  else if constexpr (std::floating_point<T>)
+    return binary_float(op, a, b);
+  else
+    return binary_integer(op, a, b);
 }
 
 template <class T>
 T fma(T a, T b, T c) {
-  if constexpr (std::floating_point<T>) return std::fma(a, b, c);
-  else return binary(ir::Op::add, binary(ir::Op::mul, a, b), c);
+  if constexpr (std::floating_point<T>)
+    return std::fma(a, b, c);
+  else
+    return binary(ir::Op::add, binary(ir::Op::mul, a, b), c);
 }
 
 /// What an empty row reduces to.

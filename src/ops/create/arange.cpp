@@ -50,7 +50,10 @@ int64_t count_between(const Scalar& start, const Scalar& stop, const Scalar& ste
 
 }  // namespace
 
-Array iota(Dim n, DType dtype) { return make_arange({is_inexact(dtype) ? Scalar(0.0) : Scalar(0), is_inexact(dtype) ? Scalar(1.0) : Scalar(1), n, dtype}); }
+Array iota(Dim n, DType dtype) {
+  return make_arange(
+      {is_inexact(dtype) ? Scalar(0.0) : Scalar(0), is_inexact(dtype) ? Scalar(1.0) : Scalar(1), n, dtype});
+}
 
 Array extent(Dim n, DType dtype) {
   if (n.expr() == 0) return Array(Scalar(n.value()), dtype);
@@ -58,7 +61,8 @@ Array extent(Dim n, DType dtype) {
   return op(ExtentAttrs{n, dtype}, {});
 }
 
-Array arange(const Scalar& start, const std::optional<Scalar>& stop, const std::optional<Scalar>& step, std::optional<DType> dtype) {
+Array arange(const Scalar& start, const std::optional<Scalar>& stop, const std::optional<Scalar>& step,
+             std::optional<DType> dtype) {
   const Scalar from = stop ? start : Scalar(0);
   const Scalar to = stop.value_or(start);
   const Scalar by = step.value_or(Scalar(1));
@@ -75,10 +79,13 @@ Array arange(const Scalar& start, const std::optional<Scalar>& stop, const std::
   return make_arange(attrs);
 }
 
-Array linspace(const Scalar& start, const Scalar& stop, std::optional<int64_t> num, bool endpoint, std::optional<DType> dtype) {
+Array linspace(const Scalar& start, const Scalar& stop, std::optional<int64_t> num, bool endpoint,
+               std::optional<DType> dtype) {
   const int64_t n = num.value_or(50);
   const DType out = dtype.value_or(DType::float32);
-  if (n < 0) throw ArgumentError({.op = "linspace", .got = std::to_string(n) + " values", .accepts = "0 and more", .where = here()});
+  if (n < 0)
+    throw ArgumentError(
+        {.op = "linspace", .got = std::to_string(n) + " values", .accepts = "0 and more", .where = here()});
   const DType compute = out == DType::float64 || out == DType::complex64 ? out : DType::float32;
   const int64_t steps = endpoint ? n - 1 : n;
   const auto number = [&](const Scalar& s) { return Array(s, compute); };
@@ -106,9 +113,11 @@ void register_arange(OpRegistry& ops) {
       .not_differentiable("it has no array operand")
       .no_vmap("it has no array operand");
   ops.function("arange")
-      .signature("(start: int | float, stop: None | int | float = None, step: None | int | float = None, dtype: Dtype | None = None, *, stream: StreamOrDevice = None) -> array")
+      .signature(
+          "(start: int | float, stop: None | int | float = None, step: None | int | float = None, dtype: Dtype | None = None, *, stream: StreamOrDevice = None) -> array")
       .summary("Values from start up to stop, without it; with one bound from 0.")
-      .details("Dtype: int32 (int64 when a bound needs it) for whole numbers, else float32. Errors: ValueError for step 0, bool, or a range without an end.")
+      .details(
+          "Dtype: int32 (int64 when a bound needs it) for whole numbers, else float32. Errors: ValueError for step 0, bool, or a range without an end.")
       .oracle("np.arange(start, stop, step)")
       .not_differentiable("it has no array operand")
       .sample("", "start=0, stop=6, step=1")
@@ -117,7 +126,8 @@ void register_arange(OpRegistry& ops) {
       .sample("", "start=3, stop=3, step=1")
       .rejects("", "start=0, stop=5, step=0", "ValueError");
   ops.function("linspace")
-      .signature("(start: scalar, stop: scalar, num: int | None = 50, endpoint: bool = True, dtype: Dtype | None = float32, stream: StreamOrDevice = None) -> array")
+      .signature(
+          "(start: scalar, stop: scalar, num: int | None = 50, endpoint: bool = True, dtype: Dtype | None = float32, stream: StreamOrDevice = None) -> array")
       .summary("num evenly spaced values from start to stop.")
       .details("endpoint: whether stop is the last value. Errors: ValueError for a negative num.")
       .oracle("np.linspace(start, stop, num, endpoint)")

@@ -8,7 +8,8 @@ Array empty_like(const Array& a, std::optional<DType> dtype) { return zeros_like
 
 void register_empty(OpRegistry& ops) {
   ops.function("empty")
-      .signature("(shape: int | Sequence[int], dtype: Dtype | None = float32, *, stream: StreamOrDevice = None) -> array")
+      .signature(
+          "(shape: int | Sequence[int], dtype: Dtype | None = float32, *, stream: StreamOrDevice = None) -> array")
       .summary("An array whose elements do not matter; they are zero.")
       .not_differentiable("it has no array operand")
       .oracle("np.zeros(shape, np.float32)")

@@ -13,7 +13,10 @@ Array below_diagonal(Dim rows, Dim columns, int64_t k) {
 
 Array triangle(const char* op, const Array& x, int64_t k, bool lower) {
   if (x.rank() < 2)
-    throw ShapeError({.op = op, .got = "an array of shape " + to_string(x.shape()), .accepts = "at least two axes", .where = here()});
+    throw ShapeError({.op = op,
+                      .got = "an array of shape " + to_string(x.shape()),
+                      .accepts = "at least two axes",
+                      .where = here()});
   const Array mask = below_diagonal(x.dim(-2), x.dim(-1), lower ? k : k - 1);
   return lower ? where(mask, x, zeros_like(x)) : where(mask, zeros_like(x), x);
 }
@@ -23,7 +26,10 @@ Array triangle(const char* op, const Array& x, int64_t k, bool lower) {
 Array eye(int64_t n, std::optional<int64_t> m, int64_t k, std::optional<DType> dtype) {
   const int64_t columns = m.value_or(n);
   if (n < 0 || columns < 0)
-    throw ShapeError({.op = "eye", .got = std::to_string(n) + " rows and " + std::to_string(columns) + " columns", .accepts = "extents of 0 and more", .where = here()});
+    throw ShapeError({.op = "eye",
+                      .got = std::to_string(n) + " rows and " + std::to_string(columns) + " columns",
+                      .accepts = "extents of 0 and more",
+                      .where = here()});
   const Array i = expand_dims(iota(n, DType::int32), 1);
   const Array j = expand_dims(iota(columns, DType::int32), 0);
   return converted(equal(j, add(i, Array(Scalar(k), DType::int32))), dtype.value_or(DType::float32));
@@ -42,9 +48,11 @@ Array triu(const Array& x, int64_t k) { return triangle("triu", x, k, false); }
 
 void register_eye(OpRegistry& ops) {
   ops.function("eye")
-      .signature("(n: int, m: int | None = None, k: int = 0, dtype: Dtype | None = float32, *, stream: StreamOrDevice = None) -> array")
+      .signature(
+          "(n: int, m: int | None = None, k: int = 0, dtype: Dtype | None = float32, *, stream: StreamOrDevice = None) -> array")
       .summary("Ones on the k-th diagonal of an (n, m) matrix of zeros.")
-      .details("m: n when not given. k: above the main diagonal when positive. Errors: ValueError for a negative extent.")
+      .details(
+          "m: n when not given. k: above the main diagonal when positive. Errors: ValueError for a negative extent.")
       .oracle("np.eye(n, m, k, np.float32)")
       .not_differentiable("it has no array operand")
       .sample("", "n=3, m=None, k=0")
@@ -60,7 +68,8 @@ void register_eye(OpRegistry& ops) {
       .sample("", "n=3")
       .sample("", "n=0");
   ops.function("tri")
-      .signature("(n: int, m: int | None = None, k: int = 0, dtype: Dtype | None = None, *, stream: StreamOrDevice = None) -> array")
+      .signature(
+          "(n: int, m: int | None = None, k: int = 0, dtype: Dtype | None = None, *, stream: StreamOrDevice = None) -> array")
       .summary("Ones at and below the k-th diagonal of an (n, m) matrix of zeros.")
       .oracle("np.tri(n, m, k, np.float32)")
       .not_differentiable("it has no array operand")

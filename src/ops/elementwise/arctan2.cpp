@@ -9,9 +9,8 @@ void register_arctan2(OpRegistry& ops) {
       .input("b", dtypes::floating)
       .floats()
       .lower([](Val a, Val b) { return atan2(a, b); })
-      .partials({
-          [](std::span<const Array> x, const Array&) -> Array { return x[1] / (x[0] * x[0] + x[1] * x[1]); },
-          [](std::span<const Array> x, const Array&) -> Array { return -(x[0] / (x[0] * x[0] + x[1] * x[1])); }})
+      .partials({[](std::span<const Array> x, const Array&) -> Array { return x[1] / (x[0] * x[0] + x[1] * x[1]); },
+                 [](std::span<const Array> x, const Array&) -> Array { return -(x[0] / (x[0] * x[0] + x[1] * x[1])); }})
       .signature("(a: scalar | array, b: scalar | array, /, *, stream: StreamOrDevice = None) -> array")
       .alias("atan2")
       .oracle("np.arctan2(a, b)")

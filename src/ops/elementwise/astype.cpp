@@ -9,13 +9,17 @@ struct AstypeAttrs {
 
 Avals infer_astype(const AstypeAttrs& attrs, std::span<const Aval> in) { return {{in[0].shape, attrs.dtype}}; }
 
-Val lower_astype(const AstypeAttrs&, std::span<const Val> in, DType out) { return in[0].builder->convert(in[0], ir::compute_type(out)); }
+Val lower_astype(const AstypeAttrs&, std::span<const Val> in, DType out) {
+  return in[0].builder->convert(in[0], ir::compute_type(out));
+}
 
 Grads vjp_astype(const AstypeAttrs&, const VjpArgs& at) { return {astype(at.cotangent(), at.input_dtype(0))}; }
 
 Arrays jvp_astype(const AstypeAttrs& attrs, const JvpArgs& at) { return {astype(at.tangent(0), attrs.dtype)}; }
 
-VmapResult vmap_astype(const AstypeAttrs& attrs, const VmapArgs& at) { return {{astype(batch_first(at, 0), attrs.dtype)}, {0}}; }
+VmapResult vmap_astype(const AstypeAttrs& attrs, const VmapArgs& at) {
+  return {{astype(batch_first(at, 0), attrs.dtype)}, {0}};
+}
 
 }  // namespace
 

@@ -9,9 +9,8 @@ void register_divide(OpRegistry& ops) {
       .input("b", dtypes::inexact)
       .floats()
       .lower([](Val a, Val b) { return a / b; })
-      .partials({
-          [](std::span<const Array> x, const Array&) -> Array { return 1.0 / x[1]; },
-          [](std::span<const Array> x, const Array& y) -> Array { return -(y / x[1]); }})
+      .partials({[](std::span<const Array> x, const Array&) -> Array { return 1.0 / x[1]; },
+                 [](std::span<const Array> x, const Array& y) -> Array { return -(y / x[1]); }})
       .signature("(a: scalar | array, b: scalar | array, stream: StreamOrDevice = None) -> array")
       .oracle("np.divide(a, b)")
       .domain("(0.5, 3)")

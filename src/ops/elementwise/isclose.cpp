@@ -37,7 +37,8 @@ Array array_equal(const Array& a, const Array& b, bool equal_nan) {
 
 void register_isclose(OpRegistry& ops) {
   ops.function("isclose")
-      .signature("(a: array, b: array, /, rtol: float = 1e-05, atol: float = 1e-08, *, equal_nan: bool = False, stream: StreamOrDevice = None) -> array")
+      .signature(
+          "(a: array, b: array, /, rtol: float = 1e-05, atol: float = 1e-08, *, equal_nan: bool = False, stream: StreamOrDevice = None) -> array")
       .summary("Whether |a - b| <= atol + rtol * |b|, element by element; equal infinities are close.")
       .details("equal_nan: whether NaN is close to NaN. Dtype: bool.")
       .oracle("np.isclose(a, b, rtol, atol, equal_nan=equal_nan)")
@@ -46,7 +47,8 @@ void register_isclose(OpRegistry& ops) {
       .sample("[1.0, 2.0], [1.0, 2.00001]", "rtol=1e-05, atol=1e-08, equal_nan=False")
       .rejects("(2,), (3,)", "", "ValueError");
   ops.function("allclose")
-      .signature("(a: array, b: array, /, rtol: float = 1e-05, atol: float = 1e-08, *, equal_nan: bool = False, stream: StreamOrDevice = None) -> array")
+      .signature(
+          "(a: array, b: array, /, rtol: float = 1e-05, atol: float = 1e-08, *, equal_nan: bool = False, stream: StreamOrDevice = None) -> array")
       .summary("Whether all elements are close: |a - b| <= atol + rtol * |b|.")
       .details("equal_nan: whether NaN is close to NaN. Shapes: 0-d. Dtype: bool.")
       .oracle("np.allclose(a, b, rtol, atol, equal_nan=equal_nan)")
@@ -55,7 +57,8 @@ void register_isclose(OpRegistry& ops) {
       .sample("(2, 3), (2, 3)", "rtol=1e-05, atol=1e-08, equal_nan=False")
       .rejects("(2,), (3,)", "", "ValueError");
   ops.function("array_equal")
-      .signature("(a: scalar | array, b: scalar | array, equal_nan: bool = False, stream: StreamOrDevice = None) -> array")
+      .signature(
+          "(a: scalar | array, b: scalar | array, equal_nan: bool = False, stream: StreamOrDevice = None) -> array")
       .summary("Whether both have one shape and equal elements.")
       .details("equal_nan: whether NaN equals NaN. Shapes: 0-d. Dtype: bool.")
       .oracle("np.array_equal(a, b, equal_nan)")

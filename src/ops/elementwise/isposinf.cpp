@@ -7,7 +7,13 @@ void register_isposinf(OpRegistry& ops) {
       .summary("Whether each element is plus infinity.")
       .input("a", dtypes::any)
       .result(DType::bool_)
-      .lower([](Val a) { if (a.type() == DType::complex64) { const Val re = real(a); return is_inf(re) & (re > 0.0); } return is_floating(a.type()) ? is_inf(a) & (a > 0.0) : a != a; })
+      .lower([](Val a) {
+        if (a.type() == DType::complex64) {
+          const Val re = real(a);
+          return is_inf(re) & (re > 0.0);
+        }
+        return is_floating(a.type()) ? is_inf(a) & (a > 0.0) : a != a;
+      })
       .not_differentiable("the result is bool")
       .signature("(a: array, stream: StreamOrDevice = None) -> array")
       .oracle("np.isposinf(a)")

@@ -8,9 +8,8 @@ void register_minimum(OpRegistry& ops) {
       .input("a", dtypes::any)
       .input("b", dtypes::any)
       .lower([](Val a, Val b) { return min(a, b); })
-      .partials({
-          [](std::span<const Array> x, const Array& y) -> Array { return astype(x[0] < x[1], y.dtype()); },
-          [](std::span<const Array> x, const Array& y) -> Array { return astype(x[0] >= x[1], y.dtype()); }})
+      .partials({[](std::span<const Array> x, const Array& y) -> Array { return astype(x[0] < x[1], y.dtype()); },
+                 [](std::span<const Array> x, const Array& y) -> Array { return astype(x[0] >= x[1], y.dtype()); }})
       .signature("(a: scalar | array, b: scalar | array, /, *, stream: StreamOrDevice = None) -> array")
       .oracle("np.minimum(a, b)")
       .domain("(-3, 3)")

@@ -8,9 +8,8 @@ void register_multiply(OpRegistry& ops) {
       .input("a", dtypes::any)
       .input("b", dtypes::any)
       .lower([](Val a, Val b) { return a * b; })
-      .partials({
-          [](std::span<const Array> x, const Array&) -> Array { return x[1]; },
-          [](std::span<const Array> x, const Array&) -> Array { return x[0]; }})
+      .partials({[](std::span<const Array> x, const Array&) -> Array { return x[1]; },
+                 [](std::span<const Array> x, const Array&) -> Array { return x[0]; }})
       .signature("(a: scalar | array, b: scalar | array, stream: StreamOrDevice = None) -> array")
       .oracle("np.multiply(a, b)")
       .domain("(-3, 3)")

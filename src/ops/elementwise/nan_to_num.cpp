@@ -28,7 +28,8 @@ Array nan_to_num(const Array& a, double nan, std::optional<double> posinf, std::
 
 void register_nan_to_num(OpRegistry& ops) {
   ops.function("nan_to_num")
-      .signature("(a: scalar | array, nan: float = 0, posinf: float | None = None, neginf: float | None = None, *, stream: StreamOrDevice = None) -> array")
+      .signature(
+          "(a: scalar | array, nan: float = 0, posinf: float | None = None, neginf: float | None = None, *, stream: StreamOrDevice = None) -> array")
       .summary("NaN and infinities replaced by numbers.")
       .details("posinf, neginf: the dtype's largest and lowest finite value when None. Errors: ValueError for complex.")
       .oracle("np.nan_to_num(a, nan=nan, posinf=posinf, neginf=neginf)")

@@ -28,14 +28,18 @@ void register_real(OpRegistry& ops) {
       .input("a", dtypes::complex)
       .result(DType::float32)
       .lower([](Val a) { return a.builder->unary_to(ir::Op::real, a, ir::Type(DType::float32)); })
-      .pieces({[](const Array& g, std::span<const Array>) { return g.dtype() == DType::complex64 ? real(g) : joined(g, zeros_like(g)); }})
+      .pieces({[](const Array& g, std::span<const Array>) {
+        return g.dtype() == DType::complex64 ? real(g) : joined(g, zeros_like(g));
+      }})
       .internal();
   ops.elementwise("imag_part")
       .summary("Imaginary part of a complex number.")
       .input("a", dtypes::complex)
       .result(DType::float32)
       .lower([](Val a) { return a.builder->unary_to(ir::Op::imag, a, ir::Type(DType::float32)); })
-      .pieces({[](const Array& g, std::span<const Array>) { return g.dtype() == DType::complex64 ? imag(g) : joined(zeros_like(g), negative(g)); }})
+      .pieces({[](const Array& g, std::span<const Array>) {
+        return g.dtype() == DType::complex64 ? imag(g) : joined(zeros_like(g), negative(g));
+      }})
       .internal();
   ops.elementwise("make_complex")
       .summary("A complex number from its two parts.")
@@ -43,8 +47,12 @@ void register_real(OpRegistry& ops) {
       .input("im", dtype_bit(DType::float32))
       .result(DType::complex64)
       .lower([](Val re, Val im) { return re.builder->binary(ir::Op::complex, re, im); })
-      .pieces({[](const Array& g, std::span<const Array>) { return g.dtype() == DType::complex64 ? real(g) : joined(g, zeros_like(g)); },
-               [](const Array& g, std::span<const Array>) { return g.dtype() == DType::complex64 ? negative(imag(g)) : joined(zeros_like(g), g); }})
+      .pieces({[](const Array& g, std::span<const Array>) {
+                 return g.dtype() == DType::complex64 ? real(g) : joined(g, zeros_like(g));
+               },
+               [](const Array& g, std::span<const Array>) {
+                 return g.dtype() == DType::complex64 ? negative(imag(g)) : joined(zeros_like(g), g);
+               }})
       .internal();
   ops.function("real")
       .signature("(a: array, /, *, stream: StreamOrDevice = None) -> array")

@@ -8,9 +8,8 @@ void register_remainder(OpRegistry& ops) {
       .input("a", dtypes::real)
       .input("b", dtypes::real)
       .lower([](Val a, Val b) { return a.type() == DType::bool_ ? a != a : rem(a, b); })
-      .partials({
-          [](std::span<const Array> x, const Array&) -> Array { return ones_like(x[0]); },
-          [](std::span<const Array> x, const Array&) -> Array { return -floor(x[0] / x[1]); }})
+      .partials({[](std::span<const Array> x, const Array&) -> Array { return ones_like(x[0]); },
+                 [](std::span<const Array> x, const Array&) -> Array { return -floor(x[0] / x[1]); }})
       .signature("(a: scalar | array, b: scalar | array, stream: StreamOrDevice = None) -> array")
       .oracle("np.remainder(a, b)")
       .domain("(0.5, 3)")

@@ -23,7 +23,8 @@ Array round(const Array& a, int64_t decimals) {
   const DType compute = is_inexact(a.dtype()) ? a.dtype() : size_of(a.dtype()) < 4 ? DType::float32 : DType::float64;
   const Array scale(Scalar(std::pow(10.0, static_cast<double>(decimals < 0 ? -decimals : decimals))), compute);
   const Array x = converted(a, compute);
-  const Array y = decimals < 0 ? multiply(to_whole(divide(x, scale)), scale) : divide(to_whole(multiply(x, scale)), scale);
+  const Array y =
+      decimals < 0 ? multiply(to_whole(divide(x, scale)), scale) : divide(to_whole(multiply(x, scale)), scale);
   return converted(y, a.dtype());
 }
 

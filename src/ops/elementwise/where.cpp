@@ -20,7 +20,8 @@ void register_where(OpRegistry& ops) {
                [](const Array& g, std::span<const Array> in) { return where(in[0], zeros_like(g), g); }})
       .internal();
   ops.function("where")
-      .signature("(condition: scalar | array, x: scalar | array, y: scalar | array, /, *, stream: StreamOrDevice = None) -> array")
+      .signature(
+          "(condition: scalar | array, x: scalar | array, y: scalar | array, /, *, stream: StreamOrDevice = None) -> array")
       .summary("x where the condition is non-zero, else y; all three broadcast.")
       .oracle("np.where(condition, x, y)")
       .sample("(2, 3), (2, 3), (3,)")

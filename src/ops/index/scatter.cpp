@@ -20,9 +20,7 @@ Array scatter(const ScatterAttrs& attrs, ScatterMode mode, const Array& a, const
   return scatter_rows_batched(a, at, update, mode, attrs.batch);
 }
 
-Array rows_at(const ScatterAttrs& attrs, const Array& a, const Array& at) {
-  return take_batched(a, at, attrs.batch);
-}
+Array rows_at(const ScatterAttrs& attrs, const Array& a, const Array& at) { return take_batched(a, at, attrs.batch); }
 
 // (batch..., m) with 1 where row i of the update is the last one written to its place, stretched over the rest.
 Array last_writes(const ScatterAttrs& attrs, const Shape& shape, const Array& at, const Shape& update) {
@@ -95,14 +93,17 @@ Arrays jvp_scatter(const ScatterAttrs& attrs, const JvpArgs& in) {
     case ScatterMode::maximum:
     case ScatterMode::minimum: {
       const Shares s = shares(attrs, a, to, update, in.output());
-      return {divide(scatter(attrs, ScatterMode::add, multiply(old, s.old), to, multiply(written, s.written)), s.count)};
+      return {
+          divide(scatter(attrs, ScatterMode::add, multiply(old, s.old), to, multiply(written, s.written)), s.count)};
     }
   }
   return {Array()};
 }
 
 VmapResult vmap_scatter(const ScatterAttrs& attrs, const VmapArgs& at) {
-  return {{scatter_rows_batched(batch_first_broadcast(at, 0), batch_first_broadcast(at, 1), batch_first_broadcast(at, 2), mode_of(attrs), attrs.batch + 1)}, {0}};
+  return {{scatter_rows_batched(batch_first_broadcast(at, 0), batch_first_broadcast(at, 1),
+                                batch_first_broadcast(at, 2), mode_of(attrs), attrs.batch + 1)},
+          {0}};
 }
 
 }  // namespace
@@ -112,7 +113,9 @@ Array scatter_rows_batched(const Array& a, const Array& at, const Array& update,
   return op(ScatterAttrs{static_cast<int>(mode), batch}, {a, at, update});
 }
 
-Array scatter_rows(const Array& a, const Array& at, const Array& update, ScatterMode mode) { return scatter_rows_batched(a, at, update, mode, 0); }
+Array scatter_rows(const Array& a, const Array& at, const Array& update, ScatterMode mode) {
+  return scatter_rows_batched(a, at, update, mode, 0);
+}
 
 void register_scatter(OpRegistry& ops) {
   ops.opaque<ScatterAttrs>("scatter_rows")

@@ -27,7 +27,8 @@ Array written(const Array& a, const Array& update, const Array& start, const std
 
 Grads vjp_slice(const DynamicAttrs& attrs, const VjpArgs& at) {
   Grads grads(2);
-  if (at.needed[0]) grads[0] = written(zeros(at.input_shape(0), at.cotangent().dtype()), at.cotangent(), at.input(1), attrs.axes);
+  if (at.needed[0])
+    grads[0] = written(zeros(at.input_shape(0), at.cotangent().dtype()), at.cotangent(), at.input(1), attrs.axes);
   return grads;
 }
 Arrays jvp_slice(const DynamicAttrs& attrs, const JvpArgs& at) {
@@ -68,7 +69,8 @@ VmapResult vmap_slice(const DynamicAttrs& attrs, const VmapArgs& at) {
   size[0] = 1;
   const Array starts = batch_first(at, 1);
   Arrays parts;
-  for (int64_t i = 0; i < at.size.fixed(); ++i) parts.push_back(read(a, with_example(take(starts, Array(Scalar(i)), 0), i), axes, size));
+  for (int64_t i = 0; i < at.size.fixed(); ++i)
+    parts.push_back(read(a, with_example(take(starts, Array(Scalar(i)), 0), i), axes, size));
   return {{concatenate(parts, 0)}, {0}};
 }
 
@@ -89,14 +91,19 @@ VmapResult vmap_update(const DynamicUpdateAttrs& attrs, const VmapArgs& at) {
 // The start as a vector, one position for each axis. Errors: DTypeError, ShapeError, AxisError.
 Array checked_start(const char* op, const Array& a, const Array& start, const Axes& axes, std::vector<int>& out) {
   if (!is_integer(start.dtype()))
-    throw DTypeError({.op = op, .got = "a start of " + std::string(name_of(start.dtype())), .accepts = "integers", .where = here()});
+    throw DTypeError(
+        {.op = op, .got = "a start of " + std::string(name_of(start.dtype())), .accepts = "integers", .where = here()});
   for (int axis : axes.value_or(std::vector<int>())) out.push_back(checked_axis(op, axis, a.rank()));
   const Array flat = reshape(start, {start.shape().count()});
   std::vector<int> sorted = out;
   std::sort(sorted.begin(), sorted.end());
   const bool twice = std::adjacent_find(sorted.begin(), sorted.end()) != sorted.end();
   if (twice || !(flat.shape()[0] == static_cast<int64_t>(out.size())))
-    throw ShapeError({.op = op, .got = "a start of shape " + to_string(start.shape()) + " for " + std::to_string(out.size()) + " axes", .accepts = "one position for each axis, each axis once", .where = here()});
+    throw ShapeError(
+        {.op = op,
+         .got = "a start of shape " + to_string(start.shape()) + " for " + std::to_string(out.size()) + " axes",
+         .accepts = "one position for each axis, each axis once",
+         .where = here()});
   return flat;
 }
 
@@ -107,11 +114,19 @@ Array slice(const Array& a, const Array& start_indices, const Axes& axes, const 
   const Array start = checked_start("slice", a, start_indices, axes, at);
   Shape size;
   if (static_cast<int>(slice_size.size()) != a.rank())
-    throw ShapeError({.op = "slice", .got = std::to_string(slice_size.size()) + " extents for an array of shape " + to_string(a.shape()), .accepts = "one for each axis", .where = here()});
+    throw ShapeError(
+        {.op = "slice",
+         .got = std::to_string(slice_size.size()) + " extents for an array of shape " + to_string(a.shape()),
+         .accepts = "one for each axis",
+         .where = here()});
   for (int i = 0; i < a.rank(); ++i) {
     const Dim n = slice_size[static_cast<size_t>(i)];
     if (n < 0 || n > a.shape()[i])
-      throw ShapeError({.op = "slice", .got = "extent " + std::to_string(n.value()) + " along axis " + std::to_string(i) + " of " + to_string(a.shape()), .accepts = "0 to the axis's extent", .where = here()});
+      throw ShapeError({.op = "slice",
+                        .got = "extent " + std::to_string(n.value()) + " along axis " + std::to_string(i) + " of " +
+                               to_string(a.shape()),
+                        .accepts = "0 to the axis's extent",
+                        .where = here()});
     size.push_back(n);
   }
   return read(a, start, at, size);
@@ -127,7 +142,12 @@ Array slice_update(const Array& a, const Array& update, const Array& start_indic
   }
   bool fits = update.rank() <= a.rank();
   for (int i = 0; fits && i < a.rank(); ++i) fits = shape[i] <= a.shape()[i];
-  if (!fits) throw ShapeError({.op = "slice_update", .got = "an update of shape " + to_string(update.shape()) + " for an array of shape " + to_string(a.shape()), .accepts = "extents that fit into the array", .where = here()});
+  if (!fits)
+    throw ShapeError(
+        {.op = "slice_update",
+         .got = "an update of shape " + to_string(update.shape()) + " for an array of shape " + to_string(a.shape()),
+         .accepts = "extents that fit into the array",
+         .where = here()});
   return written(a, reshape(converted(update, a.dtype()), shape), start, at);
 }
 
@@ -153,16 +173,20 @@ void register_slice_dynamic(OpRegistry& ops) {
       .jvp(jvp_update)
       .vmap(vmap_update);
   ops.function("slice")
-      .signature("(a: array, start_indices: array, axes: Sequence[int], slice_size: Sequence[int], *, stream: StreamOrDevice = None) -> array")
+      .signature(
+          "(a: array, start_indices: array, axes: Sequence[int], slice_size: Sequence[int], *, stream: StreamOrDevice = None) -> array")
       .summary("A slice whose start is an array: a new position is no new program.")
-      .details("start_indices: a position for each of axes; the other axes start at 0. slice_size: an extent for each axis of a. Errors: ValueError; IndexError while evaluating when the slice does not lie inside.")
+      .details(
+          "start_indices: a position for each of axes; the other axes start at 0. slice_size: an extent for each axis of a. Errors: ValueError; IndexError while evaluating when the slice does not lie inside.")
       .sample("(4, 5), [1, 2]", "axes=(0, 1), slice_size=(2, 3)")
       .sample("(4, 5), [3]", "axes=(1,), slice_size=(4, 2)")
       .rejects("(4, 5), [1]", "axes=(0, 1), slice_size=(2, 3)", "ValueError");
   ops.function("slice_update")
-      .signature("(a: array, update: array, start_indices: array, axes: Sequence[int], *, stream: StreamOrDevice = None) -> array")
+      .signature(
+          "(a: array, update: array, start_indices: array, axes: Sequence[int], *, stream: StreamOrDevice = None) -> array")
       .summary("A copy with a slice replaced whose start is an array: a new position is no new program.")
-      .details("start_indices: a position for each of axes; the other axes start at 0. Errors: ValueError; IndexError while evaluating when the update does not lie inside.")
+      .details(
+          "start_indices: a position for each of axes; the other axes start at 0. Errors: ValueError; IndexError while evaluating when the update does not lie inside.")
       .sample("(4, 5), (2, 3), [1, 2]", "axes=(0, 1)")
       .sample("(4, 5), (5,), [3]", "axes=(0,)")
       .rejects("(4, 5), (5, 5), [0]", "axes=(0,)", "ValueError");

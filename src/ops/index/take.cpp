@@ -52,9 +52,11 @@ Array taken_back(const TakeAttrs& attrs, const Array& g, const Array& indices, c
     update.push_back(rows.shape()[i]);
     target.push_back(rows.shape()[i]);
   }
-  const Array sums = scatter_rows_batched(zeros(target, g.dtype()), reshape(indices, at), reshape(rows, update), ScatterMode::add, attrs.batch);
+  const Array sums = scatter_rows_batched(zeros(target, g.dtype()), reshape(indices, at), reshape(rows, update),
+                                          ScatterMode::add, attrs.batch);
   std::vector<int> back;  // axis `batch` of the sums returns to its place
-  for (int i = 0; i < shape.rank(); ++i) back.push_back(i < attrs.batch || i > attrs.axis ? i : i == attrs.axis ? attrs.batch : i + 1);
+  for (int i = 0; i < shape.rank(); ++i)
+    back.push_back(i < attrs.batch || i > attrs.axis ? i : i == attrs.axis ? attrs.batch : i + 1);
   return transpose(sums, back);
 }
 
@@ -71,9 +73,12 @@ Arrays jvp_take(const TakeAttrs& attrs, const JvpArgs& at) {
 
 VmapResult vmap_take(const TakeAttrs& attrs, const VmapArgs& at) {
   const bool array = at.axes[0] != kUnbatched, indices = at.axes[1] != kUnbatched;
-  if (array && !indices && attrs.batch == 0) return {{make_take({behind_batch(attrs.axis), 0}, batch_first(at, 0), at.inputs[1])}, {0}};
+  if (array && !indices && attrs.batch == 0)
+    return {{make_take({behind_batch(attrs.axis), 0}, batch_first(at, 0), at.inputs[1])}, {0}};
   if (!array && attrs.batch == 0) return {{make_take(attrs, at.inputs[0], batch_first(at, 1))}, {attrs.axis}};
-  return {{make_take({behind_batch(attrs.axis), attrs.batch + 1}, batch_first_broadcast(at, 0), batch_first_broadcast(at, 1))}, {0}};
+  return {{make_take({behind_batch(attrs.axis), attrs.batch + 1}, batch_first_broadcast(at, 0),
+                     batch_first_broadcast(at, 1))},
+          {0}};
 }
 
 }  // namespace
@@ -82,7 +87,11 @@ Array take_batched(const Array& a, const Array& at, int batch) { return make_tak
 
 Array take(const Array& a, const Array& indices, std::optional<int> axis) {
   if (!is_integer(indices.dtype()))
-    throw DTypeError({.op = "take", .got = "indices of " + std::string(name_of(indices.dtype())), .accepts = "integers", .hint = "astype(int32) converts", .where = here()});
+    throw DTypeError({.op = "take",
+                      .got = "indices of " + std::string(name_of(indices.dtype())),
+                      .accepts = "integers",
+                      .hint = "astype(int32) converts",
+                      .where = here()});
   const Array x = axis ? a : reshape(a, {a.shape().count()});
   return make_take({checked_axis("take", axis.value_or(0), x.rank()), 0}, x, indices);
 }
@@ -99,9 +108,11 @@ void register_take(OpRegistry& ops) {
       .jvp(jvp_take)
       .vmap(vmap_take);
   ops.function("take")
-      .signature("(a: array, /, indices: int | array, axis: int | None = None, *, stream: StreamOrDevice = None) -> array")
+      .signature(
+          "(a: array, /, indices: int | array, axis: int | None = None, *, stream: StreamOrDevice = None) -> array")
       .summary("Slices of an array picked by position along one axis, or elements of the flattened array.")
-      .details("Shapes: indices' axes take the place of axis. Negative positions count from the end. Errors: ValueError for an axis that does not exist; IndexError while evaluating for a position outside the axis.")
+      .details(
+          "Shapes: indices' axes take the place of axis. Negative positions count from the end. Errors: ValueError for an axis that does not exist; IndexError while evaluating for a position outside the axis.")
       .oracle("np.take(a, indices, axis)")
       .sample("(4, 3), [2, 0, -1]", "axis=0")
       .sample("(4, 3), [[0, 2], [1, 1]]", "axis=1")

@@ -26,7 +26,8 @@ Array put_on(const Array& a, const Array& indices, const Array& values, int axis
 // Each index returns its cotangent to the place it read; repeated indices add up.
 Grads vjp_take(const AlongAttrs& attrs, const VjpArgs& at) {
   Grads grads(2);
-  if (at.needed[0]) grads[0] = put_on(zeros(at.input_shape(0), at.cotangent().dtype()), at.input(1), at.cotangent(), attrs.axis, true);
+  if (at.needed[0])
+    grads[0] = put_on(zeros(at.input_shape(0), at.cotangent().dtype()), at.input(1), at.cotangent(), attrs.axis, true);
   return grads;
 }
 
@@ -41,7 +42,8 @@ VmapResult vmap_take(const AlongAttrs& attrs, const VmapArgs& at) {
 Grads vjp_put(const PutAttrs& attrs, const VjpArgs& at) {
   Grads grads(3);
   const Array& g = at.cotangent();
-  if (at.needed[0]) grads[0] = attrs.adds ? g : put_on(g, at.input(1), zeros(at.input_shape(2), g.dtype()), attrs.axis, false);
+  if (at.needed[0])
+    grads[0] = attrs.adds ? g : put_on(g, at.input(1), zeros(at.input_shape(2), g.dtype()), attrs.axis, false);
   if (at.needed[2]) grads[2] = take_on(g, at.input(1), attrs.axis);
   return grads;
 }
@@ -53,17 +55,24 @@ Arrays jvp_put(const PutAttrs& attrs, const JvpArgs& at) {
 }
 
 VmapResult vmap_put(const PutAttrs& attrs, const VmapArgs& at) {
-  return {{put_on(batch_first_broadcast(at, 0), batch_first_broadcast(at, 1), batch_first_broadcast(at, 2), behind_batch(attrs.axis), attrs.adds)}, {0}};
+  return {{put_on(batch_first_broadcast(at, 0), batch_first_broadcast(at, 1), batch_first_broadcast(at, 2),
+                  behind_batch(attrs.axis), attrs.adds)},
+          {0}};
 }
 
 void check_indices(const char* op, const Array& a, const Array& indices) {
   if (!is_integer(indices.dtype()))
-    throw DTypeError({.op = op, .got = "indices of " + std::string(name_of(indices.dtype())), .accepts = "integers", .hint = "astype(int32) converts", .where = here()});
-  if (indices.rank() != a.rank())
-    throw ShapeError({.op = op,
-                      .got = "indices of shape " + to_string(indices.shape()) + " for an array of shape " + to_string(a.shape()),
-                      .accepts = "as many axes as the array",
+    throw DTypeError({.op = op,
+                      .got = "indices of " + std::string(name_of(indices.dtype())),
+                      .accepts = "integers",
+                      .hint = "astype(int32) converts",
                       .where = here()});
+  if (indices.rank() != a.rank())
+    throw ShapeError(
+        {.op = op,
+         .got = "indices of shape " + to_string(indices.shape()) + " for an array of shape " + to_string(a.shape()),
+         .accepts = "as many axes as the array",
+         .where = here()});
 }
 
 // All but `axis` broadcast against each other; returns both with the common extents.
@@ -88,17 +97,19 @@ Array take_along_axis(const Array& a, const Array& indices, std::optional<int> a
 
 Array put_along_axis(const Array& a, const Array& indices, const Array& values, std::optional<int> axis) {
   if (!axis) {
-    const Array flat = put_along_axis(reshape(a, {a.shape().count()}), reshape(indices, {indices.shape().count()}), reshape(broadcast_to(values, indices.shape()), {indices.shape().count()}), 0);
+    const Array flat = put_along_axis(reshape(a, {a.shape().count()}), reshape(indices, {indices.shape().count()}),
+                                      reshape(broadcast_to(values, indices.shape()), {indices.shape().count()}), 0);
     return reshape(flat, a.shape());
   }
   check_indices("put_along_axis", a, indices);
   const int at = checked_axis("put_along_axis", *axis, a.rank());
   const auto [whole, picks] = common_shapes("put_along_axis", a.shape(), indices.shape(), at);
   if (!(whole == a.shape()))
-    throw ShapeError({.op = "put_along_axis",
-                      .got = "indices of shape " + to_string(indices.shape()) + " for an array of shape " + to_string(a.shape()),
-                      .accepts = "extents that are equal or 1 in the indices, but for the axis",
-                      .where = here()});
+    throw ShapeError(
+        {.op = "put_along_axis",
+         .got = "indices of shape " + to_string(indices.shape()) + " for an array of shape " + to_string(a.shape()),
+         .accepts = "extents that are equal or 1 in the indices, but for the axis",
+         .where = here()});
   return put_on(a, broadcast_to(indices, picks), broadcast_to(converted(values, a.dtype()), picks), at, false);
 }
 
@@ -126,7 +137,8 @@ void register_take_along_axis(OpRegistry& ops) {
   ops.function("take_along_axis")
       .signature("(a: array, /, indices: array, axis: int | None = -1, *, stream: StreamOrDevice = None) -> array")
       .summary("Values picked by position along one axis, a position for each; None flattens both.")
-      .details("Shapes: indices has as many axes as a, and broadcasts with it but for axis; the result has the shape of indices. Negative positions count from the end. Errors: ValueError; IndexError while evaluating for a position outside the axis.")
+      .details(
+          "Shapes: indices has as many axes as a, and broadcasts with it but for axis; the result has the shape of indices. Negative positions count from the end. Errors: ValueError; IndexError while evaluating for a position outside the axis.")
       .oracle("np.take_along_axis(a, indices, axis)")
       .sample("(2, 3), [[0, 2], [-1, 1]]", "axis=1")
       .sample("(3, 2), [[2, 0]]", "axis=0")
@@ -134,9 +146,12 @@ void register_take_along_axis(OpRegistry& ops) {
       .rejects("(2, 3), [0]", "axis=1", "ValueError")
       .rejects("(2,), [5]", "axis=0", "IndexError");
   ops.function("put_along_axis")
-      .signature("(a: array, /, indices: array, values: array, axis: int | None = None, *, stream: StreamOrDevice = None) -> array")
-      .summary("A copy of the array with values written to positions along one axis; None writes to the flattened array.")
-      .details("Shapes: indices has as many axes as a and broadcasts to it but for axis; values broadcast to indices. Of repeated positions the last wins. Errors: ValueError; IndexError while evaluating.")
+      .signature(
+          "(a: array, /, indices: array, values: array, axis: int | None = None, *, stream: StreamOrDevice = None) -> array")
+      .summary(
+          "A copy of the array with values written to positions along one axis; None writes to the flattened array.")
+      .details(
+          "Shapes: indices has as many axes as a and broadcasts to it but for axis; values broadcast to indices. Of repeated positions the last wins. Errors: ValueError; IndexError while evaluating.")
       .sample("(2, 3), [[0], [2]], (2, 1)", "axis=1")
       .sample("(4,), [3, 0], (2,)", "axis=None")
       .rejects("(2, 3), [0], (1,)", "axis=1", "ValueError");

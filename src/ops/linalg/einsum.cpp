@@ -61,13 +61,15 @@ Equation parse(std::string_view subscripts, const Arrays& operands) {
     }
   }
   if (terms.size() != operands.size())
-    reject(std::to_string(terms.size()) + " terms and " + std::to_string(operands.size()) + " arrays", "a term for each array");
+    reject(std::to_string(terms.size()) + " terms and " + std::to_string(operands.size()) + " arrays",
+           "a term for each array");
   int widest = 0;
   for (size_t i = 0; i < terms.size(); ++i) {
     const bool open = terms[i].find("...") != std::string::npos;
     const int covered = operands[i].rank() - static_cast<int>(labels_of(terms[i], 0).size());
     if (covered < 0 || (covered > 0 && !open))
-      reject("the term '" + terms[i] + "' for an array of shape " + to_string(operands[i].shape()), "a letter for each axis");
+      reject("the term '" + terms[i] + "' for an array of shape " + to_string(operands[i].shape()),
+             "a letter for each axis");
     e.inputs.push_back(labels_of(terms[i], covered));
     widest = std::max(widest, open ? covered : 0);
   }
@@ -88,7 +90,8 @@ Equation parse(std::string_view subscripts, const Arrays& operands) {
   }
   for (size_t i = 0; i < e.output.size(); ++i) {
     const Label l = e.output[i];
-    const bool known = std::any_of(e.inputs.begin(), e.inputs.end(), [&](const Labels& labels) { return holds(labels, l); });
+    const bool known =
+        std::any_of(e.inputs.begin(), e.inputs.end(), [&](const Labels& labels) { return holds(labels, l); });
     if (!known || std::count(e.output.begin(), e.output.end(), l) > 1)
       reject("the output of '" + e.text + "'", "labels of the terms, each once");
   }
@@ -108,13 +111,16 @@ Extents extents_of(const Equation& e, const Arrays& operands) {
       if (l > kEllipsis && at->second == 1) {
         at->second = d;
       } else if (!(l > kEllipsis && d == 1)) {
-        reject("one label for extents " + std::to_string(at->second.value()) + " and " + std::to_string(d.value()), "equal extents");
+        reject("one label for extents " + std::to_string(at->second.value()) + " and " + std::to_string(d.value()),
+               "equal extents");
       }
     }
   return out;
 }
 
-int place(const Labels& labels, Label l) { return static_cast<int>(std::find(labels.begin(), labels.end(), l) - labels.begin()); }
+int place(const Labels& labels, Label l) {
+  return static_cast<int>(std::find(labels.begin(), labels.end(), l) - labels.begin());
+}
 
 // Repeated labels become one axis, and axes that nobody else names are summed.
 Term simplified(Term t, const Labels& needed) {
@@ -154,7 +160,8 @@ Array aligned(const Term& t, const Labels& labels) {
   return expand_dims(transpose(t.array, order), missing);
 }
 
-Array as_matrices(const Term& t, const Labels& batch, const Labels& rows, const Labels& columns, const Extents& extents) {
+Array as_matrices(const Term& t, const Labels& batch, const Labels& rows, const Labels& columns,
+                  const Extents& extents) {
   Labels order = batch;
   Shape wide, shape;
   Dim n = 1, m = 1;
@@ -186,7 +193,8 @@ Term contracted(const Term& a, const Term& b, const Labels& needed, const Extent
     all.insert(all.end(), summed.begin(), summed.end());
     return simplified({multiply(aligned(a, all), aligned(b, all)), all}, needed);
   }
-  const Array product = matmul(as_matrices(a, batch, left, summed, extents), as_matrices(b, batch, summed, right, extents));
+  const Array product =
+      matmul(as_matrices(a, batch, left, summed, extents), as_matrices(b, batch, summed, right, extents));
   Shape shape;
   for (Label l : labels) shape.push_back(extents.at(l));
   return {reshape(product, shape), labels};
@@ -229,7 +237,8 @@ std::vector<Step> plan(const Equation& e, const Extents& extents) {
         for (Label l : both)
           if (holds(needed, l)) after.push_back(l);
         const double work = size_of_labels(both, extents);
-        const double removed = size_of_labels(left[i], extents) + size_of_labels(left[j], extents) - size_of_labels(after, extents);
+        const double removed =
+            size_of_labels(left[i], extents) + size_of_labels(left[j], extents) - size_of_labels(after, extents);
         if (best.positions.empty() || removed > best_removed || (removed == best_removed && work < best_work)) {
           best = {{static_cast<int>(i), static_cast<int>(j)}, both, after};
           best_removed = removed;
@@ -282,10 +291,12 @@ std::pair<std::vector<std::vector<int>>, std::string> einsum_path(std::string_vi
   for (const Step& step : plan(e, extents)) {
     path.push_back(step.positions);
     scaling = std::max(scaling, step.before.size());
-    work += size_of_labels(step.before, extents) * static_cast<double>(step.before.size() == step.after.size() ? 1 : step.positions.size());
+    work += size_of_labels(step.before, extents) *
+            static_cast<double>(step.before.size() == step.after.size() ? 1 : step.positions.size());
   }
   const auto whole = [](double x) { return std::to_string(static_cast<int64_t>(x)); };
-  return {path, "  Complete contraction:  " + e.text + "\n         Naive scaling:  " + std::to_string(all.size()) + "\n     Optimized scaling:  " + std::to_string(scaling) +
+  return {path, "  Complete contraction:  " + e.text + "\n         Naive scaling:  " + std::to_string(all.size()) +
+                    "\n     Optimized scaling:  " + std::to_string(scaling) +
                     "\n      Naive FLOP count:  " + whole(naive) + "\n  Optimized FLOP count:  " + whole(work) + "\n"};
 }
 
@@ -293,7 +304,8 @@ void register_einsum(OpRegistry& ops) {
   ops.function("einsum")
       .signature("(subscripts: str, *operands: array, stream: StreamOrDevice = None) -> array")
       .summary("Sums of products over axes that share a letter.")
-      .details("subscripts: a letter for each axis of each array, as 'ij,jk->ik'; an ellipsis stands for axes that broadcast. Without -> letters that occur once are kept, sorted. Errors: ValueError.")
+      .details(
+          "subscripts: a letter for each axis of each array, as 'ij,jk->ik'; an ellipsis stands for axes that broadcast. Without -> letters that occur once are kept, sorted. Errors: ValueError.")
       .oracle("np.einsum(subscripts, *operands)")
       .sample("(2, 3), (3, 4)", "subscripts='ij,jk->ik'")
       .sample("(3, 3)", "subscripts='ii->i'")

@@ -43,13 +43,20 @@ VmapResult vmap_matmul(const MatmulAttrs&, const VmapArgs& at) {
 }
 
 [[noreturn]] void reject(const char* op, const Array& a, const Array& b, std::string accepts) {
-  throw ShapeError({.op = op, .got = "shapes " + to_string(a.shape()) + " and " + to_string(b.shape()), .accepts = std::move(accepts), .where = here()});
+  throw ShapeError({.op = op,
+                    .got = "shapes " + to_string(a.shape()) + " and " + to_string(b.shape()),
+                    .accepts = std::move(accepts),
+                    .where = here()});
 }
 
 DType product_dtype(const char* op, const Array& a, const Array& b) {
   const DType d = promote(a.dtype(), b.dtype());
   if (!is_inexact(d))
-    throw DTypeError({.op = op, .got = std::string(name_of(a.dtype())) + " and " + std::string(name_of(b.dtype())), .accepts = "floats or complex numbers", .hint = "astype(float32) converts", .where = here()});
+    throw DTypeError({.op = op,
+                      .got = std::string(name_of(a.dtype())) + " and " + std::string(name_of(b.dtype())),
+                      .accepts = "floats or complex numbers",
+                      .hint = "astype(float32) converts",
+                      .where = here()});
   return d;
 }
 
@@ -66,7 +73,9 @@ Shape batch_of(const Shape& shape) {
   return out;
 }
 
-Array scaled(const Array& x, double factor) { return factor == 1.0 ? x : multiply(x, Array(Scalar(factor), x.dtype())); }
+Array scaled(const Array& x, double factor) {
+  return factor == 1.0 ? x : multiply(x, Array(Scalar(factor), x.dtype()));
+}
 
 }  // namespace
 
@@ -76,7 +85,8 @@ Array matmul(const Array& a, const Array& b) {
   Array x = converted(a, dtype), y = converted(b, dtype);
   if (x.rank() == 1) x = expand_dims(x, 0);
   if (y.rank() == 1) y = expand_dims(y, 1);
-  if (!(x.dim(-1) == y.dim(-2))) reject("matmul", a, b, "a last axis of a as long as b's last but one (its only one for a vector)");
+  if (!(x.dim(-1) == y.dim(-2)))
+    reject("matmul", a, b, "a last axis of a as long as b's last but one (its only one for a vector)");
   Array out;
   if (y.rank() == 2 && x.rank() > 2) {
     Dim rows = 1;
@@ -97,7 +107,8 @@ Array addmm(const Array& c, const Array& a, const Array& b, double alpha, double
   const DType dtype = promote(c.dtype(), product_dtype("addmm", a, b));
   const Array ab = matmul(converted(a, dtype), converted(b, dtype));
   const Array x = converted(c, dtype);
-  if (!(broadcast_shapes("addmm", x.shape(), ab.shape()) == ab.shape())) reject("addmm", c, ab, "a c that broadcasts to the product");
+  if (!(broadcast_shapes("addmm", x.shape(), ab.shape()) == ab.shape()))
+    reject("addmm", c, ab, "a c that broadcasts to the product");
   return add(scaled(ab, alpha), scaled(x, beta));
 }
 
@@ -137,7 +148,8 @@ Array tensordot(const Array& a, const Array& b, const std::vector<int>& a_axes, 
     return reshape(transpose(converted(x, dtype), order), last ? Shape{rest, summed} : Shape{summed, rest});
   };
   for (size_t i = 0; i < a_axes.size(); ++i)
-    if (!(a.shape()[checked_axis("tensordot", a_axes[i], a.rank())] == b.shape()[checked_axis("tensordot", b_axes[i], b.rank())]))
+    if (!(a.shape()[checked_axis("tensordot", a_axes[i], a.rank())] ==
+          b.shape()[checked_axis("tensordot", b_axes[i], b.rank())]))
       reject("tensordot", a, b, "summed axes of equal lengths");
   Shape out;
   Dim summed_a, summed_b;
@@ -168,7 +180,8 @@ void register_matmul(OpRegistry& ops) {
   ops.function("matmul")
       .signature("(a: array, b: array, /, *, stream: StreamOrDevice = None) -> array")
       .summary("Matrix product; leading axes are batches that broadcast, a vector is a single row or column.")
-      .details("Shapes: (..., m, k) and (..., k, n) -> (..., m, n). Dtype: floats or complex; 16-bit floats are summed in float32. Errors: ValueError for shapes that do not fit, 0-d arrays and integers.")
+      .details(
+          "Shapes: (..., m, k) and (..., k, n) -> (..., m, n). Dtype: floats or complex; 16-bit floats are summed in float32. Errors: ValueError for shapes that do not fit, 0-d arrays and integers.")
       .oracle("np.matmul(a, b)")
       .sample("(2, 3), (3, 4)")
       .sample("(3,), (3,)")
@@ -179,7 +192,8 @@ void register_matmul(OpRegistry& ops) {
       .rejects("(2, 3), (2, 3)", "", "ValueError")
       .rejects("(), (2,)", "", "ValueError");
   ops.function("addmm")
-      .signature("(c: array, a: array, b: array, /, alpha: float = 1.0, beta: float = 1.0, *, stream: StreamOrDevice = None) -> array")
+      .signature(
+          "(c: array, a: array, b: array, /, alpha: float = 1.0, beta: float = 1.0, *, stream: StreamOrDevice = None) -> array")
       .summary("alpha * (a @ b) + beta * c.")
       .details("Shapes: c broadcasts to the product. Errors: ValueError.")
       .oracle("alpha * np.matmul(a, b) + beta * c")
@@ -208,7 +222,8 @@ void register_matmul(OpRegistry& ops) {
       .sample("(2, 3), (3,)", "axis=-1")
       .rejects("(2,), (3,)", "", "ValueError");
   ops.function("tensordot")
-      .signature("(a: array, b: array, /, axes: int | list[Sequence[int]] = 2, *, stream: StreamOrDevice = None) -> array")
+      .signature(
+          "(a: array, b: array, /, axes: int | list[Sequence[int]] = 2, *, stream: StreamOrDevice = None) -> array")
       .summary("Sums of products over pairs of axes of a and b.")
       .details("axes: the number of last axes of a and first of b, or the axes of each. Errors: ValueError.")
       .oracle("np.tensordot(a, b, axes)")

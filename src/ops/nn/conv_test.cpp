@@ -56,7 +56,10 @@ std::vector<double> looped(const Case& c, const std::vector<double>& x, const st
   shape = {c.x[0]};
   for (size_t i = 0; i < rank; ++i) {
     k[i] = c.w[i + 1];
-    out[i] = ((c.x[i + 1] - 1) * at(c.spread, i) + 1 + at(c.low, i) + at(c.high, i) - (k[i] - 1) * at(c.dilation, i) - 1) / at(c.stride, i) + 1;
+    out[i] =
+        ((c.x[i + 1] - 1) * at(c.spread, i) + 1 + at(c.low, i) + at(c.high, i) - (k[i] - 1) * at(c.dilation, i) - 1) /
+            at(c.stride, i) +
+        1;
     shape.push_back(out[i]);
   }
   const int64_t places = c.x[0] == 0 ? 0 : count(c.x) / c.x[0] / c.x.back();
@@ -72,7 +75,8 @@ std::vector<double> looped(const Case& c, const std::vector<double>& x, const st
           bool inside = true;
           for (size_t i = rank; i-- > 0;) {
             const int64_t kernel = rest_q % k[i];
-            const int64_t place = rest_p % out[i] * at(c.stride, i) + (c.flip ? k[i] - 1 - kernel : kernel) * at(c.dilation, i) - at(c.low, i);
+            const int64_t place = rest_p % out[i] * at(c.stride, i) +
+                                  (c.flip ? k[i] - 1 - kernel : kernel) * at(c.dilation, i) - at(c.low, i);
             rest_p /= out[i];
             rest_q /= k[i];
             if (place < 0 || place % at(c.spread, i) != 0 || place / at(c.spread, i) >= c.x[i + 1]) inside = false;
@@ -120,12 +124,14 @@ TEST_P(Convolution, AgreesWithLoops) {
   Ints shape;
   const auto want = looped(c, numbers(count(c.x), 0), numbers(count(c.w), 1), shape);
   const double terms = static_cast<double>(count(c.w)) / static_cast<double>(c.w[0]);
-  for (const auto& [dtype, tolerance] : {std::pair{DType::float64, 1e-12}, {DType::float32, 2e-6}, {DType::float16, 4e-3}, {DType::bfloat16, 3e-2}}) {
+  for (const auto& [dtype, tolerance] :
+       {std::pair{DType::float64, 1e-12}, {DType::float32, 2e-6}, {DType::float16, 4e-3}, {DType::bfloat16, 3e-2}}) {
     const Array y = run(c, made(c.x, 0, dtype), made(c.w, 1, dtype));
     EXPECT_EQ(y.shape().values(), shape);
     EXPECT_EQ(y.dtype(), dtype);
     const auto got = doubles(y);
-    for (size_t i = 0; i < want.size(); ++i) ASSERT_NEAR(got[i], want[i], tolerance * std::sqrt(terms) * 2) << name_of(dtype) << " at " << i;
+    for (size_t i = 0; i < want.size(); ++i)
+      ASSERT_NEAR(got[i], want[i], tolerance * std::sqrt(terms) * 2) << name_of(dtype) << " at " << i;
   }
 }
 
@@ -158,7 +164,8 @@ TEST_P(Convolution, GradientsAgreeWithDifferences) {
     }
     const Arrays single{made(c.x, 0, DType::float32), made(c.w, 1, DType::float32)};
     const auto narrow = doubles(grad(f, {0, 1})(single)[which]);
-    for (size_t i = 0; i < got.size(); ++i) ASSERT_NEAR(narrow[i], got[i], 2e-5 + 2e-5 * std::abs(got[i])) << "input " << which << " at " << i;
+    for (size_t i = 0; i < got.size(); ++i)
+      ASSERT_NEAR(narrow[i], got[i], 2e-5 + 2e-5 * std::abs(got[i])) << "input " << which << " at " << i;
   }
 }
 
@@ -202,7 +209,8 @@ TEST_P(Convolution, TangentsAndBatches) {
   const auto one = [](const Array& a, int i) {
     const auto all = doubles(a);
     const size_t size = all.size() / 3;
-    return Array::from<double>(std::vector<double>(all.begin() + static_cast<int64_t>(size) * i, all.begin() + static_cast<int64_t>(size) * (i + 1)),
+    return Array::from<double>(std::vector<double>(all.begin() + static_cast<int64_t>(size) * i,
+                                                   all.begin() + static_cast<int64_t>(size) * (i + 1)),
                                Shape(a.shape().begin() + 1, a.shape().end()));
   };
   const Function gradients = grad(weighted(c), {0, 1});
@@ -224,7 +232,8 @@ TEST_P(Convolution, TangentsAndBatches) {
 }
 
 /// A kernel of the reference backend, whatever the engine would choose.
-std::vector<double> reference(const char* op, const ConvolutionAttrs& attrs, const Array& a, const Array& b, const Shape& result) {
+std::vector<double> reference(const char* op, const ConvolutionAttrs& attrs, const Array& a, const Array& b,
+                              const Shape& result) {
   const auto view = [](std::vector<double>& values, const Shape& shape) {
     TensorView v{.data = values.data(), .dtype = DType::float64, .shape = {}, .strides = {}};
     for (const int64_t d : shape.values()) v.shape.push_back(d);
@@ -234,7 +243,9 @@ std::vector<double> reference(const char* op, const ConvolutionAttrs& attrs, con
   auto first = doubles(a), second = doubles(b);
   std::vector<double> out(static_cast<size_t>(result.count_value()));
   const TensorView in[] = {view(first, a.shape()), view(second, b.shape())}, to[] = {view(out, result)};
-  kernels().find(op, Backend::reference)->run({.op = op, .inputs = in, .outputs = to, .attrs = AttrsView(&registry().find(op)->attrs, &attrs)});
+  kernels()
+      .find(op, Backend::reference)
+      ->run({.op = op, .inputs = in, .outputs = to, .attrs = AttrsView(&registry().find(op)->attrs, &attrs)});
   return out;
 }
 
@@ -255,7 +266,8 @@ TEST_P(Convolution, ReferenceAgrees) {
   const auto got = reference("convolution", attrs, x, w, y.shape());
   for (size_t i = 0; i < want.size(); ++i) ASSERT_NEAR(got[i], want[i], 1e-11);
   const Arrays grads = grad(weighted(c), {0, 1})({x, w});
-  const auto by_x = reference("convolution_input", attrs, y, w, x.shape()), by_w = reference("convolution_weight", attrs, x, y, w.shape());
+  const auto by_x = reference("convolution_input", attrs, y, w, x.shape()),
+             by_w = reference("convolution_weight", attrs, x, y, w.shape());
   const auto want_x = doubles(grads[0]), want_w = doubles(grads[1]);
   for (size_t i = 0; i < by_x.size(); ++i) ASSERT_NEAR(by_x[i], want_x[i], 1e-10);
   for (size_t i = 0; i < by_w.size(); ++i) ASSERT_NEAR(by_w[i], want_w[i], 1e-10);
@@ -279,8 +291,10 @@ TEST(ConvTranspose, IsTheGradientOfAConvolution) {
 
 TEST(ConvTranspose, HasTheExtentsOfTheFormula) {
   EXPECT_EQ(conv_transpose1d(made({1, 4, 4}, 0), made({6, 3, 2}, 1), 2, 1, 2, 1, 2).shape().values(), (Ints{1, 10, 6}));
-  EXPECT_EQ(conv_transpose2d(made({1, 4, 4, 4}, 0), made({6, 3, 3, 4}, 1), 2, {4, 0}, 2).shape().values(), (Ints{1, 3, 11, 6}));
-  EXPECT_EQ(conv_transpose3d(made({1, 2, 3, 2, 2}, 0), made({3, 2, 2, 2, 2}, 1), 2, {1, 0, 0}).shape().values(), (Ints{1, 2, 6, 4, 3}));
+  EXPECT_EQ(conv_transpose2d(made({1, 4, 4, 4}, 0), made({6, 3, 3, 4}, 1), 2, {4, 0}, 2).shape().values(),
+            (Ints{1, 3, 11, 6}));
+  EXPECT_EQ(conv_transpose3d(made({1, 2, 3, 2, 2}, 0), made({3, 2, 2, 2, 2}, 1), 2, {1, 0, 0}).shape().values(),
+            (Ints{1, 2, 6, 4, 3}));
 }
 
 TEST(Conv, RefusesWhatDoesNotFit) {
@@ -297,12 +311,14 @@ TEST(Conv, RefusesWhatDoesNotFit) {
 
 TEST(Conv, OneTraceServesEveryExtent) {
   CompiledFunction f([](const Arrays& in) {
-    return grad([](const Arrays& a) { return Arrays{sum(square(conv2d(a[0], a[1], 2, 1)), Axes(), false)}; }, {0, 1})(in);
+    return grad([](const Arrays& a) { return Arrays{sum(square(conv2d(a[0], a[1], 2, 1)), Axes(), false)}; },
+                {0, 1})(in);
   });
   for (const int64_t n : {3, 4, 5}) {
     const Arrays in{made({n, 5 + n, 7, 3}, 0), made({4, 3, 3, 3}, 1)};
     const Arrays got = f(in);
-    const Arrays want = grad([](const Arrays& a) { return Arrays{sum(square(conv2d(a[0], a[1], 2, 1)), Axes(), false)}; }, {0, 1})(in);
+    const Arrays want =
+        grad([](const Arrays& a) { return Arrays{sum(square(conv2d(a[0], a[1], 2, 1)), Axes(), false)}; }, {0, 1})(in);
     for (size_t k = 0; k < 2; ++k) {
       const auto a = doubles(got[k]), b = doubles(want[k]);
       ASSERT_EQ(a.size(), b.size());

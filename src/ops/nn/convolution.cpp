@@ -145,8 +145,8 @@ VmapResult vmap_input(const Attrs& attrs, const VmapArgs& at) {
 }
 
 VmapResult vmap_weight(const Attrs& attrs, const VmapArgs& at) {
-  const Array w = convolution_weight(in_channels(batch_first_broadcast(at, 0)), in_channels(batch_first_broadcast(at, 1)),
-                                     grouped(attrs, at.size));
+  const Array w = convolution_weight(in_channels(batch_first_broadcast(at, 0)),
+                                     in_channels(batch_first_broadcast(at, 1)), grouped(attrs, at.size));
   return {{unfolded(w, at.size)}, {0}};
 }
 
@@ -173,17 +173,26 @@ void register_convolution(OpRegistry& ops) {
         .attr("extents", &Attrs::extents, "spatial extents of the result")
         .attr("groups", &Attrs::groups, "groups of channels that do not see each other");
   };
-  describe(ops.opaque<Attrs>("convolution").summary("Convolution of x (n, in..., c) with w (o, kernel..., c / groups), not flipped.").input("x", dtypes::floating).input("w", dtypes::floating))
+  describe(ops.opaque<Attrs>("convolution")
+               .summary("Convolution of x (n, in..., c) with w (o, kernel..., c / groups), not flipped.")
+               .input("x", dtypes::floating)
+               .input("w", dtypes::floating))
       .infer(infer_forward)
       .vjp(vjp_forward)
       .jvp(jvp_bilinear<convolution>)
       .vmap(vmap_forward);
-  describe(ops.opaque<Attrs>("convolution_input").summary("Gradient of a convolution by its input.").input("y", dtypes::floating).input("w", dtypes::floating))
+  describe(ops.opaque<Attrs>("convolution_input")
+               .summary("Gradient of a convolution by its input.")
+               .input("y", dtypes::floating)
+               .input("w", dtypes::floating))
       .infer(infer_input)
       .vjp(vjp_input)
       .jvp(jvp_bilinear<convolution_input>)
       .vmap(vmap_input);
-  describe(ops.opaque<Attrs>("convolution_weight").summary("Gradient of a convolution by its weight.").input("x", dtypes::floating).input("y", dtypes::floating))
+  describe(ops.opaque<Attrs>("convolution_weight")
+               .summary("Gradient of a convolution by its weight.")
+               .input("x", dtypes::floating)
+               .input("y", dtypes::floating))
       .infer(infer_weight)
       .vjp(vjp_weight)
       .jvp(jvp_bilinear<convolution_weight>)

@@ -13,16 +13,22 @@ Array from_running_sums(const Array& logits, const Shape& shape, const std::opti
   const Array weights = exp(row - max(row, 0, true));
   const Array total = sum(weights, 0, false);
   const Array until = cumsum(weights, 0, false, false, std::nullopt);  // of those before each class
-  return searchsorted(until, unit_interval(kOp, shape, DType::float32, key) * total, "right") - Array(Scalar(1), DType::uint32);
+  return searchsorted(until, unit_interval(kOp, shape, DType::float32, key) * total, "right") -
+         Array(Scalar(1), DType::uint32);
 }
 
 }  // namespace
 
-Array categorical(const Array& logits, int axis, const std::optional<Shape>& shape, std::optional<int64_t> num_samples, const std::optional<Array>& key) {
-  if (shape && num_samples) throw ArgumentError({.op = kOp, .got = "both shape and num_samples", .accepts = "one of them", .where = here()});
+Array categorical(const Array& logits, int axis, const std::optional<Shape>& shape, std::optional<int64_t> num_samples,
+                  const std::optional<Array>& key) {
+  if (shape && num_samples)
+    throw ArgumentError({.op = kOp, .got = "both shape and num_samples", .accepts = "one of them", .where = here()});
   const int at = checked_axis(kOp, axis, logits.rank());
   if (logits.shape().count() == 0)
-    throw ShapeError({.op = kOp, .got = "logits of shape " + to_string(logits.shape()), .accepts = "at least one class and one row", .where = here()});
+    throw ShapeError({.op = kOp,
+                      .got = "logits of shape " + to_string(logits.shape()),
+                      .accepts = "at least one class and one row",
+                      .where = here()});
   Shape rows;  // the logits without their classes
   for (int i = 0; i < logits.rank(); ++i)
     if (i != at) rows.push_back(logits.shape()[i]);
@@ -34,7 +40,8 @@ Array categorical(const Array& logits, int axis, const std::optional<Shape>& sha
   const Array spread = num_samples ? expand_dims(logits, -1) : logits;
   const int classes = num_samples ? at : out.rank() - rows.rank() + at;
   Shape noise;
-  for (int i = 0; i <= out.rank(); ++i) noise.push_back(i == classes ? logits.shape()[at] : out[i < classes ? i : i - 1]);
+  for (int i = 0; i <= out.rank(); ++i)
+    noise.push_back(i == classes ? logits.shape()[at] : out[i < classes ? i : i - 1]);
   return argmax(spread + gumbel(noise, DType::float32, key), classes, false);
 }
 

@@ -14,7 +14,8 @@ Array gumbel(const Shape& shape, std::optional<DType> dtype, const std::optional
 void register_gumbel(OpRegistry& ops) {
   ops.function("gumbel")
       .module("core.random")
-      .signature("(shape: Sequence[int] = [], dtype: Dtype | None = float32, key: array | None = None, stream: StreamOrDevice = None) -> array")
+      .signature(
+          "(shape: Sequence[int] = [], dtype: Dtype | None = float32, key: array | None = None, stream: StreamOrDevice = None) -> array")
       .summary("Numbers of the standard Gumbel distribution: -log(-log(u)) for u evenly spread from 0 to 1.")
       .details("dtype: a real float. Errors: ValueError for another dtype, shapes, keys.")
       .not_differentiable("it has no array operand")

@@ -4,7 +4,8 @@
 namespace plait {
 namespace random {
 
-Array laplace(const Shape& shape, std::optional<DType> dtype, double loc, double scale, const std::optional<Array>& key) {
+Array laplace(const Shape& shape, std::optional<DType> dtype, double loc, double scale,
+              const std::optional<Array>& key) {
   const DType out = checked_float("random.laplace", dtype);
   const Array u = symmetric_interval("random.laplace", shape, key);
   Array x = converted(sign(u) * log1p(negative(abs(u))), out);

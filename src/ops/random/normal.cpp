@@ -6,16 +6,20 @@
 namespace plait {
 namespace random {
 
-Array normal(const Shape& shape, std::optional<DType> dtype, const std::optional<Array>& loc, const std::optional<Array>& scale,
-             const std::optional<Array>& key) {
+Array normal(const Shape& shape, std::optional<DType> dtype, const std::optional<Array>& loc,
+             const std::optional<Array>& scale, const std::optional<Array>& key) {
   const DType out = dtype.value_or(DType::float32);
   if (!is_inexact(out))
-    throw DTypeError({.op = "random.normal", .got = "dtype " + std::string(name_of(out)), .accepts = "floats and complex64", .where = here()});
+    throw DTypeError({.op = "random.normal",
+                      .got = "dtype " + std::string(name_of(out)),
+                      .accepts = "floats and complex64",
+                      .where = here()});
   Array x;
   if (out == DType::complex64) {
     Shape pairs = shape;
     pairs.push_back(2);
-    x = reshape(view(erfinv(symmetric_interval("random.normal", pairs, key)), out), shape);  // variances of 1/2 add up to 1
+    x = reshape(view(erfinv(symmetric_interval("random.normal", pairs, key)), out),
+                shape);  // variances of 1/2 add up to 1
     if (scale) x = x * converted(*scale, out);
   } else {
     x = converted(erfinv(symmetric_interval("random.normal", shape, key)), out);

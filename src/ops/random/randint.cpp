@@ -4,10 +4,14 @@
 namespace plait {
 namespace random {
 
-Array randint(const Array& low, const Array& high, const Shape& shape, std::optional<DType> dtype, const std::optional<Array>& key) {
+Array randint(const Array& low, const Array& high, const Shape& shape, std::optional<DType> dtype,
+              const std::optional<Array>& key) {
   const DType out = dtype.value_or(DType::int32);
   if (!is_in(out, dtypes::integer | dtypes::boolean))
-    throw DTypeError({.op = "random.randint", .got = "dtype " + std::string(name_of(out)), .accepts = "integers and bool", .where = here()});
+    throw DTypeError({.op = "random.randint",
+                      .got = "dtype " + std::string(name_of(out)),
+                      .accepts = "integers and bool",
+                      .where = here()});
   const Array drawn = converted(floor(uniform(low, high, shape, DType::float32, key)), out);
   return maximum(minimum(drawn, converted(high - 1, out)), converted(low, out));
 }

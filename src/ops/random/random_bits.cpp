@@ -28,13 +28,18 @@ namespace random {
 
 Array words(std::string_view op, const Shape& shape, const std::optional<Array>& key) {
   for (const Dim& d : shape)
-    if (d < 0) throw ShapeError({.op = std::string(op), .got = "a negative extent in " + to_string(shape), .accepts = "extents of 0 and more", .where = here()});
+    if (d < 0)
+      throw ShapeError({.op = std::string(op),
+                        .got = "a negative extent in " + to_string(shape),
+                        .accepts = "extents of 0 and more",
+                        .where = here()});
   if (key && (key->dtype() != DType::uint32 || key->rank() != 1 || !(key->shape()[0] == 2)))
-    throw ArgumentError({.op = std::string(op),
-                         .got = "a key of dtype " + std::string(name_of(key->dtype())) + " and shape " + to_string(key->shape()),
-                         .accepts = "uint32 of shape (2,)",
-                         .hint = "random.key(seed) makes one",
-                         .where = here()});
+    throw ArgumentError(
+        {.op = std::string(op),
+         .got = "a key of dtype " + std::string(name_of(key->dtype())) + " and shape " + to_string(key->shape()),
+         .accepts = "uint32 of shape (2,)",
+         .hint = "random.key(seed) makes one",
+         .where = here()});
   static const OpHandle random_bits("random_bits");
   return random_bits(RandomBitsAttrs{shape}, {key ? *key : next_key()});
 }

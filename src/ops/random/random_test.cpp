@@ -35,14 +35,16 @@ TEST(Random, KeysHoldTheSeed) {
 
 TEST(Random, SplitGivesRecordedKeys) {
   EXPECT_EQ(words(random::split(key42(), 2)), (std::vector<uint32_t>{2465931498, 3679230171, 255383827, 267815257}));
-  EXPECT_EQ(words(random::split(key42(), 3)), (std::vector<uint32_t>{3134548294, 3733159049, 3746501087, 894150801, 801545058, 2363201431}));
+  EXPECT_EQ(words(random::split(key42(), 3)),
+            (std::vector<uint32_t>{3134548294, 3733159049, 3746501087, 894150801, 801545058, 2363201431}));
   EXPECT_EQ(random::split(key42(), 0).shape(), (Shape{0, 2}));
 }
 
 TEST(Random, EveryLengthFollowsTheStream) {
   for (const int64_t n : {1, 2, 3, 7, 8, 33, 63, 64, 65, 127, 1000, 1001, 40000, 100003}) {
     const auto got = words(random::bits({n}, key42()));
-    for (int64_t i = 0; i < n; ++i) ASSERT_EQ(got[static_cast<size_t>(i)], random_word({0, 42}, i, n)) << i << " of " << n;
+    for (int64_t i = 0; i < n; ++i)
+      ASSERT_EQ(got[static_cast<size_t>(i)], random_word({0, 42}, i, n)) << i << " of " << n;
   }
 }
 
@@ -98,7 +100,8 @@ TEST(Random, ThreadsGetKeysOfTheirOwn) {
 }
 
 TEST(Random, RejectsWhatIsNoKey) {
-  EXPECT_THROW(random::uniform(0, 1, {2}, DType::float32, Array::from<int32_t>(std::vector<int32_t>{1, 2}, {2})), ArgumentError);
+  EXPECT_THROW(random::uniform(0, 1, {2}, DType::float32, Array::from<int32_t>(std::vector<int32_t>{1, 2}, {2})),
+               ArgumentError);
   EXPECT_THROW(random::uniform(0, 1, {-2}), ShapeError);
   EXPECT_THROW(random::uniform(0, 1, {2}, DType::int32), DTypeError);
   EXPECT_THROW(random::bernoulli(Array(2)), DTypeError);

@@ -6,8 +6,8 @@
 namespace plait {
 namespace random {
 
-Array truncated_normal(const Array& lower, const Array& upper, const std::optional<Shape>& shape, std::optional<DType> dtype,
-                       const std::optional<Array>& key) {
+Array truncated_normal(const Array& lower, const Array& upper, const std::optional<Shape>& shape,
+                       std::optional<DType> dtype, const std::optional<Array>& key) {
   const DType out = checked_float("random.truncated_normal", dtype);
   const Array low = converted(lower, out), high = converted(upper, out);
   const Shape to = shape ? *shape : broadcast_shapes("random.truncated_normal", low.shape(), high.shape());
@@ -25,7 +25,8 @@ void register_truncated_normal(OpRegistry& ops) {
           "(lower: scalar | array, upper: scalar | array, shape: Sequence[int] | None = None, dtype: Dtype | None = float32, key: array | None = None, "
           "stream: StreamOrDevice = None) -> array")
       .summary("Numbers of the standard normal distribution that lie from lower to upper.")
-      .details("shape: to which the bounds broadcast; None: their own. dtype: a real float. Errors: ValueError for another dtype, shapes, keys.")
+      .details(
+          "shape: to which the bounds broadcast; None: their own. dtype: a real float. Errors: ValueError for another dtype, shapes, keys.")
       .not_differentiable("random, though smooth in the bounds")
       .rejects("", "lower=0, upper=1, dtype=int32", "ValueError");
 }

@@ -19,7 +19,9 @@ double largest_below_one(DType dtype) {
 
 DType checked_float(std::string_view op, std::optional<DType> dtype) {
   const DType d = dtype.value_or(DType::float32);
-  if (!is_floating(d)) throw DTypeError({.op = std::string(op), .got = "dtype " + std::string(name_of(d)), .accepts = "real floats", .where = here()});
+  if (!is_floating(d))
+    throw DTypeError(
+        {.op = std::string(op), .got = "dtype " + std::string(name_of(d)), .accepts = "real floats", .where = here()});
   return d;
 }
 
@@ -40,11 +42,13 @@ Array symmetric_interval(std::string_view op, const Shape& shape, const std::opt
   return unit_interval(op, shape, DType::float32, key) * 2.0 - largest_below_one(DType::float32);
 }
 
-Array uniform(const Array& low, const Array& high, const Shape& shape, std::optional<DType> dtype, const std::optional<Array>& key) {
+Array uniform(const Array& low, const Array& high, const Shape& shape, std::optional<DType> dtype,
+              const std::optional<Array>& key) {
   const DType out = checked_float("random.uniform", dtype);
   const Array from = converted(low, out), range = converted(high, out) - from;
   check_stretches("random.uniform", range.shape(), shape);
-  if (out == DType::float64) return converted(words("random.uniform", shape, key), out) * std::ldexp(1.0, -32) * range + from;
+  if (out == DType::float64)
+    return converted(words("random.uniform", shape, key), out) * std::ldexp(1.0, -32) * range + from;
   return converted(unit_interval("random.uniform", shape, out, key), out) * range + from;
 }
 

@@ -24,10 +24,13 @@ Array all(const Array& a, const Axes& axis, bool keepdims) {
 
 void register_any(OpRegistry& ops) {
   ops.function("any")
-      .signature("(a: array, /, axis: None | int | Sequence[int] = None, keepdims: bool = False, *, stream: StreamOrDevice = None) -> array")
-      .method("(axis: int | Sequence[int] | None = None, keepdims: bool = False, *, stream: StreamOrDevice = None) -> array")
+      .signature(
+          "(a: array, /, axis: None | int | Sequence[int] = None, keepdims: bool = False, *, stream: StreamOrDevice = None) -> array")
+      .method(
+          "(axis: int | Sequence[int] | None = None, keepdims: bool = False, *, stream: StreamOrDevice = None) -> array")
       .summary("Whether some element along axes is not zero.")
-      .details("axis: None for all axes, one, or several. Dtype: bool. Errors: ValueError for an axis that does not exist.")
+      .details(
+          "axis: None for all axes, one, or several. Dtype: bool. Errors: ValueError for an axis that does not exist.")
       .oracle("np.any(a, axis=axis, keepdims=keepdims)")
       .not_differentiable("the result is bool")
       .sample("(2, 3)", "axis=None")
@@ -36,10 +39,13 @@ void register_any(OpRegistry& ops) {
       .sample("(0, 3)", "axis=0")
       .rejects("(2, 3)", "axis=2", "ValueError");
   ops.function("all")
-      .signature("(a: array, /, axis: None | int | Sequence[int] = None, keepdims: bool = False, *, stream: StreamOrDevice = None) -> array")
-      .method("(axis: int | Sequence[int] | None = None, keepdims: bool = False, *, stream: StreamOrDevice = None) -> array")
+      .signature(
+          "(a: array, /, axis: None | int | Sequence[int] = None, keepdims: bool = False, *, stream: StreamOrDevice = None) -> array")
+      .method(
+          "(axis: int | Sequence[int] | None = None, keepdims: bool = False, *, stream: StreamOrDevice = None) -> array")
       .summary("Whether every element along axes is not zero.")
-      .details("axis: None for all axes, one, or several. Dtype: bool. Errors: ValueError for an axis that does not exist.")
+      .details(
+          "axis: None for all axes, one, or several. Dtype: bool. Errors: ValueError for an axis that does not exist.")
       .oracle("np.all(a, axis=axis, keepdims=keepdims)")
       .not_differentiable("the result is bool")
       .sample("(2, 3)", "axis=None")

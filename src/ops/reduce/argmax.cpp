@@ -35,7 +35,10 @@ Array search(const OpHandle& op, const Array& a, std::optional<int> axis, bool k
   const Array x = axis ? a : reshape(a, {a.shape().count()});
   const int at = axis ? checked_axis(op->name, *axis, x.rank()) : 0;
   if (x.shape()[at] == 0)
-    throw ShapeError({.op = op->name, .got = "an array of shape " + to_string(a.shape()) + " has nothing to search", .accepts = "at least one element", .where = here()});
+    throw ShapeError({.op = op->name,
+                      .got = "an array of shape " + to_string(a.shape()) + " has nothing to search",
+                      .accepts = "at least one element",
+                      .where = here()});
   const Array found = op(ArgmaxAttrs{at, axis && keepdims}, {x});
   if (axis || !keepdims) return found;
   Shape ones;
@@ -58,10 +61,13 @@ void register_argmax(OpRegistry& ops) {
         .vmap(vmap)
         .not_differentiable("positions do not change smoothly");
   };
-  describe(ops.opaque<ArgmaxAttrs>("argmax").summary("Position of the first largest element along an axis; NaN wins."), vmap_argmax<largest>);
-  describe(ops.opaque<ArgmaxAttrs>("argmin").summary("Position of the first smallest element along an axis; NaN wins."), vmap_argmax<smallest>);
+  describe(ops.opaque<ArgmaxAttrs>("argmax").summary("Position of the first largest element along an axis; NaN wins."),
+           vmap_argmax<largest>);
+  describe(ops.opaque<ArgmaxAttrs>("argmin").summary("Position of the first smallest element along an axis; NaN wins."),
+           vmap_argmax<smallest>);
   ops.function("argmax")
-      .signature("(a: array, /, axis: None | int = None, keepdims: bool = False, *, stream: StreamOrDevice = None) -> array")
+      .signature(
+          "(a: array, /, axis: None | int = None, keepdims: bool = False, *, stream: StreamOrDevice = None) -> array")
       .method("(axis: int | None = None, keepdims: bool = False, *, stream: StreamOrDevice = None) -> array")
       .summary("Position of the first largest element along an axis, or in the flattened array; NaN wins.")
       .details("Dtype: uint32. Errors: ValueError for an axis that does not exist or has nothing.")
@@ -74,7 +80,8 @@ void register_argmax(OpRegistry& ops) {
       .rejects("(0,)", "axis=None", "ValueError")
       .rejects("(3,)", "axis=1", "ValueError");
   ops.function("argmin")
-      .signature("(a: array, /, axis: None | int = None, keepdims: bool = False, *, stream: StreamOrDevice = None) -> array")
+      .signature(
+          "(a: array, /, axis: None | int = None, keepdims: bool = False, *, stream: StreamOrDevice = None) -> array")
       .method("(axis: int | None = None, keepdims: bool = False, *, stream: StreamOrDevice = None) -> array")
       .summary("Position of the first smallest element along an axis, or in the flattened array; NaN wins.")
       .details("Dtype: uint32. Errors: ValueError for an axis that does not exist or has nothing.")

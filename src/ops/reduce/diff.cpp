@@ -4,7 +4,8 @@
 namespace plait {
 
 Array diff(const Array& a, int64_t n, int axis) {
-  if (n < 0) throw ArgumentError({.op = "diff", .got = "order " + std::to_string(n), .accepts = "0 and more", .where = here()});
+  if (n < 0)
+    throw ArgumentError({.op = "diff", .got = "order " + std::to_string(n), .accepts = "0 and more", .where = here()});
   if (n == 0) return a;
   const int at = checked_axis("diff", axis, a.rank());
   Array out = a;

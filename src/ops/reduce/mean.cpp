@@ -49,10 +49,13 @@ Array std(const Array& a, const Axes& axis, bool keepdims, int64_t ddof, std::op
 
 void register_mean(OpRegistry& ops) {
   ops.function("mean")
-      .signature("(a: array, /, axis: None | int | Sequence[int] = None, keepdims: bool = False, *, stream: StreamOrDevice = None) -> array")
-      .method("(axis: int | Sequence[int] | None = None, keepdims: bool = False, *, stream: StreamOrDevice = None) -> array")
+      .signature(
+          "(a: array, /, axis: None | int | Sequence[int] = None, keepdims: bool = False, *, stream: StreamOrDevice = None) -> array")
+      .method(
+          "(axis: int | Sequence[int] | None = None, keepdims: bool = False, *, stream: StreamOrDevice = None) -> array")
       .summary("Arithmetic mean along axes; 16-bit floats are averaged in float32.")
-      .details("axis: None for all axes, one, or several; keepdims leaves them with extent 1. Dtype: float32 for integers and bool. Errors: ValueError for an axis that does not exist.")
+      .details(
+          "axis: None for all axes, one, or several; keepdims leaves them with extent 1. Dtype: float32 for integers and bool. Errors: ValueError for an axis that does not exist.")
       .oracle("np.mean(a, axis=axis, keepdims=keepdims)")
       .sample("(2, 3, 4)", "axis=None")
       .sample("(2, 3, 4)", "axis=-1, keepdims=True")
@@ -60,20 +63,26 @@ void register_mean(OpRegistry& ops) {
       .sample("()", "axis=None")
       .rejects("(2, 3)", "axis=2", "ValueError");
   ops.function("var")
-      .signature("(a: array, /, axis: None | int | Sequence[int] = None, keepdims: bool = False, ddof: int = 0, *, correction: int | None = None, stream: StreamOrDevice = None) -> array")
-      .method("(axis: int | Sequence[int] | None = None, keepdims: bool = False, ddof: int = 0, *, correction: int | None = None, stream: StreamOrDevice = None) -> array")
+      .signature(
+          "(a: array, /, axis: None | int | Sequence[int] = None, keepdims: bool = False, ddof: int = 0, *, correction: int | None = None, stream: StreamOrDevice = None) -> array")
+      .method(
+          "(axis: int | Sequence[int] | None = None, keepdims: bool = False, ddof: int = 0, *, correction: int | None = None, stream: StreamOrDevice = None) -> array")
       .summary("Variance along axes: the mean square distance from the mean.")
-      .details("ddof: taken off the number of elements in the divisor; correction, when given, is used instead. Dtype: as mean, float32 for complex. Errors: ValueError.")
+      .details(
+          "ddof: taken off the number of elements in the divisor; correction, when given, is used instead. Dtype: as mean, float32 for complex. Errors: ValueError.")
       .oracle("np.var(a, axis=axis, keepdims=keepdims, ddof=ddof)")
       .sample("(2, 3, 4)", "axis=None, ddof=0")
       .sample("(2, 3, 4)", "axis=-1, keepdims=True, ddof=1")
       .sample("(2, 3, 4)", "axis=(0, 2), ddof=0")
       .rejects("(2, 3)", "axis=2", "ValueError");
   ops.function("std")
-      .signature("(a: array, /, axis: None | int | Sequence[int] = None, keepdims: bool = False, ddof: int = 0, *, correction: int | None = None, stream: StreamOrDevice = None) -> array")
-      .method("(axis: int | Sequence[int] | None = None, keepdims: bool = False, ddof: int = 0, *, correction: int | None = None, stream: StreamOrDevice = None) -> array")
+      .signature(
+          "(a: array, /, axis: None | int | Sequence[int] = None, keepdims: bool = False, ddof: int = 0, *, correction: int | None = None, stream: StreamOrDevice = None) -> array")
+      .method(
+          "(axis: int | Sequence[int] | None = None, keepdims: bool = False, ddof: int = 0, *, correction: int | None = None, stream: StreamOrDevice = None) -> array")
       .summary("Standard deviation along axes: the root of the variance.")
-      .details("ddof: taken off the number of elements in the divisor; correction, when given, is used instead. Dtype: as mean, float32 for complex. Errors: ValueError.")
+      .details(
+          "ddof: taken off the number of elements in the divisor; correction, when given, is used instead. Dtype: as mean, float32 for complex. Errors: ValueError.")
       .oracle("np.std(a, axis=axis, keepdims=keepdims, ddof=ddof)")
       .sample("(2, 3, 4)", "axis=None, ddof=0")
       .sample("(2, 3, 4)", "axis=-1, keepdims=True, ddof=1")

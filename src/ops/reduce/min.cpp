@@ -26,7 +26,11 @@ Array min(const Array& a, const Axes& axis, bool keepdims) {
   const ReduceAttrs attrs{checked_axes("min", axis, a.rank()), keepdims};
   for (int i : attrs.axes)
     if (a.shape()[i] == 0)
-      throw ShapeError({.op = "min", .got = "an array of shape " + to_string(a.shape()) + " has nothing along axis " + std::to_string(i), .accepts = "at least one element", .where = here()});
+      throw ShapeError(
+          {.op = "min",
+           .got = "an array of shape " + to_string(a.shape()) + " has nothing along axis " + std::to_string(i),
+           .accepts = "at least one element",
+           .where = here()});
   return attrs.axes.empty() ? a : op(attrs, {a});
 }
 
@@ -37,10 +41,13 @@ void register_min(OpRegistry& ops) {
       .vjp(vjp_min)
       .jvp(jvp_min);
   ops.function("min")
-      .signature("(a: array, /, axis: None | int | Sequence[int] = None, keepdims: bool = False, *, stream: StreamOrDevice = None) -> array")
-      .method("(axis: int | Sequence[int] | None = None, keepdims: bool = False, *, stream: StreamOrDevice = None) -> array")
+      .signature(
+          "(a: array, /, axis: None | int | Sequence[int] = None, keepdims: bool = False, *, stream: StreamOrDevice = None) -> array")
+      .method(
+          "(axis: int | Sequence[int] | None = None, keepdims: bool = False, *, stream: StreamOrDevice = None) -> array")
       .summary("Smallest element along axes; NaN wins.")
-      .details("axis: None for all axes, one, or several; keepdims leaves them with extent 1. Errors: ValueError for an axis that does not exist.")
+      .details(
+          "axis: None for all axes, one, or several; keepdims leaves them with extent 1. Errors: ValueError for an axis that does not exist.")
       .oracle("np.min(a, axis=axis, keepdims=keepdims)")
       .sample("(2, 3, 4)", "axis=None")
       .sample("(2, 3, 4)", "axis=-1")

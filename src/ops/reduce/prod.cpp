@@ -45,10 +45,13 @@ void register_prod(OpRegistry& ops) {
       .vjp(vjp_prod)
       .jvp(jvp_prod);
   ops.function("prod")
-      .signature("(a: array, /, axis: None | int | Sequence[int] = None, keepdims: bool = False, *, stream: StreamOrDevice = None) -> array")
-      .method("(axis: int | Sequence[int] | None = None, keepdims: bool = False, *, stream: StreamOrDevice = None) -> array")
+      .signature(
+          "(a: array, /, axis: None | int | Sequence[int] = None, keepdims: bool = False, *, stream: StreamOrDevice = None) -> array")
+      .method(
+          "(axis: int | Sequence[int] | None = None, keepdims: bool = False, *, stream: StreamOrDevice = None) -> array")
       .summary("Product along axes; narrow integers are multiplied in 32 bits.")
-      .details("axis: None for all axes, one, or several; keepdims leaves them with extent 1. Errors: ValueError for an axis that does not exist.")
+      .details(
+          "axis: None for all axes, one, or several; keepdims leaves them with extent 1. Errors: ValueError for an axis that does not exist.")
       .oracle("np.prod(a, axis=axis, keepdims=keepdims)")
       .sample("(2, 3, 4)", "axis=None")
       .sample("(2, 3, 4)", "axis=-1")

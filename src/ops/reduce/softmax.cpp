@@ -33,9 +33,11 @@ Array logsumexp(const Array& a, const Axes& axis, bool keepdims) {
 
 void register_softmax(OpRegistry& ops) {
   ops.function("softmax")
-      .signature("(a: array, /, axis: None | int | Sequence[int] = None, *, precise: bool = False, stream: StreamOrDevice = None) -> array")
+      .signature(
+          "(a: array, /, axis: None | int | Sequence[int] = None, *, precise: bool = False, stream: StreamOrDevice = None) -> array")
       .summary("exp(a) / sum(exp(a)) along axes, computed without overflow.")
-      .details("axis: None for all axes, one, or several. Dtype: that of a, float32 for integers; 0-d arrays are returned as they are; 16-bit floats are computed in float32. Errors: ValueError for an axis that does not exist.")
+      .details(
+          "axis: None for all axes, one, or several. Dtype: that of a, float32 for integers; 0-d arrays are returned as they are; 16-bit floats are computed in float32. Errors: ValueError for an axis that does not exist.")
       .oracle("scipy.special.softmax(a, axis)")
       .sample("(2, 3)", "axis=-1")
       .sample("(2, 3, 4)", "axis=1")
@@ -44,10 +46,13 @@ void register_softmax(OpRegistry& ops) {
       .sample("(0,)", "axis=0")
       .rejects("(3,)", "axis=1", "ValueError");
   ops.function("logsumexp")
-      .signature("(a: array, /, axis: None | int | Sequence[int] = None, keepdims: bool = False, *, stream: StreamOrDevice = None) -> array")
-      .method("(axis: int | Sequence[int] | None = None, keepdims: bool = False, *, stream: StreamOrDevice = None) -> array")
+      .signature(
+          "(a: array, /, axis: None | int | Sequence[int] = None, keepdims: bool = False, *, stream: StreamOrDevice = None) -> array")
+      .method(
+          "(axis: int | Sequence[int] | None = None, keepdims: bool = False, *, stream: StreamOrDevice = None) -> array")
       .summary("log(sum(exp(a))) along axes, computed without overflow.")
-      .details("Dtype: float32 for integers and bool. Errors: ValueError for an axis that does not exist or has nothing.")
+      .details(
+          "Dtype: float32 for integers and bool. Errors: ValueError for an axis that does not exist or has nothing.")
       .oracle("scipy.special.logsumexp(a, axis=axis, keepdims=keepdims)")
       .sample("(2, 3)", "axis=-1")
       .sample("(2, 3, 4)", "axis=(0, 2), keepdims=True")

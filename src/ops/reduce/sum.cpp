@@ -32,10 +32,13 @@ void register_sum(OpRegistry& ops) {
       .vjp(vjp_sum)
       .jvp(jvp_sum);
   ops.function("sum")
-      .signature("(a: array, /, axis: None | int | Sequence[int] = None, keepdims: bool = False, *, stream: StreamOrDevice = None) -> array")
-      .method("(axis: int | Sequence[int] | None = None, keepdims: bool = False, *, stream: StreamOrDevice = None) -> array")
+      .signature(
+          "(a: array, /, axis: None | int | Sequence[int] = None, keepdims: bool = False, *, stream: StreamOrDevice = None) -> array")
+      .method(
+          "(axis: int | Sequence[int] | None = None, keepdims: bool = False, *, stream: StreamOrDevice = None) -> array")
       .summary("Sum along axes; 16-bit floats are summed in float32, narrow integers in 32 bits.")
-      .details("axis: None for all axes, one, or several; keepdims leaves them with extent 1. Errors: ValueError for an axis that does not exist.")
+      .details(
+          "axis: None for all axes, one, or several; keepdims leaves them with extent 1. Errors: ValueError for an axis that does not exist.")
       .oracle("np.sum(a, axis=axis, keepdims=keepdims)")
       .sample("(2, 3, 4)", "axis=None")
       .sample("(2, 3, 4)", "axis=-1")

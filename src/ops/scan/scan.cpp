@@ -44,19 +44,27 @@ Array behind_first(const ScanAttrs& attrs, const Shape& shape, const Array& firs
   return slice_update_static(broadcast_to(first, shape), rest, to);
 }
 /// All but the first, or all but the last, in the order of the scan.
-Array without_first(const ScanAttrs& attrs, const Array& a) { return slice_axis(a, attrs.axis, attrs.reverse ? 0 : 1, a.shape()[attrs.axis] - 1); }
-Array without_last(const ScanAttrs& attrs, const Array& a) { return slice_axis(a, attrs.axis, attrs.reverse ? 1 : 0, a.shape()[attrs.axis] - 1); }
+Array without_first(const ScanAttrs& attrs, const Array& a) {
+  return slice_axis(a, attrs.axis, attrs.reverse ? 0 : 1, a.shape()[attrs.axis] - 1);
+}
+Array without_last(const ScanAttrs& attrs, const Array& a) {
+  return slice_axis(a, attrs.axis, attrs.reverse ? 1 : 0, a.shape()[attrs.axis] - 1);
+}
 
 /// The value before each one in the order of the scan; `first` for the first.
 Array before(const ScanAttrs& attrs, const Array& a, const Array& first) {
   if (a.shape()[attrs.axis] == 0) return a;
   return behind_first(attrs, a.shape(), first, without_last(attrs, a));
 }
-Array before(const ScanAttrs& attrs, const Array& a, double first) { return before(attrs, a, Array(Scalar(first), a.dtype())); }
+Array before(const ScanAttrs& attrs, const Array& a, double first) {
+  return before(attrs, a, Array(Scalar(first), a.dtype()));
+}
 ScanAttrs backwards(const ScanAttrs& attrs) { return {attrs.axis, !attrs.reverse}; }
 Array behind(const ScanAttrs& attrs, const Array& a, double last) { return before(backwards(attrs), a, last); }
 
-Grads vjp_cumsum(const ScanAttrs& attrs, const VjpArgs& at) { return {prim::cumsum()(backwards(attrs), {at.cotangent()})}; }
+Grads vjp_cumsum(const ScanAttrs& attrs, const VjpArgs& at) {
+  return {prim::cumsum()(backwards(attrs), {at.cotangent()})};
+}
 Arrays jvp_cumsum(const ScanAttrs& attrs, const JvpArgs& at) { return {prim::cumsum()(attrs, {at.tangent(0)})}; }
 
 // y[k] = x[k] y[k-1]. The sum of what later products owe to y[k], r[k] = g[k] + x[k+1] r[k+1], is a scan too: no division.
@@ -74,7 +82,8 @@ struct Own {
 };
 Own own_values(const ScanAttrs& attrs, const Array& y) {
   if (y.shape()[attrs.axis] == 0) return {zeros_like(y, DType::bool_), y};
-  const Array own = behind_first(attrs, y.shape(), Array(true), not_equal(without_first(attrs, y), without_last(attrs, y)));
+  const Array own =
+      behind_first(attrs, y.shape(), Array(true), not_equal(without_first(attrs, y), without_last(attrs, y)));
   return {own, converted(logical_not(own), y.dtype())};
 }
 Grads vjp_extreme(const ScanAttrs& attrs, const VjpArgs& at) {
@@ -91,7 +100,9 @@ Arrays jvp_extreme(const ScanAttrs& attrs, const JvpArgs& at) {
 // Both are at most 1, and 0 where nothing but -inf was seen.
 Array weight(const Array& part, const Array& y) {
   const Array e = exp(part - y);
-  return where(equal(real(y), Array(Scalar(-std::numeric_limits<double>::infinity()), is_floating(y.dtype()) ? y.dtype() : DType::float32)), zeros_like(e), e);
+  return where(equal(real(y), Array(Scalar(-std::numeric_limits<double>::infinity()),
+                                    is_floating(y.dtype()) ? y.dtype() : DType::float32)),
+               zeros_like(e), e);
 }
 Grads vjp_logcumsumexp(const ScanAttrs& attrs, const VjpArgs& at) {
   const Array y = at.output();
@@ -125,7 +136,8 @@ VmapResult vmap_linear_scan(const ScanAttrs& attrs, const VmapArgs& at) {
   return {{prim::linear_scan()(shifted, {batch_first_broadcast(at, 0), batch_first_broadcast(at, 1)})}, {0}};
 }
 
-Array scan(const OpHandle& op, const Array& a, std::optional<int> axis, bool reverse, bool inclusive, const Scalar& start) {
+Array scan(const OpHandle& op, const Array& a, std::optional<int> axis, bool reverse, bool inclusive,
+           const Scalar& start) {
   const Array x = axis ? a : reshape(a, {a.shape().count()});
   const ScanAttrs attrs{axis ? checked_axis(op->name, *axis, a.rank()) : 0, reverse};
   const Array y = op(attrs, {x});
@@ -154,10 +166,15 @@ Array cumsum(const Array& a, std::optional<int> axis, bool reverse, bool inclusi
 Array cumprod(const Array& a, std::optional<int> axis, bool reverse, bool inclusive, std::optional<DType> dtype) {
   return scan(prim::cumprod(), converted(a, dtype.value_or(a.dtype())), axis, reverse, inclusive, 1);
 }
-Array cummax(const Array& a, std::optional<int> axis, bool reverse, bool inclusive) { return scan(prim::cummax(), a, axis, reverse, inclusive, lowest(a.dtype())); }
-Array cummin(const Array& a, std::optional<int> axis, bool reverse, bool inclusive) { return scan(prim::cummin(), a, axis, reverse, inclusive, highest(a.dtype())); }
+Array cummax(const Array& a, std::optional<int> axis, bool reverse, bool inclusive) {
+  return scan(prim::cummax(), a, axis, reverse, inclusive, lowest(a.dtype()));
+}
+Array cummin(const Array& a, std::optional<int> axis, bool reverse, bool inclusive) {
+  return scan(prim::cummin(), a, axis, reverse, inclusive, highest(a.dtype()));
+}
 Array logcumsumexp(const Array& a, std::optional<int> axis, bool reverse, bool inclusive) {
-  return scan(prim::logcumsumexp(), converted(a, at_least_float(a.dtype())), axis, reverse, inclusive, -std::numeric_limits<double>::infinity());
+  return scan(prim::logcumsumexp(), converted(a, at_least_float(a.dtype())), axis, reverse, inclusive,
+              -std::numeric_limits<double>::infinity());
 }
 
 void register_scan(OpRegistry& ops) {
@@ -172,17 +189,29 @@ void register_scan(OpRegistry& ops) {
   };
   describe("cumsum", "Sums of all elements so far.", vmap_scan<prim::cumsum>).vjp(vjp_cumsum).jvp(jvp_cumsum);
   describe("cumprod", "Products of all elements so far.", vmap_scan<prim::cumprod>).vjp(vjp_cumprod).jvp(jvp_cumprod);
-  describe("cummax", "The largest element so far; NaN wins.", vmap_scan<prim::cummax>).vjp(vjp_extreme).jvp(jvp_extreme);
-  describe("cummin", "The smallest element so far; NaN wins.", vmap_scan<prim::cummin>).vjp(vjp_extreme).jvp(jvp_extreme);
-  describe("logcumsumexp", "Logarithms of the sums of the exponentials so far.", vmap_scan<prim::logcumsumexp>).vjp(vjp_logcumsumexp).jvp(jvp_logcumsumexp);
-  describe("linear_scan", "y = a * (y before) + b, from y = b on.", vmap_linear_scan).input("b").vjp(vjp_linear_scan).jvp(jvp_linear_scan);
+  describe("cummax", "The largest element so far; NaN wins.", vmap_scan<prim::cummax>)
+      .vjp(vjp_extreme)
+      .jvp(jvp_extreme);
+  describe("cummin", "The smallest element so far; NaN wins.", vmap_scan<prim::cummin>)
+      .vjp(vjp_extreme)
+      .jvp(jvp_extreme);
+  describe("logcumsumexp", "Logarithms of the sums of the exponentials so far.", vmap_scan<prim::logcumsumexp>)
+      .vjp(vjp_logcumsumexp)
+      .jvp(jvp_logcumsumexp);
+  describe("linear_scan", "y = a * (y before) + b, from y = b on.", vmap_linear_scan)
+      .input("b")
+      .vjp(vjp_linear_scan)
+      .jvp(jvp_linear_scan);
 
   ops.function("cumsum")
-      .signature("(a: array, /, axis: int | None = None, *, reverse: bool = False, inclusive: bool = True, dtype: Dtype | None = None, stream: StreamOrDevice = None) -> array")
-      .method("(axis: int | None = None, *, reverse: bool = False, inclusive: bool = True, stream: StreamOrDevice = None) -> array")
+      .signature(
+          "(a: array, /, axis: int | None = None, *, reverse: bool = False, inclusive: bool = True, dtype: Dtype | None = None, stream: StreamOrDevice = None) -> array")
+      .method(
+          "(axis: int | None = None, *, reverse: bool = False, inclusive: bool = True, stream: StreamOrDevice = None) -> array")
       .summary("Sums along an axis of all elements so far.")
-      .details("axis: one, or None for the flattened array. reverse: from the last element on. inclusive=False leaves the element itself out. dtype: of the sums; bool becomes int32. "
-               "Errors: ValueError and IndexError for an axis that does not exist.")
+      .details(
+          "axis: one, or None for the flattened array. reverse: from the last element on. inclusive=False leaves the element itself out. dtype: of the sums; bool becomes int32. "
+          "Errors: ValueError and IndexError for an axis that does not exist.")
       .oracle("np.flip(np.cumsum(np.flip(a, axis), axis), axis) if reverse else np.cumsum(a, axis)")
       .sample("(7,)", "axis=0")
       .sample("(3, 5)", "axis=0")
@@ -191,11 +220,14 @@ void register_scan(OpRegistry& ops) {
       .sample("(0, 3)", "axis=1")
       .rejects("(3,)", "axis=1", "IndexError");
   ops.function("cumprod")
-      .signature("(a: array, /, axis: int | None = None, *, reverse: bool = False, inclusive: bool = True, dtype: Dtype | None = None, stream: StreamOrDevice = None) -> array")
-      .method("(axis: int | None = None, *, reverse: bool = False, inclusive: bool = True, stream: StreamOrDevice = None) -> array")
+      .signature(
+          "(a: array, /, axis: int | None = None, *, reverse: bool = False, inclusive: bool = True, dtype: Dtype | None = None, stream: StreamOrDevice = None) -> array")
+      .method(
+          "(axis: int | None = None, *, reverse: bool = False, inclusive: bool = True, stream: StreamOrDevice = None) -> array")
       .summary("Products along an axis of all elements so far.")
-      .details("axis: one, or None for the flattened array. reverse: from the last element on. inclusive=False leaves the element itself out. dtype: of the products. "
-               "Errors: ValueError and IndexError for an axis that does not exist.")
+      .details(
+          "axis: one, or None for the flattened array. reverse: from the last element on. inclusive=False leaves the element itself out. dtype: of the products. "
+          "Errors: ValueError and IndexError for an axis that does not exist.")
       .oracle("np.flip(np.cumprod(np.flip(a, axis), axis), axis) if reverse else np.cumprod(a, axis)")
       .sample("(7,)", "axis=0")
       .sample("(3, 5)", "axis=0")
@@ -204,12 +236,16 @@ void register_scan(OpRegistry& ops) {
       .sample("(0, 3)", "axis=1")
       .rejects("(3,)", "axis=1", "IndexError");
   ops.function("cummax")
-      .signature("(a: array, /, axis: int | None = None, *, reverse: bool = False, inclusive: bool = True, stream: StreamOrDevice = None) -> array")
-      .method("(axis: int | None = None, *, reverse: bool = False, inclusive: bool = True, stream: StreamOrDevice = None) -> array")
+      .signature(
+          "(a: array, /, axis: int | None = None, *, reverse: bool = False, inclusive: bool = True, stream: StreamOrDevice = None) -> array")
+      .method(
+          "(axis: int | None = None, *, reverse: bool = False, inclusive: bool = True, stream: StreamOrDevice = None) -> array")
       .summary("The largest element along an axis so far; NaN wins.")
-      .details("axis: one, or None for the flattened array. reverse: from the last element on. inclusive=False leaves the element itself out. "
-               "Errors: ValueError and IndexError for an axis that does not exist.")
-      .oracle("np.flip(np.maximum.accumulate(np.flip(a, axis), axis), axis) if reverse else np.maximum.accumulate(np.ravel(a) if axis is None else a, axis or 0)")
+      .details(
+          "axis: one, or None for the flattened array. reverse: from the last element on. inclusive=False leaves the element itself out. "
+          "Errors: ValueError and IndexError for an axis that does not exist.")
+      .oracle(
+          "np.flip(np.maximum.accumulate(np.flip(a, axis), axis), axis) if reverse else np.maximum.accumulate(np.ravel(a) if axis is None else a, axis or 0)")
       .sample("(7,)", "axis=0")
       .sample("(3, 5)", "axis=0")
       .sample("(3, 5)", "axis=-1, reverse=True")
@@ -217,12 +253,16 @@ void register_scan(OpRegistry& ops) {
       .sample("(0, 3)", "axis=1")
       .rejects("(3,)", "axis=1", "IndexError");
   ops.function("cummin")
-      .signature("(a: array, /, axis: int | None = None, *, reverse: bool = False, inclusive: bool = True, stream: StreamOrDevice = None) -> array")
-      .method("(axis: int | None = None, *, reverse: bool = False, inclusive: bool = True, stream: StreamOrDevice = None) -> array")
+      .signature(
+          "(a: array, /, axis: int | None = None, *, reverse: bool = False, inclusive: bool = True, stream: StreamOrDevice = None) -> array")
+      .method(
+          "(axis: int | None = None, *, reverse: bool = False, inclusive: bool = True, stream: StreamOrDevice = None) -> array")
       .summary("The smallest element along an axis so far; NaN wins.")
-      .details("axis: one, or None for the flattened array. reverse: from the last element on. inclusive=False leaves the element itself out. "
-               "Errors: ValueError and IndexError for an axis that does not exist.")
-      .oracle("np.flip(np.minimum.accumulate(np.flip(a, axis), axis), axis) if reverse else np.minimum.accumulate(np.ravel(a) if axis is None else a, axis or 0)")
+      .details(
+          "axis: one, or None for the flattened array. reverse: from the last element on. inclusive=False leaves the element itself out. "
+          "Errors: ValueError and IndexError for an axis that does not exist.")
+      .oracle(
+          "np.flip(np.minimum.accumulate(np.flip(a, axis), axis), axis) if reverse else np.minimum.accumulate(np.ravel(a) if axis is None else a, axis or 0)")
       .sample("(7,)", "axis=0")
       .sample("(3, 5)", "axis=0")
       .sample("(3, 5)", "axis=-1, reverse=True")
@@ -230,12 +270,16 @@ void register_scan(OpRegistry& ops) {
       .sample("(0, 3)", "axis=1")
       .rejects("(3,)", "axis=1", "IndexError");
   ops.function("logcumsumexp")
-      .signature("(a: array, /, axis: int | None = None, *, reverse: bool = False, inclusive: bool = True, stream: StreamOrDevice = None) -> array")
-      .method("(axis: int | None = None, *, reverse: bool = False, inclusive: bool = True, stream: StreamOrDevice = None) -> array")
+      .signature(
+          "(a: array, /, axis: int | None = None, *, reverse: bool = False, inclusive: bool = True, stream: StreamOrDevice = None) -> array")
+      .method(
+          "(axis: int | None = None, *, reverse: bool = False, inclusive: bool = True, stream: StreamOrDevice = None) -> array")
       .summary("Logarithms of the sums along an axis of the exponentials of all elements so far.")
-      .details("axis: one, or None for the flattened array. reverse: from the last element on. inclusive=False leaves the element itself out. Integers become float32. "
-               "Errors: ValueError and IndexError for an axis that does not exist.")
-      .oracle("np.flip(np.logaddexp.accumulate(np.flip(a, axis), axis), axis) if reverse else np.logaddexp.accumulate(np.ravel(a) if axis is None else a, axis or 0)")
+      .details(
+          "axis: one, or None for the flattened array. reverse: from the last element on. inclusive=False leaves the element itself out. Integers become float32. "
+          "Errors: ValueError and IndexError for an axis that does not exist.")
+      .oracle(
+          "np.flip(np.logaddexp.accumulate(np.flip(a, axis), axis), axis) if reverse else np.logaddexp.accumulate(np.ravel(a) if axis is None else a, axis or 0)")
       .sample("(7,)", "axis=0")
       .sample("(3, 5)", "axis=0")
       .sample("(3, 5)", "axis=-1, reverse=True")

@@ -19,9 +19,15 @@ VmapResult vmap_searchsorted(const SearchsortedAttrs& attrs, const VmapArgs& at)
 
 Array searchsorted(const Array& sorted_sequence, const Array& values, std::string_view side) {
   if (sorted_sequence.rank() != 1)
-    throw ShapeError({.op = "searchsorted", .got = "a sorted sequence of shape " + to_string(sorted_sequence.shape()), .accepts = "one axis", .where = here()});
+    throw ShapeError({.op = "searchsorted",
+                      .got = "a sorted sequence of shape " + to_string(sorted_sequence.shape()),
+                      .accepts = "one axis",
+                      .where = here()});
   if (side != "left" && side != "right")
-    throw ArgumentError({.op = "searchsorted", .got = "side '" + std::string(side) + "'", .accepts = "'left' or 'right'", .where = here()});
+    throw ArgumentError({.op = "searchsorted",
+                         .got = "side '" + std::string(side) + "'",
+                         .accepts = "'left' or 'right'",
+                         .where = here()});
   const DType common = promote(sorted_sequence.dtype(), values.dtype());
   static const OpHandle op("searchsorted");
   return op(SearchsortedAttrs{side == "right"}, {converted(sorted_sequence, common), converted(values, common)});
@@ -37,9 +43,12 @@ void register_searchsorted(OpRegistry& ops) {
       .vmap(vmap_searchsorted)
       .not_differentiable("positions do not change smoothly");
   ops.function("searchsorted")
-      .signature("(sorted_sequence: array, values: array, /, side: str = 'left', *, stream: StreamOrDevice = None) -> array")
-      .summary("Positions at which values go into a sorted sequence so that it stays sorted: before equal elements, or behind with side 'right'.")
-      .details("sorted_sequence: one axis. values: any shape, the result's. Dtype: uint32. Errors: ValueError for another side or shape.")
+      .signature(
+          "(sorted_sequence: array, values: array, /, side: str = 'left', *, stream: StreamOrDevice = None) -> array")
+      .summary(
+          "Positions at which values go into a sorted sequence so that it stays sorted: before equal elements, or behind with side 'right'.")
+      .details(
+          "sorted_sequence: one axis. values: any shape, the result's. Dtype: uint32. Errors: ValueError for another side or shape.")
       .oracle("np.searchsorted(sorted_sequence, values, side)")
       .not_differentiable("positions do not change smoothly")
       .sample("[1.0, 2.0, 2.0, 3.0], [2.0, 0.0, 9.0, 3.0]", "side='left'")

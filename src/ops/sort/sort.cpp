@@ -17,9 +17,12 @@ Array argsort_last(const Array& a) {
 }
 
 Grads vjp_sort(const NoAttrs&, const VjpArgs& at) {
-  return {put_along_axis(zeros(at.input_shape(0), at.cotangent().dtype()), argsort_last(at.input(0)), at.cotangent(), -1)};
+  return {
+      put_along_axis(zeros(at.input_shape(0), at.cotangent().dtype()), argsort_last(at.input(0)), at.cotangent(), -1)};
 }
-Arrays jvp_sort(const NoAttrs&, const JvpArgs& at) { return {take_along_axis(at.tangent(0), argsort_last(at.input(0)), -1)}; }
+Arrays jvp_sort(const NoAttrs&, const JvpArgs& at) {
+  return {take_along_axis(at.tangent(0), argsort_last(at.input(0)), -1)};
+}
 VmapResult vmap_sort(const NoAttrs&, const VmapArgs& at) { return {{sort_last(batch_first(at, 0))}, {0}}; }
 VmapResult vmap_argsort(const NoAttrs&, const VmapArgs& at) { return {{argsort_last(batch_first(at, 0))}, {0}}; }
 
@@ -56,7 +59,13 @@ Array argpartition(const Array& a, int64_t kth, std::optional<int> axis) {
 }
 
 void register_sort(OpRegistry& ops) {
-  ops.opaque("sort").summary("Elements of each row of the last axis from the smallest on; NaN comes last.").input("a").infer(infer_sort).vjp(vjp_sort).jvp(jvp_sort).vmap(vmap_sort);
+  ops.opaque("sort")
+      .summary("Elements of each row of the last axis from the smallest on; NaN comes last.")
+      .input("a")
+      .infer(infer_sort)
+      .vjp(vjp_sort)
+      .jvp(jvp_sort)
+      .vmap(vmap_sort);
   ops.opaque("argsort")
       .summary("Where the elements of each sorted row of the last axis stood; equal ones stay in order.")
       .input("a")
@@ -66,7 +75,8 @@ void register_sort(OpRegistry& ops) {
   const std::string axis_and_dtype = "axis: one, or None for the flattened array. ";
   ops.function("sort")
       .signature("(a: array, /, axis: None | int = -1, *, stream: StreamOrDevice = None) -> array")
-      .summary("The elements along an axis from the smallest to the largest; NaN comes last, complex numbers go by real part first.")
+      .summary(
+          "The elements along an axis from the smallest to the largest; NaN comes last, complex numbers go by real part first.")
       .details(axis_and_dtype + "Errors: ValueError and IndexError for an axis that does not exist.")
       .oracle("np.sort(a, axis)")
       .sample("(7,)", "axis=-1")
@@ -88,8 +98,10 @@ void register_sort(OpRegistry& ops) {
       .rejects("(3,)", "axis=1", "IndexError");
   ops.function("partition")
       .signature("(a: array, /, kth: int, axis: None | int = -1, *, stream: StreamOrDevice = None) -> array")
-      .summary("The elements along an axis in an order in which the one at kth stands where sorting puts it, none larger before it and none smaller behind.")
-      .details(axis_and_dtype + "They are sorted altogether. Errors: ValueError for a kth or an axis that does not exist.")
+      .summary(
+          "The elements along an axis in an order in which the one at kth stands where sorting puts it, none larger before it and none smaller behind.")
+      .details(axis_and_dtype +
+               "They are sorted altogether. Errors: ValueError for a kth or an axis that does not exist.")
       .oracle("np.sort(a, axis)")
       .sample("(7,)", "kth=3")
       .sample("(3, 5)", "kth=-1, axis=0")

@@ -25,11 +25,15 @@ std::vector<T> elements(int64_t n, bool few) {
     } else if constexpr (std::is_integral_v<T>) {
       x = static_cast<T>(few ? bits % 7 : bits);
     } else {
-      const float f = few ? static_cast<float>(bits % 4) * 0.0f + static_cast<float>(bits % 3) : static_cast<float>(bits) * 1e-15f;
+      const float f =
+          few ? static_cast<float>(bits % 4) * 0.0f + static_cast<float>(bits % 3) : static_cast<float>(bits) * 1e-15f;
       const float y = bits % 50 == 0 ? NAN : f;
-      if constexpr (kIsHalf<T>) x = T::from(y);
-      else if constexpr (std::is_same_v<T, std::complex<float>>) x = {f, static_cast<float>(bits % 5)};
-      else x = y;
+      if constexpr (kIsHalf<T>)
+        x = T::from(y);
+      else if constexpr (std::is_same_v<T, std::complex<float>>)
+        x = {f, static_cast<float>(bits % 5)};
+      else
+        x = y;
     }
   }
   return v;
@@ -44,7 +48,10 @@ void check(int64_t n, bool few) {
     std::memcpy(bytes.data() + i * sizeof(T), &x, sizeof x);
   }
   DType d = DType::bool_;
-  for (int k = 0; k < kDTypeCount; ++k) dispatch(static_cast<DType>(k), [&]<class U>() { if (std::is_same_v<T, U>) d = static_cast<DType>(k); });
+  for (int k = 0; k < kDTypeCount; ++k)
+    dispatch(static_cast<DType>(k), [&]<class U>() {
+      if (std::is_same_v<T, U>) d = static_cast<DType>(k);
+    });
   const Array a = Array::from_bytes(bytes.data(), static_cast<int64_t>(bytes.size()), {n}, d);
   std::vector<uint32_t> at(v.size());
   std::iota(at.begin(), at.end(), 0u);
@@ -52,12 +59,14 @@ void check(int64_t n, bool few) {
   const auto got = argsort(a, 0).to_vector<uint32_t>();
   ASSERT_EQ(got, at) << name_of(d) << " " << n;
   const Array sorted = sort(a, 0), picked = take_along_axis(a, argsort(a, 0), 0);
-  const Array same = logical_or(equal(sorted, picked), logical_and(not_equal(sorted, sorted), not_equal(picked, picked)));
+  const Array same =
+      logical_or(equal(sorted, picked), logical_and(not_equal(sorted, sorted), not_equal(picked, picked)));
   EXPECT_EQ(n == 0 ? true : min(same, Axes(), false).item<bool>(), true) << name_of(d) << " " << n;
   const int64_t k = n / 10;
   const Array top = topk(a, k, 0), tail = take(sorted, arange(n - k, n), 0);
   if (k > 0) {
-    EXPECT_TRUE(min(logical_or(equal(top, tail), not_equal(tail, tail)), Axes(), false).item<bool>()) << name_of(d) << " " << n;
+    EXPECT_TRUE(min(logical_or(equal(top, tail), not_equal(tail, tail)), Axes(), false).item<bool>())
+        << name_of(d) << " " << n;
   }
 }
 
@@ -87,7 +96,8 @@ TEST(Sort, RowsAndColumns) {
 }
 
 TEST(Searchsorted, BothSides) {
-  const Array a = Array::from<float>(std::vector<float>{1, 2, 2, 3}, {4}), x = Array::from<float>(std::vector<float>{2, 0, 9, NAN}, {2, 2});
+  const Array a = Array::from<float>(std::vector<float>{1, 2, 2, 3}, {4}),
+              x = Array::from<float>(std::vector<float>{2, 0, 9, NAN}, {2, 2});
   EXPECT_EQ(searchsorted(a, x, "left").to_vector<uint32_t>(), (std::vector<uint32_t>{1, 0, 4, 4}));
   EXPECT_EQ(searchsorted(a, x, "right").to_vector<uint32_t>(), (std::vector<uint32_t>{3, 0, 4, 4}));
   EXPECT_THROW(searchsorted(a, x, "mid"), ArgumentError);

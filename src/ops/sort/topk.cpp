@@ -19,7 +19,9 @@ Array top_positions(const Array& a, Dim k) {
   return op(TopPositionsAttrs{k}, {a});
 }
 
-VmapResult vmap_top_positions(const TopPositionsAttrs& attrs, const VmapArgs& at) { return {{top_positions(batch_first(at, 0), attrs.k)}, {0}}; }
+VmapResult vmap_top_positions(const TopPositionsAttrs& attrs, const VmapArgs& at) {
+  return {{top_positions(batch_first(at, 0), attrs.k)}, {0}};
+}
 
 }  // namespace
 
@@ -29,7 +31,8 @@ Array topk(const Array& a, int64_t k, std::optional<int> axis) {
   const Dim n = a.shape()[at];
   if (k < 0 || n < k)
     throw ArgumentError({.op = "topk",
-                         .got = "k of " + std::to_string(k) + " for " + std::to_string(n.value()) + " elements along axis " + std::to_string(at),
+                         .got = "k of " + std::to_string(k) + " for " + std::to_string(n.value()) +
+                                " elements along axis " + std::to_string(at),
                          .accepts = "0 to the number of elements",
                          .where = here()});
   if (n < 4 * k) return slice_axis(sort(a, at), at, n - k, k);
@@ -48,8 +51,10 @@ void register_topk(OpRegistry& ops) {
   ops.function("topk")
       .signature("(a: array, /, k: int, axis: None | int = -1, *, stream: StreamOrDevice = None) -> array")
       .summary("The k largest elements along an axis, from the smallest of them to the largest; NaN counts as largest.")
-      .details("axis: one, or None for the flattened array. Errors: ValueError for k below 0 or above the number of elements, an axis that does not exist.")
-      .oracle("np.take(np.sort(a, axis), np.arange(np.sort(a, axis).shape[axis] - k, np.sort(a, axis).shape[axis]), axis)")
+      .details(
+          "axis: one, or None for the flattened array. Errors: ValueError for k below 0 or above the number of elements, an axis that does not exist.")
+      .oracle(
+          "np.take(np.sort(a, axis), np.arange(np.sort(a, axis).shape[axis] - k, np.sort(a, axis).shape[axis]), axis)")
       .sample("(9,)", "k=2, axis=-1")
       .sample("(3, 8)", "k=2, axis=1")
       .sample("(8, 3)", "k=2, axis=0")

@@ -48,7 +48,10 @@ void check_bounds(const Array& a, const StridedAttrs& attrs) {
   Dim lowest = attrs.offset, highest = attrs.offset;
   for (size_t i = 0; i < attrs.shape.size(); ++i) {
     if (attrs.shape[i] < Dim(0))
-      throw ShapeError({.op = "as_strided", .got = "the shape " + to_string(attrs.shape), .accepts = "extents of at least 0", .where = here()});
+      throw ShapeError({.op = "as_strided",
+                        .got = "the shape " + to_string(attrs.shape),
+                        .accepts = "extents of at least 0",
+                        .where = here()});
     if (attrs.shape[i] == Dim(0)) return;  // nothing is seen
     const Dim last = (attrs.shape[i] - Dim(1)) * attrs.strides[i];
     (attrs.strides[i] < Dim(0) ? lowest : highest) += last;
@@ -56,16 +59,18 @@ void check_bounds(const Array& a, const StridedAttrs& attrs) {
   const Dim count = a.shape().count();
   if (lowest < Dim(0) || highest >= count)
     throw ArgumentError({.op = "as_strided",
-                         .got = "the shape " + to_string(attrs.shape) + " with strides " + to_string(attrs.strides) + " and offset " +
-                                std::to_string(attrs.offset.value()) + ", which sees elements " + std::to_string(lowest.value()) + " to " +
-                                std::to_string(highest.value()) + " of an array of shape " + to_string(a.shape()),
+                         .got = "the shape " + to_string(attrs.shape) + " with strides " + to_string(attrs.strides) +
+                                " and offset " + std::to_string(attrs.offset.value()) + ", which sees elements " +
+                                std::to_string(lowest.value()) + " to " + std::to_string(highest.value()) +
+                                " of an array of shape " + to_string(a.shape()),
                          .accepts = "elements 0 to " + std::to_string(count.value() - 1),
                          .where = here()});
 }
 
 }  // namespace
 
-Array as_strided(const Array& a, const std::optional<Shape>& shape, const std::optional<IntList>& strides, int64_t offset) {
+Array as_strided(const Array& a, const std::optional<Shape>& shape, const std::optional<IntList>& strides,
+                 int64_t offset) {
   StridedAttrs attrs{shape ? *shape : a.shape(), {}, offset};
   if (strides) {
     attrs.strides = Shape(std::span<const int64_t>(*strides));
@@ -75,10 +80,11 @@ Array as_strided(const Array& a, const std::optional<Shape>& shape, const std::o
     for (size_t i = attrs.shape.size(); i-- > 0; step *= attrs.shape[i]) attrs.strides[i] = step;
   }
   if (attrs.strides.size() != attrs.shape.size())
-    throw ArgumentError({.op = "as_strided",
-                         .got = std::to_string(attrs.strides.size()) + " strides for the shape " + to_string(attrs.shape),
-                         .accepts = "one stride per axis",
-                         .where = here()});
+    throw ArgumentError(
+        {.op = "as_strided",
+         .got = std::to_string(attrs.strides.size()) + " strides for the shape " + to_string(attrs.shape),
+         .accepts = "one stride per axis",
+         .where = here()});
   check_bounds(a, attrs);
   return strided(reshape(a, {a.shape().count()}), std::move(attrs));
 }
@@ -96,10 +102,14 @@ void register_as_strided(OpRegistry& ops) {
       .jvp(jvp_strided)
       .vmap(vmap_strided);
   ops.function("as_strided")
-      .signature("(a: array, /, shape: Sequence[int] | None = None, strides: Sequence[int] | None = None, offset: int = 0, *, stream: StreamOrDevice = None) -> array")
-      .summary("The array's elements at any places: element (i, j, ...) is element offset + i strides[0] + j strides[1] + ... of the elements in row-major order.")
-      .details("shape: None for that of a. strides: in elements, one per axis, may be negative or 0; None for row-major ones. Places may overlap; gradients of overlapping places add up. Errors: ValueError for places outside of the array, where MLX reads past it.")
-      .oracle("np.lib.stride_tricks.as_strided(np.ascontiguousarray(a).reshape(-1)[offset:], shape, [s * a.itemsize for s in strides])")
+      .signature(
+          "(a: array, /, shape: Sequence[int] | None = None, strides: Sequence[int] | None = None, offset: int = 0, *, stream: StreamOrDevice = None) -> array")
+      .summary(
+          "The array's elements at any places: element (i, j, ...) is element offset + i strides[0] + j strides[1] + ... of the elements in row-major order.")
+      .details(
+          "shape: None for that of a. strides: in elements, one per axis, may be negative or 0; None for row-major ones. Places may overlap; gradients of overlapping places add up. Errors: ValueError for places outside of the array, where MLX reads past it.")
+      .oracle(
+          "np.lib.stride_tricks.as_strided(np.ascontiguousarray(a).reshape(-1)[offset:], shape, [s * a.itemsize for s in strides])")
       .sample("(12,)", "shape=(4, 3), strides=(2, 1), offset=2")
       .sample("(3, 4)", "shape=(2, 2, 2), strides=(4, 0, 1), offset=0")
       .rejects("(6,)", "shape=(3, 3), strides=(2, 1), offset=2", "ValueError")

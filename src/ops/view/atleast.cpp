@@ -16,7 +16,9 @@ Arrays atleast_1d(const Arrays& arys) {
 }
 
 Arrays atleast_2d(const Arrays& arys) {
-  return with_rank(arys, [](const Array& a) { return a.rank() == 0 ? expand_dims(a, {0, 1}) : a.rank() == 1 ? expand_dims(a, 0) : a; });
+  return with_rank(arys, [](const Array& a) {
+    return a.rank() == 0 ? expand_dims(a, {0, 1}) : a.rank() == 1 ? expand_dims(a, 0) : a;
+  });
 }
 
 Arrays atleast_3d(const Arrays& arys) {
@@ -53,7 +55,8 @@ void register_atleast(OpRegistry& ops) {
       .sample("(2,), (2, 3)");
   ops.function("atleast_3d")
       .signature("(*arys: array, stream: StreamOrDevice = None) -> array | list[array]")
-      .summary("Arrays with fewer than three axes get axes of extent 1: (n,) becomes (1, n, 1), (n, m) becomes (n, m, 1).")
+      .summary(
+          "Arrays with fewer than three axes get axes of extent 1: (n,) becomes (1, n, 1), (n, m) becomes (n, m, 1).")
       .oracle("np.atleast_3d(*arys)")
       .sample("()")
       .sample("(2,), (2, 3)");

@@ -28,7 +28,9 @@ bool view_bitcast(const BitcastAttrs& attrs, const Aval& in, const Strides& stri
   return from_size > to_size || is_row_major(in.shape, strides);  // wider elements need their alignment
 }
 
-VmapResult vmap_bitcast(const BitcastAttrs& attrs, const VmapArgs& at) { return {{view(batch_first(at, 0), attrs.dtype)}, {0}}; }
+VmapResult vmap_bitcast(const BitcastAttrs& attrs, const VmapArgs& at) {
+  return {{view(batch_first(at, 0), attrs.dtype)}, {0}};
+}
 
 }  // namespace
 
@@ -36,10 +38,14 @@ Array view(const Array& a, DType dtype) {
   if (a.dtype() == dtype) return a;
   const int from = size_of(a.dtype()), to = size_of(dtype);
   if (from != to && a.rank() == 0)
-    throw ShapeError({.op = "view", .got = "a 0-d array of " + std::string(name_of(a.dtype())), .accepts = "a dtype of the same size, or an axis to shorten or stretch", .where = here()});
+    throw ShapeError({.op = "view",
+                      .got = "a 0-d array of " + std::string(name_of(a.dtype())),
+                      .accepts = "a dtype of the same size, or an axis to shorten or stretch",
+                      .where = here()});
   if (from < to && !(a.shape().back() % (to / from) == 0))
     throw ShapeError({.op = "view",
-                      .got = "a last axis of " + std::to_string(a.shape().back().value()) + " elements of " + std::string(name_of(a.dtype())),
+                      .got = "a last axis of " + std::to_string(a.shape().back().value()) + " elements of " +
+                             std::string(name_of(a.dtype())),
                       .accepts = "an extent that is a multiple of " + std::to_string(to / from),
                       .where = here()});
   static const OpHandle op("bitcast");

@@ -3,9 +3,12 @@
 namespace plait {
 namespace {
 
-Avals infer_broadcast_to(const BroadcastToAttrs& attrs, std::span<const Aval> in) { return {{attrs.shape, in[0].dtype}}; }
+Avals infer_broadcast_to(const BroadcastToAttrs& attrs, std::span<const Aval> in) {
+  return {{attrs.shape, in[0].dtype}};
+}
 
-bool view_broadcast_to(const BroadcastToAttrs&, const Aval& in, const Strides& strides, const Aval& out, ViewLayout& to) {
+bool view_broadcast_to(const BroadcastToAttrs&, const Aval& in, const Strides& strides, const Aval& out,
+                       ViewLayout& to) {
   const size_t extra = out.shape.size() - in.shape.size();
   to.strides.assign(out.shape.size(), 0);
   for (size_t i = 0; i < in.shape.size(); ++i)
@@ -13,9 +16,13 @@ bool view_broadcast_to(const BroadcastToAttrs&, const Aval& in, const Strides& s
   return true;
 }
 
-Grads vjp_broadcast_to(const BroadcastToAttrs&, const VjpArgs& at) { return {sum_to_shape(at.cotangent(), at.input_shape(0))}; }
+Grads vjp_broadcast_to(const BroadcastToAttrs&, const VjpArgs& at) {
+  return {sum_to_shape(at.cotangent(), at.input_shape(0))};
+}
 
-Arrays jvp_broadcast_to(const BroadcastToAttrs& attrs, const JvpArgs& at) { return {broadcast_to(at.tangent(0), attrs.shape)}; }
+Arrays jvp_broadcast_to(const BroadcastToAttrs& attrs, const JvpArgs& at) {
+  return {broadcast_to(at.tangent(0), attrs.shape)};
+}
 
 VmapResult vmap_broadcast_to(const BroadcastToAttrs& attrs, const VmapArgs& at) {
   Array a = batch_first(at, 0);

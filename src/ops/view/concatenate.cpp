@@ -32,7 +32,8 @@ Grads vjp_concatenate(const ConcatenateAttrs& attrs, const VjpArgs& at) {
 
 Arrays jvp_concatenate(const ConcatenateAttrs& attrs, const JvpArgs& at) {
   SmallVector<Array, 2> parts;
-  for (size_t i = 0; i < at.inputs.size(); ++i) parts.push_back(at.tangents[i].defined() ? at.tangents[i] : zeros_like(at.inputs[i]));
+  for (size_t i = 0; i < at.inputs.size(); ++i)
+    parts.push_back(at.tangents[i].defined() ? at.tangents[i] : zeros_like(at.inputs[i]));
   return {join(std::move(parts), attrs.axis)};
 }
 
@@ -60,7 +61,9 @@ Array concatenate(const Arrays& arrays, std::optional<int> axis) {
   for (const Array& a : parts) {
     bool fits = a.rank() == first.rank();
     for (int i = 0; fits && i < first.rank(); ++i) fits = i == at || a.shape()[i] == first[i];
-    if (!fits) reject("concatenate", "shapes " + to_string(first) + " and " + to_string(a.shape()), "shapes that differ along axis " + std::to_string(at) + " only");
+    if (!fits)
+      reject("concatenate", "shapes " + to_string(first) + " and " + to_string(a.shape()),
+             "shapes that differ along axis " + std::to_string(at) + " only");
   }
   return join(std::move(parts), at);
 }
@@ -70,7 +73,8 @@ Array stack(const Arrays& arrays, std::optional<int> axis) {
   const int at = checked_axis("stack", axis.value_or(0), arrays[0].rank() + 1);
   Arrays parts;
   for (const Array& a : arrays) {
-    if (!(a.shape() == arrays[0].shape())) reject("stack", "shapes " + to_string(arrays[0].shape()) + " and " + to_string(a.shape()), "equal shapes");
+    if (!(a.shape() == arrays[0].shape()))
+      reject("stack", "shapes " + to_string(arrays[0].shape()) + " and " + to_string(a.shape()), "equal shapes");
     parts.push_back(expand_dims(a, at));
   }
   return concatenate(parts, at);
@@ -90,7 +94,8 @@ void register_concatenate(OpRegistry& ops) {
       .signature("(arrays: list[array], axis: int | None = 0, *, stream: StreamOrDevice = None) -> array")
       .alias("concat")
       .summary("Arrays one after another along an axis; None flattens them first.")
-      .details("Shapes: equal except along axis. Dtype: the arrays' common one. Errors: ValueError for no arrays or shapes that do not fit.")
+      .details(
+          "Shapes: equal except along axis. Dtype: the arrays' common one. Errors: ValueError for no arrays or shapes that do not fit.")
       .oracle("np.concatenate(arrays, axis)")
       .sample("(2, 3), (4, 3)", "axis=0")
       .sample("(2, 3), (2, 1), (2, 2)", "axis=-1")

@@ -17,7 +17,9 @@ Grads vjp_contiguous(const ContiguousAttrs&, const VjpArgs& at) { return {at.cot
 
 Arrays jvp_contiguous(const ContiguousAttrs&, const JvpArgs& at) { return {at.tangent(0)}; }
 
-VmapResult vmap_contiguous(const ContiguousAttrs&, const VmapArgs& at) { return {{contiguous(batch_first(at, 0), false)}, {0}}; }
+VmapResult vmap_contiguous(const ContiguousAttrs&, const VmapArgs& at) {
+  return {{contiguous(batch_first(at, 0), false)}, {0}};
+}
 
 }  // namespace
 

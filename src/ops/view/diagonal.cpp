@@ -20,9 +20,17 @@ Line line_of(Dim n, Dim m, int64_t k) {
 }  // namespace
 
 Array diagonal(const Array& a, int64_t offset, int axis1, int axis2) {
-  if (a.rank() < 2) throw ShapeError({.op = "diagonal", .got = "an array of shape " + to_string(a.shape()), .accepts = "at least two axes", .where = here()});
+  if (a.rank() < 2)
+    throw ShapeError({.op = "diagonal",
+                      .got = "an array of shape " + to_string(a.shape()),
+                      .accepts = "at least two axes",
+                      .where = here()});
   const int first = checked_axis("diagonal", axis1, a.rank()), second = checked_axis("diagonal", axis2, a.rank());
-  if (first == second) throw AxisError({.op = "diagonal", .got = "axis " + std::to_string(first) + " twice", .accepts = "two different axes", .where = here()});
+  if (first == second)
+    throw AxisError({.op = "diagonal",
+                     .got = "axis " + std::to_string(first) + " twice",
+                     .accepts = "two different axes",
+                     .where = here()});
   std::vector<int> order;
   for (int i = 0; i < a.rank(); ++i)
     if (i != first && i != second) order.push_back(i);
@@ -35,7 +43,11 @@ Array diagonal(const Array& a, int64_t offset, int axis1, int axis2) {
 
 Array diag(const Array& a, int64_t k) {
   if (a.rank() == 2) return diagonal(a, k, 0, 1);
-  if (a.rank() != 1) throw ShapeError({.op = "diag", .got = "an array of shape " + to_string(a.shape()), .accepts = "a vector or a matrix", .where = here()});
+  if (a.rank() != 1)
+    throw ShapeError({.op = "diag",
+                      .got = "an array of shape " + to_string(a.shape()),
+                      .accepts = "a vector or a matrix",
+                      .where = here()});
   const Dim n = a.shape()[0] + (k < 0 ? -k : k);
   const Line line = line_of(n, n, k);
   return reshape(slice_update_static(zeros({n * n}, a.dtype()), a, {{line.start}, {line.size}, {line.step}}), {n, n});
@@ -70,7 +82,8 @@ void register_diagonal(OpRegistry& ops) {
       .sample("(0,)", "k=1")
       .rejects("()", "k=0", "ValueError");
   ops.function("trace")
-      .signature("(a: array, /, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Dtype | None = None, *, stream: StreamOrDevice = None) -> array")
+      .signature(
+          "(a: array, /, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Dtype | None = None, *, stream: StreamOrDevice = None) -> array")
       .summary("Sum along a diagonal of two axes.")
       .details("dtype: converts before summing. Errors: ValueError for fewer than two axes.")
       .oracle("np.trace(a, offset, axis1, axis2)")

@@ -17,7 +17,9 @@ bool view_expand_dims(const ExpandDimsAttrs& attrs, const Aval&, const Strides& 
 
 Grads vjp_expand_dims(const ExpandDimsAttrs& attrs, const VjpArgs& at) { return {squeeze(at.cotangent(), attrs.axes)}; }
 
-Arrays jvp_expand_dims(const ExpandDimsAttrs& attrs, const JvpArgs& at) { return {expand_dims(at.tangent(0), attrs.axes)}; }
+Arrays jvp_expand_dims(const ExpandDimsAttrs& attrs, const JvpArgs& at) {
+  return {expand_dims(at.tangent(0), attrs.axes)};
+}
 
 VmapResult vmap_expand_dims(const ExpandDimsAttrs& attrs, const VmapArgs& at) {
   std::vector<int> axes;

@@ -7,7 +7,10 @@ Array flatten(const Array& a, int start_axis, int end_axis) {
   const int from = checked_axis("flatten", start_axis, a.rank());
   const int to = checked_axis("flatten", end_axis, a.rank());
   if (to < from)
-    throw AxisError({.op = "flatten", .got = "start_axis " + std::to_string(from) + " behind end_axis " + std::to_string(to), .accepts = "start_axis <= end_axis", .where = here()});
+    throw AxisError({.op = "flatten",
+                     .got = "start_axis " + std::to_string(from) + " behind end_axis " + std::to_string(to),
+                     .accepts = "start_axis <= end_axis",
+                     .where = here()});
   Shape shape;
   for (int i = 0; i < a.rank(); ++i) {
     if (i > from && i <= to) {

@@ -28,7 +28,10 @@ Array swapaxes(const Array& a, int axis1, int axis2) {
 
 Array matrix_transpose(const Array& a) {
   if (a.rank() < 2)
-    throw ShapeError({.op = "matrix_transpose", .got = "an array of shape " + to_string(a.shape()), .accepts = "at least two axes", .where = here()});
+    throw ShapeError({.op = "matrix_transpose",
+                      .got = "an array of shape " + to_string(a.shape()),
+                      .accepts = "at least two axes",
+                      .where = here()});
   return swapaxes(a, -1, -2);
 }
 

@@ -4,7 +4,8 @@ namespace plait {
 namespace {
 
 void check_count(const char* op, int64_t n) {
-  if (n < 0) throw ArgumentError({.op = op, .got = std::to_string(n) + " repeats", .accepts = "0 and more", .where = here()});
+  if (n < 0)
+    throw ArgumentError({.op = op, .got = std::to_string(n) + " repeats", .accepts = "0 and more", .where = here()});
 }
 
 }  // namespace

@@ -68,7 +68,11 @@ Array reshape(const Array& a, const Shape& shape) {
   Dim known = 1;
   for (int i = 0; i < out.rank(); ++i) {
     if (out[i].expr() == 0 && out[i].value() == -1) {
-      if (unknown >= 0) throw ShapeError({.op = "reshape", .got = "more than one -1 in " + to_string(shape), .accepts = "one extent left open", .where = here()});
+      if (unknown >= 0)
+        throw ShapeError({.op = "reshape",
+                          .got = "more than one -1 in " + to_string(shape),
+                          .accepts = "one extent left open",
+                          .where = here()});
       unknown = i;
     } else {
       known *= out[i];
@@ -78,15 +82,16 @@ Array reshape(const Array& a, const Shape& shape) {
   if (unknown >= 0) {
     const bool open = known == 0;
     if (open || !(known * (count / known) == count))
-      throw ShapeError({.op = "reshape",
-                        .got = "an array of shape " + to_string(a.shape()) + " cannot take the shape " + to_string(shape),
-                        .accepts = "known extents whose product divides " + std::to_string(count.value()),
-                        .where = here()});
+      throw ShapeError(
+          {.op = "reshape",
+           .got = "an array of shape " + to_string(a.shape()) + " cannot take the shape " + to_string(shape),
+           .accepts = "known extents whose product divides " + std::to_string(count.value()),
+           .where = here()});
     out[unknown] = count / known;
   } else if (!(known == count)) {
     throw ShapeError({.op = "reshape",
-                      .got = "an array of shape " + to_string(a.shape()) + " has " + std::to_string(count.value()) + " elements, the shape " + to_string(shape) +
-                             " holds " + std::to_string(known.value()),
+                      .got = "an array of shape " + to_string(a.shape()) + " has " + std::to_string(count.value()) +
+                             " elements, the shape " + to_string(shape) + " holds " + std::to_string(known.value()),
                       .accepts = "a shape with the same number of elements",
                       .hint = "-1 for one extent lets plait compute it",
                       .where = here()});
@@ -110,7 +115,8 @@ void register_reshape(OpRegistry& ops) {
       .signature("(a: array, /, shape: Sequence[int], *, stream: StreamOrDevice = None) -> array")
       .method("(*shape, stream: StreamOrDevice = None) -> array")
       .summary("The elements in row-major order under another shape.")
-      .details("shape: extents with the same number of elements; one may be -1. Costs nothing where strides can express it. Errors: ValueError.")
+      .details(
+          "shape: extents with the same number of elements; one may be -1. Costs nothing where strides can express it. Errors: ValueError.")
       .oracle("np.reshape(a, shape)")
       .sample("(4, 6)", "shape=(2, 12)")
       .sample("(4, 6)", "shape=(-1,)")

@@ -26,14 +26,17 @@ Array roll(const Array& a, const IntList& shift, const Axes& axis) {
                       .accepts = "one shift, or one for each axis",
                       .where = here()});
   Array out = a;
-  for (size_t i = 0; i < axis->size(); ++i) out = rolled(out, checked_axis("roll", (*axis)[i], a.rank()), shift[shift.size() == 1 ? 0 : i]);
+  for (size_t i = 0; i < axis->size(); ++i)
+    out = rolled(out, checked_axis("roll", (*axis)[i], a.rank()), shift[shift.size() == 1 ? 0 : i]);
   return out;
 }
 
 void register_roll(OpRegistry& ops) {
   ops.function("roll")
-      .signature("(a: array, shift: int | tuple[int], axis: None | int | tuple[int] = None, /, *, stream: StreamOrDevice = None) -> array")
-      .summary("Elements moved along axes, those that leave at one end coming back at the other; without axes the flattened array.")
+      .signature(
+          "(a: array, shift: int | tuple[int], axis: None | int | tuple[int] = None, /, *, stream: StreamOrDevice = None) -> array")
+      .summary(
+          "Elements moved along axes, those that leave at one end coming back at the other; without axes the flattened array.")
       .details("shift: one number, or one for each axis. Errors: ValueError.")
       .oracle("np.roll(a, shift, axis)")
       .sample("(4,)", "shift=1, axis=None")

@@ -1,6 +1,6 @@
-#include "ops/prelude.h"
-
 #include "ops/view/slice.h"
+
+#include "ops/prelude.h"
 
 namespace plait {
 namespace {
@@ -52,7 +52,8 @@ Arrays jvp_slice_update(const SliceAttrs& attrs, const JvpArgs& at) {
 }
 
 VmapResult vmap_slice_update(const SliceAttrs& attrs, const VmapArgs& at) {
-  return {{slice_update_static(batch_first_broadcast(at, 0), batch_first_broadcast(at, 1), with_batch(attrs, at.size))}, {0}};
+  return {{slice_update_static(batch_first_broadcast(at, 0), batch_first_broadcast(at, 1), with_batch(attrs, at.size))},
+          {0}};
 }
 
 }  // namespace
@@ -84,10 +85,22 @@ void register_slice(OpRegistry& ops) {
         .attr("step", &SliceAttrs::step, "distance between elements; may be negative");
   };
   auto view = ops.view<SliceAttrs>("slice_static");
-  view.summary("Every step-th element of each axis, from start on.").input("a").infer(infer_slice).view(view_slice).vjp(vjp_slice).jvp(jvp_slice).vmap(vmap_slice);
+  view.summary("Every step-th element of each axis, from start on.")
+      .input("a")
+      .infer(infer_slice)
+      .view(view_slice)
+      .vjp(vjp_slice)
+      .jvp(jvp_slice)
+      .vmap(vmap_slice);
   describe(view);
   auto update = ops.opaque<SliceAttrs>("slice_update_static");
-  update.summary("A copy with a slice replaced.").input("a").input("update").infer(infer_slice_update).vjp(vjp_slice_update).jvp(jvp_slice_update).vmap(vmap_slice_update);
+  update.summary("A copy with a slice replaced.")
+      .input("a")
+      .input("update")
+      .infer(infer_slice_update)
+      .vjp(vjp_slice_update)
+      .jvp(jvp_slice_update)
+      .vmap(vmap_slice_update);
   describe(update);
 }
 

@@ -42,10 +42,13 @@ Arrays unstack(const Array& x, int axis) {
 
 void register_split(OpRegistry& ops) {
   ops.function("split")
-      .signature("(a: array, /, indices_or_sections: int | Sequence[int], axis: int = 0, *, stream: StreamOrDevice = None) -> list[array]")
-      .method("(indices_or_sections: int | tuple[int, ...], axis: int = 0, *, stream: StreamOrDevice = None) -> list[array]")
+      .signature(
+          "(a: array, /, indices_or_sections: int | Sequence[int], axis: int = 0, *, stream: StreamOrDevice = None) -> list[array]")
+      .method(
+          "(indices_or_sections: int | tuple[int, ...], axis: int = 0, *, stream: StreamOrDevice = None) -> list[array]")
       .summary("The array cut along an axis: into equal parts, or at positions.")
-      .details("indices_or_sections: a number of parts that divides the extent, or positions, of which negative ones count from the end. Parts are views. Errors: ValueError.")
+      .details(
+          "indices_or_sections: a number of parts that divides the extent, or positions, of which negative ones count from the end. Parts are views. Errors: ValueError.")
       .oracle("np.split(a, indices_or_sections, axis)")
       .sample("(6, 2)", "indices_or_sections=3")
       .sample("(2, 6)", "indices_or_sections=[2, 5], axis=1")

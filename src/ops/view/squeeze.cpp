@@ -35,7 +35,8 @@ Array squeeze(const Array& a, const Axes& axes) {
     for (int axis : attrs.axes)
       if (!(a.shape()[axis] == 1))
         throw ShapeError({.op = "squeeze",
-                          .got = "axis " + std::to_string(axis) + " of shape " + to_string(a.shape()) + " has extent " + std::to_string(a.shape()[axis].value()),
+                          .got = "axis " + std::to_string(axis) + " of shape " + to_string(a.shape()) + " has extent " +
+                                 std::to_string(a.shape()[axis].value()),
                           .accepts = "axes of extent 1",
                           .where = here()});
   } else {

@@ -20,7 +20,9 @@ std::vector<int> inverse(const std::vector<int>& axes) {
   return out;
 }
 
-Grads vjp_transpose(const TransposeAttrs& attrs, const VjpArgs& at) { return {transpose(at.cotangent(), inverse(attrs.axes))}; }
+Grads vjp_transpose(const TransposeAttrs& attrs, const VjpArgs& at) {
+  return {transpose(at.cotangent(), inverse(attrs.axes))};
+}
 
 Arrays jvp_transpose(const TransposeAttrs& attrs, const JvpArgs& at) { return {transpose(at.tangent(0), attrs.axes)}; }
 
@@ -43,7 +45,8 @@ Array transpose(const Array& a, const Axes& axes) {
     const bool twice = std::adjacent_find(sorted.begin(), sorted.end()) != sorted.end();
     if (twice || static_cast<int>(sorted.size()) != a.rank())
       throw ArgumentError({.op = "transpose",
-                           .got = std::to_string(sorted.size()) + (twice ? " axes, one of them twice," : " axes") + " for an array of shape " + to_string(a.shape()),
+                           .got = std::to_string(sorted.size()) + (twice ? " axes, one of them twice," : " axes") +
+                                  " for an array of shape " + to_string(a.shape()),
                            .accepts = "each of its axes once",
                            .where = here()});
   }
@@ -67,7 +70,8 @@ void register_transpose(OpRegistry& ops) {
       .method("(*axes, stream: StreamOrDevice = None) -> array")
       .alias("permute_dims")
       .summary("The axes in another order; reversed when none is given.")
-      .details("axes: each axis once; negative counts from the end. Costs nothing: only strides change. Errors: ValueError.")
+      .details(
+          "axes: each axis once; negative counts from the end. Costs nothing: only strides change. Errors: ValueError.")
       .oracle("np.transpose(a, axes)")
       .sample("(2, 3, 4)", "axes=(2, 0, 1)")
       .sample("(2, 3)", "axes=None")

@@ -33,7 +33,8 @@ TEST(Views, RepeatTileFlipPad) {
   EXPECT_EQ(tile(a, {2, 1}).shape(), (Shape{2, 3}));
   EXPECT_EQ(floats(flip(numbers({2, 2}), 1)), (Floats{1, 0, 3, 2}));
   EXPECT_EQ(floats(pad(a, {{1, 2}})), (Floats{0, 0, 1, 2, 0, 0}));
-  EXPECT_EQ(floats(pad(numbers({2, 2}), {{0, 1}, {1, 0}}, "constant", Array(9.0))), (Floats{9, 0, 1, 9, 2, 3, 9, 9, 9}));
+  EXPECT_EQ(floats(pad(numbers({2, 2}), {{0, 1}, {1, 0}}, "constant", Array(9.0))),
+            (Floats{9, 0, 1, 9, 2, 3, 9, 9, 9}));
   EXPECT_EQ(floats(pad(a, {{2, 2}}, "edge")), (Floats{0, 0, 0, 1, 2, 2, 2}));
   EXPECT_EQ(floats(pad(a, {{5, 5}}, "reflect")), (Floats{1, 0, 1, 2, 1, 0, 1, 2, 1, 0, 1, 2, 1}));
   EXPECT_EQ(floats(pad(a, {{2, 2}}, "symmetric")), (Floats{1, 0, 0, 1, 2, 2, 1}));
@@ -44,9 +45,11 @@ TEST(Views, BitsOfAnotherDtype) {
   EXPECT_EQ(a.to_vector<int32_t>(), std::vector<int32_t>{1065353216});
   const Array b = view(astype(arange(1, 3), DType::int32), DType::int16);
   EXPECT_EQ(b.to_vector<int16_t>(), (std::vector<int16_t>{1, 0, 2, 0}));
-  EXPECT_EQ(view(transpose(view(b, DType::int32)), DType::int16).to_vector<int16_t>(), (std::vector<int16_t>{1, 0, 2, 0}));
+  EXPECT_EQ(view(transpose(view(b, DType::int32)), DType::int16).to_vector<int16_t>(),
+            (std::vector<int16_t>{1, 0, 2, 0}));
   const Array t = transpose(reshape(astype(arange(8), DType::int16), {2, 4}));
-  EXPECT_EQ(view(t, DType::int32).to_vector<int32_t>(), (std::vector<int32_t>{4 << 16, 1 | 5 << 16, 2 | 6 << 16, 3 | 7 << 16}));
+  EXPECT_EQ(view(t, DType::int32).to_vector<int32_t>(),
+            (std::vector<int32_t>{4 << 16, 1 | 5 << 16, 2 | 6 << 16, 3 | 7 << 16}));
   EXPECT_THROW(view(Array::from<int16_t>(std::vector<int16_t>{1, 2, 3}, {3}), DType::int32), ShapeError);
 }
 

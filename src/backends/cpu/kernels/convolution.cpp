@@ -28,12 +28,14 @@ const float* widened(cpu::Scratch& scratch, const TensorView& from) {
   float* to = scratch.take<float>(from.count());
   const auto& kernels = cpu::gemm_kernels();
   const auto widen = from.dtype == DType::float16 ? kernels.widen_f16 : kernels.widen_bf16;
-  parallel_for(from.count(), kGrain, [&](int64_t begin, int64_t end) { widen(to + begin, from.as<uint16_t>() + begin, end - begin); });
+  parallel_for(from.count(), kGrain,
+               [&](int64_t begin, int64_t end) { widen(to + begin, from.as<uint16_t>() + begin, end - begin); });
   return to;
 }
 
 /// 16-bit operands as float32, the result rounded once.
-bool through_float(ConvKind kind, const ConvGeometry& g, const TensorView& a, const TensorView& b, const TensorView& to) {
+bool through_float(ConvKind kind, const ConvGeometry& g, const TensorView& a, const TensorView& b,
+                   const TensorView& to) {
   cpu::Scratch scratch;
   float* sums = scratch.take<float>(to.count());
   if (!fast(kind, g, DType::float32, widened(scratch, a), widened(scratch, b), sums)) return false;

@@ -51,7 +51,9 @@ struct Product {
   char* out;
 };
 
-const char* shifted(const void* data, int64_t elements, DType dtype) { return static_cast<const char*>(data) + elements * size_of(dtype); }
+const char* shifted(const void* data, int64_t elements, DType dtype) {
+  return static_cast<const char*>(data) + elements * size_of(dtype);
+}
 
 void run_blocks(const Product& p) {
   const auto& kernels = cpu::gemm_kernels();
@@ -61,7 +63,8 @@ void run_blocks(const Product& p) {
   const int element = wide ? 8 : pairs ? 2 : 4;
   const GemmShape shape = p.shape;
   const cpu::GemmCut cut = cpu::gemm_cut(tile, shape, p.batch.count);
-  const int64_t work = std::max<int64_t>(1, std::min(cut.rows, shape.rows) * std::min(cut.columns, shape.columns) * shape.depth);
+  const int64_t work =
+      std::max<int64_t>(1, std::min(cut.rows, shape.rows) * std::min(cut.columns, shape.columns) * shape.depth);
   parallel_for(p.batch.count * cut.count(), std::max<int64_t>(1, kWorkGrain / work), [&](int64_t begin, int64_t end) {
     for (int64_t task = begin; task < end; ++task) {
       const int64_t product = task / cut.count();
@@ -71,12 +74,19 @@ void run_blocks(const Product& p) {
       a.data = shifted(a.data, at_a, p.dtype);
       b.data = shifted(b.data, at_b, p.dtype);
       char* out = p.out + product * shape.rows * shape.columns * size_of(p.dtype);
-      const auto pack_a = [&](char* to, int64_t first, int64_t count, int64_t from, int64_t depth) { cpu::pack_operand(a, tile, tile.rows, to, first, count, from, depth); };
-      const auto pack_b = [&](char* to, int64_t first, int64_t count, int64_t from, int64_t depth) { cpu::pack_operand(b, tile, tile.columns, to, first, count, from, depth); };
-      const auto take = [&](const void* c, int64_t stride, int64_t row, int64_t rows, int64_t column, int64_t columns) {
-        cpu::store_narrow(static_cast<const float*>(c), stride, reinterpret_cast<uint16_t*>(out) + row * shape.columns + column, shape.columns, rows, columns, p.dtype);
+      const auto pack_a = [&](char* to, int64_t first, int64_t count, int64_t from, int64_t depth) {
+        cpu::pack_operand(a, tile, tile.rows, to, first, count, from, depth);
       };
-      cpu::gemm_block(tile, element, shape, cut, task % cut.count(), pack_a, pack_b, is_half(p.dtype) ? nullptr : out, shape.columns, take);
+      const auto pack_b = [&](char* to, int64_t first, int64_t count, int64_t from, int64_t depth) {
+        cpu::pack_operand(b, tile, tile.columns, to, first, count, from, depth);
+      };
+      const auto take = [&](const void* c, int64_t stride, int64_t row, int64_t rows, int64_t column, int64_t columns) {
+        cpu::store_narrow(static_cast<const float*>(c), stride,
+                          reinterpret_cast<uint16_t*>(out) + row * shape.columns + column, shape.columns, rows, columns,
+                          p.dtype);
+      };
+      cpu::gemm_block(tile, element, shape, cut, task % cut.count(), pack_a, pack_b, is_half(p.dtype) ? nullptr : out,
+                      shape.columns, take);
     }
   });
 }
@@ -85,7 +95,10 @@ void run_blocks(const Product& p) {
 void run_vector(const Product& p) {
   const auto& kernels = cpu::gemm_kernels();
   const bool deep = p.b.step_stride == 1;  // else neighbouring columns lie together
-  const auto type = static_cast<int>(p.dtype == DType::float64 ? cpu::GemvType::f64 : p.dtype == DType::float16 ? cpu::GemvType::f16 : p.dtype == DType::bfloat16 ? cpu::GemvType::bf16 : cpu::GemvType::f32);
+  const auto type = static_cast<int>(p.dtype == DType::float64    ? cpu::GemvType::f64
+                                     : p.dtype == DType::float16  ? cpu::GemvType::f16
+                                     : p.dtype == DType::bfloat16 ? cpu::GemvType::bf16
+                                                                  : cpu::GemvType::f32);
   const auto run = deep ? kernels.dots[type] : kernels.combine[type];
   const int64_t stride = deep ? p.b.row_stride : p.b.step_stride;
   const bool wide = p.dtype == DType::float64, narrow = is_half(p.dtype);
@@ -107,12 +120,16 @@ void run_vector(const Product& p) {
         row.data = shifted(p.a.data, at_a, p.dtype);
         constexpr int64_t kSteps = 256;
         const GemmTile one{1, 1, 1, nullptr};
-        for (int64_t k = 0; k < depth; k += kSteps) cpu::pack_operand(row, one, 1, x + k * sum_bytes, 0, 1, k, std::min(kSteps, depth - k));
+        for (int64_t k = 0; k < depth; k += kSteps)
+          cpu::pack_operand(row, one, 1, x + k * sum_bytes, 0, 1, k, std::min(kSteps, depth - k));
         held = product;
       }
       char* to = p.out + (product * n + column) * size_of(p.dtype);
-      run(narrow ? sums : to, x, shifted(p.b.data, at_b + column * (deep ? stride : 1), p.dtype), stride, depth, columns);
-      if (narrow) cpu::store_narrow(reinterpret_cast<const float*>(sums), columns, reinterpret_cast<uint16_t*>(to), columns, 1, columns, p.dtype);
+      run(narrow ? sums : to, x, shifted(p.b.data, at_b + column * (deep ? stride : 1), p.dtype), stride, depth,
+          columns);
+      if (narrow)
+        cpu::store_narrow(reinterpret_cast<const float*>(sums), columns, reinterpret_cast<uint16_t*>(to), columns, 1,
+                          columns, p.dtype);
     }
   });
 }
@@ -164,7 +181,12 @@ void run_complex(Product p) {
 void run(const KernelArgs& args) {
   const TensorView &a = args.inputs[0], &b = args.inputs[1], &out = args.outputs[0];
   const size_t rank = out.shape.size();
-  Product p{.dtype = out.dtype, .shape = {out.shape[rank - 2], out.shape[rank - 1], a.shape[rank - 1]}, .batch = {}, .a = {}, .b = {}, .out = out.as<char>()};
+  Product p{.dtype = out.dtype,
+            .shape = {out.shape[rank - 2], out.shape[rank - 1], a.shape[rank - 1]},
+            .batch = {},
+            .a = {},
+            .b = {},
+            .out = out.as<char>()};
   for (size_t i = 0; i + 2 < rank; ++i) {
     p.batch.extents.push_back(out.shape[i]);
     p.batch.a.push_back(a.strides[i]);
@@ -179,6 +201,8 @@ void run(const KernelArgs& args) {
 
 }  // namespace
 
-void register_cpu_kernels_matmul(KernelTable& table) { table.add("matmul", Backend::cpu, {.run = run, .contiguous_inputs = false}); }
+void register_cpu_kernels_matmul(KernelTable& table) {
+  table.add("matmul", Backend::cpu, {.run = run, .contiguous_inputs = false});
+}
 
 }  // namespace plait

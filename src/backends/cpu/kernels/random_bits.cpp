@@ -30,7 +30,9 @@ void random_bits(const KernelArgs& args) {
   const int64_t n = args.outputs[0].count() / streams;
   constexpr int64_t kMost = int64_t{1} << 33;  // past that, counters repeat
   if (n > kMost)
-    throw ArgumentError({.op = "random", .got = std::to_string(n) + " values from one key", .accepts = "at most " + std::to_string(kMost),
+    throw ArgumentError({.op = "random",
+                         .got = std::to_string(n) + " values from one key",
+                         .accepts = "at most " + std::to_string(kMost),
                          .hint = "split the key"});
   if (n <= kFewWords) {
     parallel_for(streams, kWordGrain / n / 8, [&](int64_t begin, int64_t end) {
@@ -47,7 +49,8 @@ void random_bits(const KernelArgs& args) {
       const uint32_t* key = keys + 2 * (c / chunks);
       uint32_t* words = to + c / chunks * n;
       const int64_t from = c % chunks * kWordGrain, count = std::min(kWordGrain, half - from);
-      threefry_blocks(key, static_cast<uint32_t>(from), static_cast<uint32_t>(upper + from), words + from, words + upper + from, count);
+      threefry_blocks(key, static_cast<uint32_t>(from), static_cast<uint32_t>(upper + from), words + from,
+                      words + upper + from, count);
       if (from == 0 && upper > half) words[half] = random_word({key[0], key[1]}, half, n);
     }
   });
@@ -55,6 +58,8 @@ void random_bits(const KernelArgs& args) {
 
 }  // namespace
 
-void register_cpu_kernels_random_bits(KernelTable& table) { table.add("random_bits", Backend::cpu, {.run = random_bits}); }
+void register_cpu_kernels_random_bits(KernelTable& table) {
+  table.add("random_bits", Backend::cpu, {.run = random_bits});
+}
 
 }  // namespace plait

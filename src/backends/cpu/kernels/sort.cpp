@@ -30,7 +30,8 @@ void each_row(int64_t rows, int64_t n, F body) {
 template <class Item, class F>
 void with_room(int64_t n, F body) {
   if (n >= cpu::kRadixChunk) {
-    const Ref<Buffer> items = allocate(n * static_cast<int64_t>(sizeof(Item))), spare = allocate(n * static_cast<int64_t>(sizeof(Item)));
+    const Ref<Buffer> items = allocate(n * static_cast<int64_t>(sizeof(Item))),
+                      spare = allocate(n * static_cast<int64_t>(sizeof(Item)));
     body(static_cast<Item*>(items->data()), static_cast<Item*>(spare->data()));
   } else {
     cpu::Scratch scratch;
@@ -128,7 +129,8 @@ void top_positions(const KernelArgs& args) {
   if (k == 0 || in.count() == 0) return;
   dispatch_keyed(args, [&]<class T>() {
     parallel_for(in.count() / n, std::max<int64_t>(1, kSortGrain / n), [&](int64_t begin, int64_t end) {
-      for (int64_t r = begin; r < end; ++r) top_of_row(in.as<T>() + r * n, n, k, args.outputs[0].as<uint32_t>() + r * k);
+      for (int64_t r = begin; r < end; ++r)
+        top_of_row(in.as<T>() + r * n, n, k, args.outputs[0].as<uint32_t>() + r * k);
     });
   });
 }

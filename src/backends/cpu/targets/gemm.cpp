@@ -2,7 +2,8 @@
 #include "backends/cpu/gemm_kernels.h"
 #include "backends/cpu/simd/vec.h"
 
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"  // g++ 12 warns of its own _mm512_undefined_ps where it is inlined
+#pragma GCC diagnostic ignored \
+    "-Wmaybe-uninitialized"  // g++ 12 warns of its own _mm512_undefined_ps where it is inlined
 
 namespace plait::cpu::PLAIT_TARGET {
 namespace {
@@ -119,7 +120,8 @@ PLAIT_SIMD float from_bf16(uint16_t h) {
 void widen_f16(float* to, const uint16_t* from, int64_t n) {
   int64_t i = 0;
 #if defined(PLAIT_SIMD_AVX512) || defined(PLAIT_SIMD_AVX2)
-  for (; i + 8 <= n; i += 8) _mm256_storeu_ps(to + i, _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from + i))));
+  for (; i + 8 <= n; i += 8)
+    _mm256_storeu_ps(to + i, _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from + i))));
 #endif
   for (; i < n; ++i) to[i] = from_f16(from[i]);
 }

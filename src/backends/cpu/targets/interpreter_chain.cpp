@@ -18,19 +18,19 @@ void chain(const ChainOp* ops, int64_t count, char* const* slots, int64_t n) {
       char* p = slots[op->slot];
       const int64_t step = op->uniform ? 0 : kVectorBytes;
       if (!op->uniform) p += at;
-#define PLAIT_CHAIN(code, expression)                      \
-  case ChainCode::code:                                    \
+#define PLAIT_CHAIN(code, expression)                            \
+  case ChainCode::code:                                          \
     _Pragma("GCC unroll 8") for (int k = 0; k < kVectors; ++k) { \
-      const V a = acc[k], b = load_as<V>(p + k * step);    \
-      acc[k] = expression;                                 \
-    }                                                      \
+      const V a = acc[k], b = load_as<V>(p + k * step);          \
+      acc[k] = expression;                                       \
+    }                                                            \
     break;
-#define PLAIT_CHAIN_UNARY(code, expression)                \
-  case ChainCode::code:                                    \
+#define PLAIT_CHAIN_UNARY(code, expression)                      \
+  case ChainCode::code:                                          \
     _Pragma("GCC unroll 8") for (int k = 0; k < kVectors; ++k) { \
-      const V a = acc[k];                                  \
-      acc[k] = expression;                                 \
-    }                                                      \
+      const V a = acc[k];                                        \
+      acc[k] = expression;                                       \
+    }                                                            \
     break;
       switch (op->code) {
         case ChainCode::load:
@@ -42,7 +42,7 @@ void chain(const ChainOp* ops, int64_t count, char* const* slots, int64_t n) {
           PLAIT_CHAIN(add, a + b)
           PLAIT_CHAIN(sub, a - b)
           PLAIT_CHAIN(sub_from, b - a)
-          PLAIT_CHAIN(mul, a* b)
+          PLAIT_CHAIN(mul, a * b)
           PLAIT_CHAIN(div, a / b)
           PLAIT_CHAIN(div_into, b / a)
           PLAIT_CHAIN(max, max(a, b))

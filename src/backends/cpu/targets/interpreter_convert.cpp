@@ -132,7 +132,9 @@ void add_convert_kernels(TileKernels& table) {
   add_from<int64_t>(table, DType::int64);
   add_from<float>(table, DType::float32);
   add_from<double>(table, DType::float64);
-  const auto convert = [&](DType from, DType to) -> TileFn& { return table.convert[static_cast<int>(from)][static_cast<int>(to)]; };
+  const auto convert = [&](DType from, DType to) -> TileFn& {
+    return table.convert[static_cast<int>(from)][static_cast<int>(to)];
+  };
   convert(DType::float16, DType::float32) = load_half<Float16>;
   convert(DType::float32, DType::float16) = store_half<Float16>;
   convert(DType::bfloat16, DType::float32) = load_half<Bfloat16>;

@@ -48,8 +48,8 @@ struct Rem {
       const V q = trunc(a / b);
       const V size_a = abs(a), size_b = abs(b);
       // a / b that rounds up to an integer leaves a remainder of the wrong sign; one step mends it.
-      if (all((size_a < size_b * static_cast<T>(sizeof(T) == 4 ? 1 << 20 : int64_t{1} << 50)) & (size_b < kInfinity<V>) &
-              (size_b > static_cast<T>(sizeof(T) == 4 ? 1e-30 : 1e-280)))) {
+      if (all((size_a < size_b * static_cast<T>(sizeof(T) == 4 ? 1 << 20 : int64_t{1} << 50)) &
+              (size_b < kInfinity<V>)&(size_b > static_cast<T>(sizeof(T) == 4 ? 1e-30 : 1e-280)))) {
         V r = fma(-q, b, a);
         r = select((r != 0) & ((r < 0) != (a < 0)), r + copysign(size_b, a), r);
         r = select(abs(r) >= size_b, r - copysign(size_b, a), r);
@@ -116,8 +116,7 @@ void add_float_kernels(TileKernels& table) {
   add_type<double>(table);
   // Selection moves bits.
   const TileFn selects[] = {select_tile<uint8_t>, select_tile<uint16_t>, select_tile<uint32_t>, select_tile<uint64_t>};
-  for (int d = 0; d < kDTypeCount; ++d)
-    table.compute[static_cast<int>(Op::select)][d] = selects[kLogWidth[d]];
+  for (int d = 0; d < kDTypeCount; ++d) table.compute[static_cast<int>(Op::select)][d] = selects[kLogWidth[d]];
 }
 
 }  // namespace plait::cpu::PLAIT_TARGET

@@ -39,7 +39,9 @@ template <class V>
 PLAIT_SIMD auto too_far(V count) {
   return bit_cast<UnsignedBitsOf<V>>(count) >= static_cast<LaneOf<UnsignedBitsOf<V>>>(kWidth<V>);
 }
-PLAIT_TILE_FN2(Shl, too_far(b) ? V{} : bit_cast<V>(bit_cast<UnsignedBitsOf<V>>(a) << bit_cast<UnsignedBitsOf<V>>(b & (kWidth<V> - 1))))
+PLAIT_TILE_FN2(Shl, too_far(b) ? V{}
+                               : bit_cast<V>(bit_cast<UnsignedBitsOf<V>>(a)
+                                             << bit_cast<UnsignedBitsOf<V>>(b & (kWidth<V> - 1))))
 PLAIT_TILE_FN2(Shr, (too_far(b) ? (a < 0 ? ~V{} : V{}) : a >> (b & (kWidth<V> - 1))))
 
 struct FloorDiv {
@@ -98,7 +100,9 @@ struct MulAdd {
   }
 };
 
-void set(TileKernels& table, Op op, DType type, TileFn fn) { table.compute[static_cast<int>(op)][static_cast<int>(type)] = fn; }
+void set(TileKernels& table, Op op, DType type, TileFn fn) {
+  table.compute[static_cast<int>(op)][static_cast<int>(type)] = fn;
+}
 
 template <class U>
 void add_width(TileKernels& table) {
@@ -142,7 +146,8 @@ void add_width(TileKernels& table) {
 void add_bool(TileKernels& table) {
   using U = uint8_t;
   const auto put = [&](Op op, TileFn fn) { set(table, op, DType::bool_, fn); };
-  for (const Op op : {Op::neg, Op::abs, Op::sign, Op::floor, Op::ceil, Op::trunc, Op::rint}) put(op, unary_tile<U, Same>);
+  for (const Op op : {Op::neg, Op::abs, Op::sign, Op::floor, Op::ceil, Op::trunc, Op::rint})
+    put(op, unary_tile<U, Same>);
   put(Op::bit_not, unary_tile<U, LogicalNot>);
   put(Op::is_nan, test_tile<U, Never>);
   put(Op::is_inf, test_tile<U, Never>);

@@ -85,17 +85,21 @@ struct Moves {
     for (int k = 0; k < kSide; ++k) store(out + k * out_step, rows[k]);
   }
 
-  static void transpose(char* out, int64_t out_stride, const char* in, int64_t in_stride, int64_t rows, int64_t columns) {
+  static void transpose(char* out, int64_t out_stride, const char* in, int64_t in_stride, int64_t rows,
+                        int64_t columns) {
     const int64_t out_step = out_stride * kBytes, in_step = in_stride * kBytes;
     int64_t i = 0;
     for (; i + kSide <= rows; i += kSide) {
       int64_t j = 0;
-      for (; j + kSide <= columns; j += kSide) square(out + i * out_step + j * kBytes, out_step, in + j * in_step + i * kBytes, in_step);
+      for (; j + kSide <= columns; j += kSide)
+        square(out + i * out_step + j * kBytes, out_step, in + j * in_step + i * kBytes, in_step);
       for (; j < columns; ++j)
-        for (int64_t k = i; k < i + kSide; ++k) __builtin_memcpy(out + k * out_step + j * kBytes, in + j * in_step + k * kBytes, kBytes);
+        for (int64_t k = i; k < i + kSide; ++k)
+          __builtin_memcpy(out + k * out_step + j * kBytes, in + j * in_step + k * kBytes, kBytes);
     }
     for (; i < rows; ++i)
-      for (int64_t j = 0; j < columns; ++j) __builtin_memcpy(out + i * out_step + j * kBytes, in + j * in_step + i * kBytes, kBytes);
+      for (int64_t j = 0; j < columns; ++j)
+        __builtin_memcpy(out + i * out_step + j * kBytes, in + j * in_step + i * kBytes, kBytes);
   }
 };
 
@@ -131,8 +135,7 @@ void add_move_kernels(TileKernels& table) {
   add_width<uint64_t, 3>(table);
   table.stream = stream;
   table.fence = fence;
-  for (int d = 0; d < kDTypeCount; ++d)
-    table.compute[static_cast<int>(ir::Op::bitcast)][d] = table.move[kLogWidth[d]];
+  for (int d = 0; d < kDTypeCount; ++d) table.compute[static_cast<int>(ir::Op::bitcast)][d] = table.move[kLogWidth[d]];
 }
 
 }  // namespace plait::cpu::PLAIT_TARGET

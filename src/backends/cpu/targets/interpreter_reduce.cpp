@@ -23,14 +23,19 @@ struct Prod {
 
 template <class T>
 PLAIT_SIMD constexpr T lowest() {
-  if constexpr (std::is_floating_point_v<T>) return -static_cast<T>(__builtin_inf());
-  else if constexpr (std::is_signed_v<T>) return static_cast<T>(std::make_unsigned_t<T>{1} << (8 * sizeof(T) - 1));
-  else return T{0};
+  if constexpr (std::is_floating_point_v<T>)
+    return -static_cast<T>(__builtin_inf());
+  else if constexpr (std::is_signed_v<T>)
+    return static_cast<T>(std::make_unsigned_t<T>{1} << (8 * sizeof(T) - 1));
+  else
+    return T{0};
 }
 template <class T>
 PLAIT_SIMD constexpr T highest() {
-  if constexpr (std::is_floating_point_v<T>) return static_cast<T>(__builtin_inf());
-  else return static_cast<T>(~lowest<T>());
+  if constexpr (std::is_floating_point_v<T>)
+    return static_cast<T>(__builtin_inf());
+  else
+    return static_cast<T>(~lowest<T>());
 }
 struct Max {
   template <class T>

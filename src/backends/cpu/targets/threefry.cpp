@@ -28,7 +28,8 @@ PLAIT_SIMD void add_keys(Words a[kStreams], Words b[kStreams], uint32_t to_a, ui
   }
 }
 
-PLAIT_SIMD void blocks(const uint32_t keys[3], uint32_t first_counter, uint32_t second_counter, uint32_t* first, uint32_t* second) {
+PLAIT_SIMD void blocks(const uint32_t keys[3], uint32_t first_counter, uint32_t second_counter, uint32_t* first,
+                       uint32_t* second) {
   Words a[kStreams], b[kStreams];
   for (int s = 0; s < kStreams; ++s) {
     const Words i = iota<Words>() + static_cast<uint32_t>(s * kLanes<uint32_t>);
@@ -52,7 +53,8 @@ PLAIT_SIMD void blocks(const uint32_t keys[3], uint32_t first_counter, uint32_t 
 
 }  // namespace
 
-void threefry(const uint32_t key[2], uint32_t first_counter, uint32_t second_counter, uint32_t* first, uint32_t* second, int64_t n) {
+void threefry(const uint32_t key[2], uint32_t first_counter, uint32_t second_counter, uint32_t* first, uint32_t* second,
+              int64_t n) {
   const uint32_t keys[3] = {key[0], key[1], 0x1BD11BDA ^ key[0] ^ key[1]};
   int64_t i = 0;
   for (; i + kStep <= n; i += kStep) {

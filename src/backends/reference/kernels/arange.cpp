@@ -18,11 +18,13 @@ void run(const KernelArgs& args) {
     parallel_for(out.count(), kElementGrain, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) {
         if constexpr (std::is_integral_v<T>) {
-          to[i] = static_cast<T>(static_cast<uint64_t>(start.i) + static_cast<uint64_t>(i) * static_cast<uint64_t>(step.i));
+          to[i] =
+              static_cast<T>(static_cast<uint64_t>(start.i) + static_cast<uint64_t>(i) * static_cast<uint64_t>(step.i));
         } else if constexpr (std::is_same_v<T, float16_t> || std::is_same_v<T, bfloat16_t>) {
           to[i] = T::from(static_cast<float>(start.re + static_cast<double>(i) * step.re));
         } else if constexpr (std::is_same_v<T, std::complex<float>>) {
-          to[i] = {static_cast<float>(start.re + static_cast<double>(i) * step.re), static_cast<float>(start.im + static_cast<double>(i) * step.im)};
+          to[i] = {static_cast<float>(start.re + static_cast<double>(i) * step.re),
+                   static_cast<float>(start.im + static_cast<double>(i) * step.im)};
         } else {
           to[i] = static_cast<T>(start.re + static_cast<double>(i) * step.re);
         }

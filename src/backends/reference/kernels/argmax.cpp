@@ -51,7 +51,9 @@ void run(const KernelArgs& args) {
   int64_t outer = 1, inner = 1;
   for (size_t i = 0; i < axis; ++i) outer *= in.shape[i];
   for (size_t i = axis + 1; i < in.shape.size(); ++i) inner *= in.shape[i];
-  dispatch(in.dtype, [&]<class T>() { search<T, kLargest>(in.as<T>(), args.outputs[0].as<uint32_t>(), outer, in.shape[axis], inner); });
+  dispatch(in.dtype, [&]<class T>() {
+    search<T, kLargest>(in.as<T>(), args.outputs[0].as<uint32_t>(), outer, in.shape[axis], inner);
+  });
 }
 
 }  // namespace

@@ -1,8 +1,9 @@
 // Convolutions as their definition says, one element of the result at a time.
+#include "backends/convolution.h"
+
 #include <complex>
 #include <type_traits>
 
-#include "backends/convolution.h"
 #include "base/dispatch.h"
 #include "base/parallel.h"
 

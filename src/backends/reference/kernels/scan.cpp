@@ -22,9 +22,12 @@ struct Sum {
   using Acc = Wide<T>;
   static Acc start(T x) { return widened(x); }
   static Acc join(Acc a, Acc b) {
-    if constexpr (std::is_same_v<T, bool>) return a || b;
-    else if constexpr (std::is_integral_v<T>) return static_cast<T>(static_cast<std::make_unsigned_t<T>>(a) + static_cast<std::make_unsigned_t<T>>(b));
-    else return a + b;
+    if constexpr (std::is_same_v<T, bool>)
+      return a || b;
+    else if constexpr (std::is_integral_v<T>)
+      return static_cast<T>(static_cast<std::make_unsigned_t<T>>(a) + static_cast<std::make_unsigned_t<T>>(b));
+    else
+      return a + b;
   }
   static Out value(Acc a) { return narrowed<T>(a); }
 };
@@ -35,9 +38,12 @@ struct Product {
   using Acc = Wide<T>;
   static Acc start(T x) { return widened(x); }
   static Acc join(Acc a, Acc b) {
-    if constexpr (std::is_same_v<T, bool>) return a && b;
-    else if constexpr (std::is_integral_v<T>) return static_cast<T>(static_cast<uint64_t>(a) * static_cast<uint64_t>(b));
-    else return a * b;
+    if constexpr (std::is_same_v<T, bool>)
+      return a && b;
+    else if constexpr (std::is_integral_v<T>)
+      return static_cast<T>(static_cast<uint64_t>(a) * static_cast<uint64_t>(b));
+    else
+      return a * b;
   }
   static Out value(Acc a) { return narrowed<T>(a); }
 };
@@ -61,8 +67,10 @@ struct LogSumExp {
   using Out = T;
   using W = Wide<T>;
   static auto real_of(W x) {
-    if constexpr (std::is_same_v<W, std::complex<float>>) return x.real();
-    else return x;
+    if constexpr (std::is_same_v<W, std::complex<float>>)
+      return x.real();
+    else
+      return x;
   }
   using Real = decltype(real_of(W()));
   struct Acc {
@@ -72,7 +80,8 @@ struct LogSumExp {
   static Acc start(T x) {
     const W w = widened(x);
     const Real top = real_of(w);
-    return {top, std::isfinite(top) ? std::exp(w - top) : W(top == -std::numeric_limits<Real>::infinity() ? Real(0) : Real(1))};
+    return {top, std::isfinite(top) ? std::exp(w - top)
+                                    : W(top == -std::numeric_limits<Real>::infinity() ? Real(0) : Real(1))};
   }
   static Acc join(Acc a, Acc b) {
     if (a.top < b.top || std::isnan(b.top)) std::swap(a, b);
@@ -82,9 +91,9 @@ struct LogSumExp {
   static Out value(Acc a) { return narrowed<T>(a.top + std::log(a.sum)); }
 };
 
-constexpr int64_t kTogether = 4;           // rows scanned side by side: each waits for its last result
+constexpr int64_t kTogether = 4;  // rows scanned side by side: each waits for its last result
 constexpr int64_t kBlock = int64_t{1} << 16;  // of a long row, scanned by one thread
-constexpr int64_t kLane = 64;              // neighbours of an inner axis scanned together
+constexpr int64_t kLane = 64;  // neighbours of an inner axis scanned together
 
 template <class S, class T>
 void scan_rows(const T* from, typename S::Out* to, int64_t rows, int64_t n, int64_t step) {

@@ -19,11 +19,15 @@ T combine(T old, T x) {
   if constexpr (kMode == kSet) {
     return x;
   } else if constexpr (kMode == kAdd) {
-    if constexpr (std::is_same_v<T, bool>) return old || x;
-    else return narrowed<T>(static_cast<Wide<T>>(widened(old) + widened(x)));
+    if constexpr (std::is_same_v<T, bool>)
+      return old || x;
+    else
+      return narrowed<T>(static_cast<Wide<T>>(widened(old) + widened(x)));
   } else if constexpr (kMode == kMultiply) {
-    if constexpr (std::is_same_v<T, bool>) return old && x;
-    else return narrowed<T>(static_cast<Wide<T>>(widened(old) * widened(x)));
+    if constexpr (std::is_same_v<T, bool>)
+      return old && x;
+    else
+      return narrowed<T>(static_cast<Wide<T>>(widened(old) * widened(x)));
   } else {
     if (is_nan(old) || is_nan(x)) return is_nan(old) ? old : x;
     return (kMode == kMaximum ? number_less(old, x) : number_less(x, old)) ? x : old;
@@ -54,7 +58,8 @@ void scatter(T* to, const int64_t* rows, const T* update, int64_t batch, int64_t
 }
 
 template <class T>
-void scatter_as(int64_t mode, T* to, const int64_t* rows, const T* update, int64_t batch, int64_t n, int64_t m, int64_t rest) {
+void scatter_as(int64_t mode, T* to, const int64_t* rows, const T* update, int64_t batch, int64_t n, int64_t m,
+                int64_t rest) {
   switch (mode) {
     case kSet: return scatter<T, kSet>(to, rows, update, batch, n, m, rest);
     case kAdd: return scatter<T, kAdd>(to, rows, update, batch, n, m, rest);

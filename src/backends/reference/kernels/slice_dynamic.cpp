@@ -21,7 +21,8 @@ int64_t offset_of(const KernelArgs& args, const TensorView& start, const TensorV
         const int64_t at = given < 0 ? given + n : given;
         if (at < 0 || at > room)
           throw IndexError({.op = std::string(args.op),
-                            .got = "start " + std::to_string(given) + " of " + std::to_string(part.shape[axis]) + " elements in axis " + std::to_string(axis) + " of extent " + std::to_string(n),
+                            .got = "start " + std::to_string(given) + " of " + std::to_string(part.shape[axis]) +
+                                   " elements in axis " + std::to_string(axis) + " of extent " + std::to_string(n),
                             .accepts = "0 to " + std::to_string(room)});
         offset += at * whole.strides[axis];
       }

@@ -24,7 +24,8 @@ void run(const KernelArgs& args) {
 }  // namespace
 
 void register_reference_kernels_slice_update(KernelTable& table) {
-  table.add("slice_update_static", Backend::reference, {.run = run, .contiguous_inputs = false, .output_aliases_input0 = true});
+  table.add("slice_update_static", Backend::reference,
+            {.run = run, .contiguous_inputs = false, .output_aliases_input0 = true});
 }
 
 }  // namespace plait

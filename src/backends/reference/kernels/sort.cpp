@@ -72,7 +72,8 @@ void searchsorted(const KernelArgs& args) {
       for (int64_t i = from; i < to; ++i) {
         const T x = values.as<T>()[i];
         const T* begin = sorted.as<T>() + i / each * n;
-        const T* at = right ? std::upper_bound(begin, begin + n, x, in_order<T>) : std::lower_bound(begin, begin + n, x, in_order<T>);
+        const T* at = right ? std::upper_bound(begin, begin + n, x, in_order<T>)
+                            : std::lower_bound(begin, begin + n, x, in_order<T>);
         args.outputs[0].as<uint32_t>()[i] = static_cast<uint32_t>(at - begin);
       }
     });
