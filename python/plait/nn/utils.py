@@ -8,6 +8,7 @@ from functools import wraps
 from typing import Any
 
 import plait.core as pc
+from plait._later import core_function
 from plait.nn.layers.base import Module
 
 
@@ -58,7 +59,7 @@ def checkpoint(module: Module, fn: Callable[..., Any] | None = None) -> Callable
         module.update(parameters)
         return called(*args, **kwargs)
 
-    recomputing = pc.checkpoint(with_parameters)
+    recomputing = core_function("checkpoint")(with_parameters)
 
     def without_memory(*args: Any, **kwargs: Any) -> Any:
         with _own_parameters_after(module):

@@ -18,7 +18,7 @@ template <class T>
 std::vector<T> elements(int64_t n, bool few) {
   std::mt19937_64 random(static_cast<uint64_t>(n) + few);
   std::vector<T> v(static_cast<size_t>(n));
-  for (auto& x : v) {
+  for (auto&& x : v) {
     const auto bits = static_cast<int64_t>(random());
     if constexpr (std::is_same_v<T, bool>) {
       x = bits & 1;

@@ -9,7 +9,7 @@ from typing import Any
 Size = int | Sequence[int]
 
 
-def sizes(layer: str, name: str, value: Any, rank: int, least: int) -> tuple[int, ...]:
+def sizes(layer: str, name: str, value: Any, rank: int, least: int) -> Any:
     """`value` as `rank` ints, a single one standing for all. `ValueError` unless each is at least `least`."""
     items = value if isinstance(value, (tuple, list)) else (value,) * rank
     try:
