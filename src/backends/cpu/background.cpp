@@ -12,7 +12,8 @@ int64_t streaming_bytes() {
   return bytes;
 }
 
-Background::Background(Scratch& scratch, const CpuRegion& region, const Schedule& schedule, const View* views, int64_t unit)
+Background::Background(Scratch& scratch, const CpuRegion& region, const Schedule& schedule, const View* views,
+                       int64_t unit)
     : kernels_(region.kernels), results_view_(views + region.program.inputs.size()), unit_(unit) {
   if (!active()) return;
   result_bytes_ = (unit << schedule.log_width) + 192;  // tiles 4 KiB apart would confuse stores with loads
@@ -26,7 +27,8 @@ Background::Background(Scratch& scratch, const CpuRegion& region, const Schedule
   for (const Phase& phase : schedule.phases) {
     for (const Phase::Load& load : phase.loads) {
       const View* const view = &views[load.input];
-      if (view->linear && read_count_ < kMost && std::find(inputs_, inputs_ + read_count_, view) == inputs_ + read_count_)
+      if (view->linear && read_count_ < kMost &&
+          std::find(inputs_, inputs_ + read_count_, view) == inputs_ + read_count_)
         inputs_[read_count_++] = view;
     }
   }
@@ -40,7 +42,8 @@ void Background::begin_unit(int64_t start, int64_t n) {
   coming_count_ = 0;
   n_ = n;
   worked_ = 0;
-  for (int k = 0; k < read_count_; ++k) reads_[k] = {inputs_[k]->data + ((start + n) << inputs_[k]->log_width), inputs_[k]->log_width, 0};
+  for (int k = 0; k < read_count_; ++k)
+    reads_[k] = {inputs_[k]->data + ((start + n) << inputs_[k]->log_width), inputs_[k]->log_width, 0};
 }
 
 void Background::write(char* to, const char* from, int64_t bytes) {
@@ -50,8 +53,10 @@ void Background::write(char* to, const char* from, int64_t bytes) {
     w.bytes += bytes;
     return;
   }
-  if (coming_count_ == kMost) kernels_.stream(to, from, bytes);
-  else coming_[coming_count_++] = {to, from, bytes, 0};
+  if (coming_count_ == kMost)
+    kernels_.stream(to, from, bytes);
+  else
+    coming_[coming_count_++] = {to, from, bytes, 0};
 }
 
 void Background::advance(int64_t element) {
@@ -65,12 +70,15 @@ void Background::advance(int64_t element) {
   }
   for (int k = 0; k < read_count_; ++k) {
     Read& r = reads_[k];
-    for (const int64_t until = element << r.log_width; r.done < until; r.done += kLine) __builtin_prefetch(r.next + r.done);
+    for (const int64_t until = element << r.log_width; r.done < until; r.done += kLine)
+      __builtin_prefetch(r.next + r.done);
   }
 }
 
 void Background::write_rest() {
-  for (int k = 0; k < write_count_; ++k) kernels_.stream(writes_[k].to + writes_[k].done, writes_[k].from + writes_[k].done, writes_[k].bytes - writes_[k].done);
+  for (int k = 0; k < write_count_; ++k)
+    kernels_.stream(writes_[k].to + writes_[k].done, writes_[k].from + writes_[k].done,
+                    writes_[k].bytes - writes_[k].done);
   write_count_ = 0;
 }
 

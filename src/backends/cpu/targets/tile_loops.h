@@ -5,7 +5,8 @@
 #include "backends/cpu/tile_kernels.h"
 
 #if !defined(__clang__)
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"  // g++ 12 warns of its own _mm512_undefined_ps where it is inlined
+#pragma GCC diagnostic ignored \
+    "-Wmaybe-uninitialized"  // g++ 12 warns of its own _mm512_undefined_ps where it is inlined
 #endif
 
 namespace plait::cpu::PLAIT_TARGET {
@@ -84,15 +85,19 @@ PLAIT_SIMD Vec<T> by_lane(Vec<T> a, Vec<T> b, F f) {
 }
 
 /// A function object from an expression of vectors named a, b, c.
-#define PLAIT_TILE_FN1(name, expression)              \
-  struct name {                                       \
-    template <class V>                                \
-    PLAIT_SIMD auto apply(V a) { return expression; } \
+#define PLAIT_TILE_FN1(name, expression) \
+  struct name {                          \
+    template <class V>                   \
+    PLAIT_SIMD auto apply(V a) {         \
+      return expression;                 \
+    }                                    \
   };
-#define PLAIT_TILE_FN2(name, expression)                   \
-  struct name {                                            \
-    template <class V>                                     \
-    PLAIT_SIMD auto apply(V a, V b) { return expression; } \
+#define PLAIT_TILE_FN2(name, expression) \
+  struct name {                          \
+    template <class V>                   \
+    PLAIT_SIMD auto apply(V a, V b) {    \
+      return expression;                 \
+    }                                    \
   };
 
 }  // namespace plait::cpu::PLAIT_TARGET
