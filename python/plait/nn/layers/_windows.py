@@ -26,4 +26,4 @@ def sizes(layer: str, name: str, value: Any, rank: int, least: int) -> Any:
 
 def size(layer: str, name: str, value: Any, least: int) -> int:
     """`value` as one int of at least `least`, else `ValueError`."""
-    return sizes(layer, name, value, 1, least)[0]
+    return int(sizes(layer, name, value, 1, least)[0])
