@@ -741,8 +741,9 @@ def conv_general(input: array, weight: array, /, stride: int | Sequence[int] = 1
     """Convolution over one to three axes, with all settings.
 
     input (N, spatial..., C), weight (C_out, kernel..., C / groups) -> (N, spatial'..., C_out). padding: one for
-    both ends, or a pair (before, after); negative cuts off. input_dilation: the input is spread out, with zeros
-    between. flip: the kernel is reversed, as signal processing has it. Errors: as conv1d.
+    both ends, or a pair (before, after); negative cuts off from the input, spread out. input_dilation: the input
+    is spread out, with zeros between. flip: the kernel is reversed, as signal processing has it. Errors: as
+    conv1d.
     """
 
 def conv_transpose1d(input: array, weight: array, /, stride: int = 1, padding: int = 0, dilation: int = 1, output_padding: int = 0, groups: int = 1, *, stream: StreamOrDevice = None) -> array:
