@@ -1,0 +1,291 @@
+# ruff: noqa: E501
+"""Cases of every public function, as schema/ops.json describes them: arguments, layouts, oracles, tolerances."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import importlib
+import json
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import scipy.linalg
+import scipy.special
+
+import plait.core as pc
+
+SCHEMA = json.loads((Path(__file__).parent.parent / "schema/ops.json").read_text())
+PRIMITIVES = {p["name"]: p for p in SCHEMA["primitives"]}
+DTYPES = ["bool", "uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64", "float16", "bfloat16", "float32", "float64", "complex64"]  # fmt: skip
+FLOATS = ["float16", "bfloat16", "float32", "float64"]
+TOLERANCE = {"float16": 4e-3, "bfloat16": 3e-2, "float32": 2e-5, "float64": 1e-10, "complex64": 2e-5}
+SHAPES_ONLY = {"random"}  # families whose numbers have tests of their own
+
+ORACLE_NAMES = {"np": np, "scipy": scipy}
+
+
+def dtype_of(name: str) -> pc.Dtype:
+    return getattr(pc, "bool_" if name == "bool" else name)
+
+
+def name_of(dtype: pc.Dtype) -> str:
+    return str(dtype).rpartition(".")[2].removesuffix("_")
+
+
+def numpy_dtype(name: str) -> np.dtype:
+    return np.dtype("float32" if name == "bfloat16" else name)
+
+
+@dataclass(frozen=True)
+class Param:
+    name: str
+    how: str  # "positional", "either", "keyword", "all" (*args)
+    annotation: str
+    default: object
+
+    @property
+    def takes_arrays(self) -> bool:
+        return "array" in self.annotation
+
+    @property
+    def takes_list(self) -> bool:
+        return self.annotation.startswith(("list[array]", "Sequence[array]"))
+
+
+def parameters(signature: str) -> list[Param]:
+    tree = ast.parse(f"def f{signature}: ...").body[0]
+    assert isinstance(tree, ast.FunctionDef)
+    args = tree.args
+    out: list[Param] = []
+    ordered = [(a, "positional") for a in args.posonlyargs] + [(a, "either") for a in args.args]
+    defaults: list[ast.expr | None] = [None] * (len(ordered) - len(args.defaults)) + list(args.defaults)
+    keyword = [(a, "keyword") for a in args.kwonlyargs]
+    every = [*zip(ordered, defaults, strict=True), *zip(keyword, args.kw_defaults, strict=True)]
+    if args.vararg:
+        every.insert(len(ordered), ((args.vararg, "all"), None))
+    for (arg, how), default in every:
+        value = None
+        if default is not None:
+            try:
+                value = ast.literal_eval(default)
+            except ValueError:
+                value = np.dtype(ast.unparse(default))  # a dtype's name
+        out.append(Param(arg.arg, how, ast.unparse(arg.annotation) if arg.annotation else "", value))
+    return out
+
+
+@dataclass(frozen=True)
+class Function:
+    entry: dict
+    name: str  # "linalg.norm"
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def samples(self) -> list[dict[str, str]]:
+        return [s for s in self.entry["samples"] if not s["error"]]
+
+    @property
+    def rejects(self) -> list[dict[str, str]]:
+        return [s for s in self.entry["samples"] if s["error"]]
+
+    @property
+    def differentiable(self) -> bool:
+        return self.entry["differentiable"] == "yes"
+
+    @functools.cached_property
+    def params(self) -> list[Param]:
+        return [p for p in parameters(self.entry["signature"]) if p.name != "stream"]
+
+    @property
+    def op(self) -> Callable[..., object]:
+        return getattr(importlib.import_module("plait." + self.entry["module"]), self.entry["name"])
+
+    def takes(self, dtype: str) -> bool:
+        """Whether the primitive behind it says so; compositions are tried."""
+        primitive = PRIMITIVES.get(self.entry["primitive"])
+        if primitive is None or not primitive["inputs"]:
+            return True
+        accepted = set(primitive["inputs"][0]["dtypes"])
+        floats = not accepted & {"int32", "bool"}
+        return dtype in accepted or (floats and dtype in DTYPES[:9])  # integers are converted first
+
+    @property
+    def domain(self) -> tuple[float, float]:
+        return ast.literal_eval(self.entry["domain"]) if self.entry["domain"] else (-2.0, 2.0)
+
+
+FUNCTIONS = [
+    Function(entry, f"{entry['module']}.{entry['name']}".removeprefix("core.")) for entry in SCHEMA["functions"]
+]
+
+
+class Values:
+    """What stands for one positional argument of a sample: a random array, given values, or a number."""
+
+    def __init__(self, function: Function, spec: object, dtype: str, seed: int) -> None:
+        self.dtype = dtype
+        self.is_array = not isinstance(spec, (int, float, bool, complex))
+        self.moves = False  # takes the case's dtype, so it can be differentiated
+        if isinstance(spec, tuple):
+            self.moves = True
+            self.value: object = self.random(spec, function.domain, np.random.default_rng(seed))
+        elif isinstance(spec, list):
+            value = np.array(spec)
+            self.moves = value.dtype.kind == "f" or value.size == 0
+            if not self.moves:
+                self.dtype = "int32" if value.dtype.kind == "i" else str(value.dtype)
+            self.value = value.astype(numpy_dtype(self.dtype))
+        else:
+            self.value = spec
+        if self.is_array:
+            self.value = np.asarray(self.value)  # NumPy draws a 0-d array as a number
+        if self.is_array and self.dtype == "bfloat16":  # the values that the array will hold
+            self.value = numpy_of(pc.array(self.value).astype(pc.bfloat16))
+
+    def random(self, shape: tuple[int, ...], domain: tuple[float, float], rng: np.random.Generator) -> np.ndarray:
+        low, high = domain
+        kind = numpy_dtype(self.dtype)
+        if self.dtype == "bool":
+            return rng.random(shape) < 0.5
+        if kind.kind in "iu":
+            low, high = (max(low, 0), max(high, 5)) if kind.kind == "u" else (low, high + 3 * (high == 2.0))
+            return rng.integers(int(np.ceil(low)), int(np.floor(high)), shape, endpoint=True).astype(kind)
+        x = rng.uniform(low, high, shape)
+        # Values far enough apart that no order among them depends on rounding, and on a grid that float32 holds exactly.
+        x = np.round(x * 4096) / 4096 if self.dtype not in ("float16", "bfloat16") else x
+        if kind.kind == "c":
+            x = x + 1j * np.round(rng.uniform(low, high, shape) * 4096) / 4096
+        return np.asarray(x).astype(kind)
+
+    def array(self, layout: str = "contiguous") -> object:
+        if not self.is_array:
+            return self.value
+        assert isinstance(self.value, np.ndarray)
+        x = self.value
+        dtype = dtype_of(self.dtype)
+
+        def make(v: np.ndarray) -> pc.array:
+            return pc.array(np.ascontiguousarray(v).reshape(v.shape), dtype=dtype)
+
+        if layout == "transposed" and x.ndim >= 2:
+            return make(x.T).T
+        if layout == "reversed" and x.ndim >= 1:
+            return make(x[::-1])[::-1]
+        if layout == "stepped" and x.ndim >= 1:
+            return make(np.repeat(x, 2, axis=-1))[..., ::2]
+        if layout == "broadcast" and x.ndim >= 1 and x.shape[0] > 0 and self.moves:
+            return pc.broadcast_to(make(x[:1]), x.shape)
+        return make(x)
+
+    def seen(self, layout: str) -> object:
+        """The values that `array(layout)` holds, wide enough for an oracle."""
+        if not self.is_array:
+            return self.value
+        assert isinstance(self.value, np.ndarray)
+        x = self.value
+        if layout == "broadcast" and x.ndim >= 1 and x.shape[0] > 0 and self.moves:
+            x = np.broadcast_to(x[:1], x.shape)
+        return x
+
+    def wide(self, layout: str) -> object:
+        x = self.seen(layout)
+        if isinstance(x, np.ndarray) and x.dtype.kind in "fc":
+            return x.astype(np.float64 if x.dtype.kind == "f" else np.complex128)
+        return x
+
+
+LAYOUTS = ["contiguous", "transposed", "reversed", "stepped", "broadcast"]
+
+
+class Case:
+    """One sample of a function with one dtype."""
+
+    def __init__(self, function: Function, sample: dict[str, str], dtype: str, seed: int = 0) -> None:
+        self.function = function
+        self.sample = sample
+        self.dtype = dtype
+        text = sample["inputs"].strip()
+        specs = ast.literal_eval(f"({text},)") if text else ()
+        start = zlib.crc32(f"{function} {sample['inputs']} {sample['keywords']}".encode()) + 1000 * seed
+        self.values = [Values(function, spec, dtype, start + i) for i, spec in enumerate(specs)]
+
+    def __str__(self) -> str:
+        return f"{self.function}({', '.join(filter(None, [self.sample['inputs'], self.sample['keywords']]))}) of {self.dtype}"
+
+    def keywords(self, oracle: bool) -> dict[str, object]:
+        names = {n: np.dtype(numpy_dtype(n)) if oracle else dtype_of(n) for n in DTYPES}
+        return eval(f"dict({self.sample['keywords']})", {"dict": dict, **names, "bool_": names["bool"]})
+
+    def bound(self, arrays: list[object], keywords: dict[str, object]) -> tuple[list[object], dict[str, object]]:
+        """Positional and keyword arguments; what has to be positional is."""
+        args: list[object] = []
+        given = dict(keywords)
+        left = list(arrays)
+        for p in self.function.params:
+            if p.how == "all":
+                args += left
+                left = []
+            elif p.takes_list and left:
+                args.append(left)
+                left = []
+            elif left and p.name not in keywords:
+                args.append(left.pop(0))
+            elif p.how == "positional" and p.name in given:
+                args.append(given.pop(p.name))
+            else:
+                break
+        if left:
+            raise ValueError(f"{self}: more inputs than parameters")
+        return args, given
+
+    def call(self, arrays: list[object]) -> list[pc.array]:
+        args, keywords = self.bound(arrays, self.keywords(oracle=False))
+        result = self.function.op(*args, **keywords)
+        return list(result) if isinstance(result, (list, tuple)) else [result]
+
+    def arrays(self, layout: str = "contiguous") -> list[object]:
+        return [v.array(layout) for v in self.values]
+
+    def expected(self, layout: str) -> list[np.ndarray]:
+        raw = ".view(" in self.function.entry["oracle"]
+        values = [v.seen(layout) if raw else v.wide(layout) for v in self.values]
+        names: dict[str, object] = {p.name: p.default for p in self.function.params}
+        names.update(self.keywords(oracle=True))
+        left = list(values)
+        for p in self.function.params:
+            if p.how == "all" or (p.takes_list and left):
+                names[p.name] = left
+                left = []
+            elif left and p.name not in self.keywords(oracle=True):
+                names[p.name] = left.pop(0)
+        with np.errstate(all="ignore"):
+            result = eval(self.function.entry["oracle"], {**ORACLE_NAMES, **names})
+        return [np.asarray(r) for r in result] if isinstance(result, (list, tuple)) else [np.asarray(result)]
+
+
+def cases(function: Function, dtype: str, seed: int = 0) -> Iterator[Case]:
+    for sample in function.samples:
+        yield Case(function, sample, dtype, seed)
+
+
+def numpy_of(a: pc.array) -> np.ndarray:
+    return np.array(a.astype(pc.float32) if a.dtype == pc.bfloat16 else a)
+
+
+def assert_close(got: pc.array, want: np.ndarray, about: str, scale: float = 1.0) -> None:
+    have = numpy_of(got)
+    assert have.shape == want.shape, f"{about}: shape {have.shape}, not {want.shape}"
+    if have.dtype.kind in "iub":
+        with np.errstate(all="ignore"):
+            want = want.astype(have.dtype)
+        assert np.array_equal(have, want), f"{about}:\n{have}\nnot\n{want}"
+        return
+    tolerance = scale * TOLERANCE[name_of(got.dtype)]
+    with np.errstate(all="ignore"):
+        np.testing.assert_allclose(have, want.astype(have.dtype), rtol=tolerance, atol=tolerance, err_msg=about)
