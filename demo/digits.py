@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import figure
-import plait.core as pc
 import report
 import training
+
+import plait.core as pc
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -7,10 +7,10 @@ import time
 from dataclasses import dataclass, field
 
 import numpy as np
-import plait.core as pc
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
+import plait.core as pc
 from plait import nn, optimizers
 from plait.profile import Profile, TracingError, profile
 from plait.progress import Progress

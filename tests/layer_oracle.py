@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+
 import plait.core as pc
 
 GOLDEN = json.loads((Path(__file__).parent / "facts/golden/layers.json").read_text())

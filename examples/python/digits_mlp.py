@@ -3,9 +3,9 @@
 import argparse
 
 import numpy as np
-import plait.core as pc
 from sklearn.datasets import load_digits
 
+import plait.core as pc
 import plait.nn as nn
 import plait.optimizers as optim
 

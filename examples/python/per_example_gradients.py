@@ -8,9 +8,9 @@ import argparse
 import math
 
 import numpy as np
-import plait.core as pc
 from sklearn.datasets import load_digits
 
+import plait.core as pc
 from plait.utils import tree_flatten, tree_map
 
 BATCH, HIDDEN, LONGEST, RATE = 64, 64, 1.0, 0.5

@@ -8,8 +8,8 @@ import math
 from pathlib import Path
 
 import numpy as np
-import plait.core as pc
 
+import plait.core as pc
 import plait.nn as nn
 import plait.optimizers as optim
 

@@ -9,8 +9,9 @@ import weakref
 from typing import Any
 
 import numpy as np
-import plait.core as pc
 import pytest
+
+import plait.core as pc
 
 SAMPLE = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
 

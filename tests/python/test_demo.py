@@ -8,8 +8,9 @@ import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
-import plait.core as pc
 import pytest
+
+import plait.core as pc
 
 DEMO = Path(__file__).resolve().parents[2] / "demo"
 LAST_LINE = re.compile(r"demo: digits accuracy=(0\.\d{3}|1\.000) loss=(\d+\.\d{4}) samples/s=(\d+); page=(.+)")

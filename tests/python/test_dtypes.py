@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import plait.core as pc
 import pytest
+
+import plait.core as pc
 
 TABLES: dict[str, Any] = json.loads((Path(__file__).parents[1] / "facts/dtypes.json").read_text())
 DTYPES = {name: getattr(pc, name) for name in TABLES["dtypes"]}

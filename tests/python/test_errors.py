@@ -6,8 +6,9 @@ import subprocess
 import sys
 import textwrap
 
-import plait.core as pc
 import pytest
+
+import plait.core as pc
 
 
 def line() -> int:

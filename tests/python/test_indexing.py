@@ -4,8 +4,9 @@ import itertools
 from typing import Any
 
 import numpy as np
-import plait.core as pc
 import pytest
+
+import plait.core as pc
 
 SOURCE = np.arange(2 * 3 * 4, dtype=np.int32).reshape(2, 3, 4)
 PLACES = [0, -1, slice(None), slice(1, None), slice(None, None, -1), slice(None, None, 2), None, Ellipsis]

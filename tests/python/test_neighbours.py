@@ -4,8 +4,9 @@ import subprocess
 import sys
 
 import numpy as np
-import plait.core as pc
 import pytest
+
+import plait.core as pc
 
 
 def run(program: str, *options: str) -> subprocess.CompletedProcess[str]:

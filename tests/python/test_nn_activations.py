@@ -3,10 +3,10 @@
 import math
 
 import numpy as np
-import plait.core as pc
 import pytest
 from scipy import special
 
+import plait.core as pc
 import plait.nn as nn
 from layer_oracle import check_gradient, dtype_name, near, numbers
 

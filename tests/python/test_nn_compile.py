@@ -3,9 +3,9 @@
 from functools import partial
 
 import numpy as np
-import plait.core as pc
 import pytest
 
+import plait.core as pc
 import plait.nn as nn
 import plait.optimizers as optim
 from layer_oracle import near, numbers

@@ -3,9 +3,9 @@
 import itertools
 
 import numpy as np
-import plait.core as pc
 import pytest
 
+import plait.core as pc
 import plait.nn as nn
 from layer_oracle import check_gradient, near, numbers
 

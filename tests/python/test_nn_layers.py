@@ -1,9 +1,9 @@
 """Layers without a window: parameters as recorded, values against NumPy, dtypes, modes, errors."""
 
 import numpy as np
-import plait.core as pc
 import pytest
 
+import plait.core as pc
 import plait.nn as nn
 from layer_oracle import GOLDEN, check_gradient, dtype_name, near, numbers
 from plait.utils import tree_flatten

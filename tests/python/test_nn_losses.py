@@ -3,10 +3,10 @@
 import math
 
 import numpy as np
-import plait.core as pc
 import pytest
 from scipy import special, stats
 
+import plait.core as pc
 from layer_oracle import check_gradient, near, numbers
 from plait.nn import losses
 

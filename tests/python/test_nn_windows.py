@@ -1,9 +1,9 @@
 """Convolution and pooling layers against windows cut by NumPy."""
 
 import numpy as np
-import plait.core as pc
 import pytest
 
+import plait.core as pc
 import plait.nn as nn
 from layer_oracle import check_gradient, dtype_name, near, numbers
 

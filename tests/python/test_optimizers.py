@@ -3,9 +3,9 @@
 import math
 
 import numpy as np
-import plait.core as pc
 import pytest
 
+import plait.core as pc
 import plait.nn as nn
 import plait.optimizers as optim
 from layer_oracle import dtype_name, near, numbers

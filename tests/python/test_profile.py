@@ -3,9 +3,9 @@
 import json
 from types import SimpleNamespace
 
-import plait.core as pc
 import pytest
 
+import plait.core as pc
 import plait.profile
 from plait.profile import Profile, TracingError, profile
 

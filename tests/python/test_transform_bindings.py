@@ -5,8 +5,9 @@ import weakref
 from typing import Any
 
 import numpy as np
-import plait.core as pc
 import pytest
+
+import plait.core as pc
 
 
 def test_gradients_come_in_the_shape_of_the_arguments() -> None:
