@@ -102,7 +102,7 @@ bool Group::trailing() const {
 }
 
 int64_t producer(const Graph& graph, ValueId v) {
-  return graph.values[v].leaf ? int64_t{-1} : int64_t{graph.values[v].node->position};
+  return graph.values[v].leaf ? int64_t{-1} : int64_t{graph.values[v].producer};
 }
 
 Base Regions::base_of(const Graph& graph, ValueId v) const {

@@ -98,7 +98,7 @@ class Collector {
 
   void add_value(Node* node, uint32_t output, bool leaf) {
     const Aval& aval = node->avals[output];
-    g_.values.push_back({node, output, leaf, static_cast<uint32_t>(g_.symbols.size())});
+    g_.values.push_back({node, output, leaf, static_cast<uint32_t>(g_.symbols.size()), node->position});
     hasher_.add(uint64_t{leaf} << 32 | uint64_t{static_cast<uint8_t>(aval.dtype)} << 16 | aval.shape.size());
     for (const Dim& d : aval.shape) {
       const SymbolId s = symbols_.of(d.value());

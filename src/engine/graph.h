@@ -25,6 +25,7 @@ struct Graph {
     uint32_t output;
     bool leaf;          // evaluated before (or being evaluated by somebody else)
     uint32_t shape_at;  // into `symbols`
+    uint32_t producer;  // into `nodes`, when no leaf
     uint32_t uses = 0;  // by nodes of this graph
   };
 
