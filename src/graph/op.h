@@ -11,7 +11,7 @@
 #include "graph/ir.h"
 #include "graph/node.h"
 
-/// Definitions of primitives and of the public functions made from them. See docs/ops.md for a tutorial.
+/// Definitions of primitives and of the public functions made from them. docs/adding_an_op.md is a tutorial.
 namespace plait {
 
 enum class OpKind : uint8_t { elementwise, reduction, view, opaque, constant, placeholder };
