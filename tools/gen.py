@@ -3,7 +3,7 @@
 
 gen.py SCHEMA OUT        C++ headers, sources and bindings under OUT, from the committed schema (CMake calls this)
 gen.py --update [BUILD]  builds plait_schema in BUILD (default build/release), rewrites schema/ops.json, the stubs of
-                         plait.core and docs/ops
+                         plait.core, docs/ops and docs/coverage.md
 gen.py --check [BUILD]   prints which of those are stale, and ends with 1 if any is
 """
 
@@ -14,7 +14,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from gen import bindings, cpp, pages, stubs
+from gen import bindings, coverage, cpp, pages, stubs
 from gen.scan import bridge
 from gen.schema import read
 
@@ -51,7 +51,9 @@ def committed(schema_text: str) -> dict[Path, str]:
     """Every committed file that is made from the schema."""
     functions = read(schema_text)
     made = {SCHEMA: schema_text}
-    made |= {ROOT / "python/plait" / name: text for name, text in stubs.files(functions).items()}
+    stub_files = stubs.files(functions)
+    made |= {ROOT / "python/plait" / name: text for name, text in stub_files.items()}
+    made[ROOT / "docs/coverage.md"] = coverage.page(schema_text, stub_files)
     made |= {ROOT / "docs/ops" / name: text for name, text in pages.files(functions).items()}
     return made
 

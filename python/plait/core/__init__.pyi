@@ -55,6 +55,12 @@ class TransformError(Error, ValueError): ...
 class OutOfMemory(Error, MemoryError, RuntimeError): ...
 class FileError(Error, RuntimeError): ...
 
+class ArrayLike:
+    """Any object with `__plait_array__`, for functions that take arrays of other libraries."""
+
+    def __init__(self, arg: object, /) -> None: ...
+    def __plait_array__(self) -> array: ...
+
 class DeviceType(enum.Enum):
     cpu = 0
     gpu = 1
@@ -519,6 +525,9 @@ class array:
         Errors: ValueError when the last axis does not hold whole elements.
         """
 
+
+def broadcast_shapes(*shapes: Sequence[int]) -> tuple[int, ...]:
+    """The shape that all of them broadcast to. Errors: ShapeError."""
 
 def abs(a: array, /, *, stream: StreamOrDevice = None) -> array:
     """Absolute value; the modulus of complex numbers."""

@@ -4,6 +4,8 @@ from typing import Literal
 
 from plait.core import Dtype, StreamOrDevice, array, bfloat16, float32, int32, scalar
 
+state: object
+
 def bernoulli(p: scalar | array = 0.5, shape: Sequence[int] | None = None, key: array | None = None, stream: StreamOrDevice = None) -> array:
     """True with probability p; bool.
 
