@@ -60,3 +60,12 @@ def test_a_room_without_a_readme_is_named(check: ModuleType, tmp_path: Path) -> 
 def test_paths_of_one_machine_are_found(check: ModuleType, tmp_path: Path) -> None:
     write(tmp_path / "docs/a.md", "see /" + "home/me/notes\nand src/home/a\n")
     assert [problem.split(": ")[0] for problem in check.no_paths_of_one_machine()] == ["docs/a.md:1"]
+
+
+def test_links_to_nothing_are_found(check: ModuleType, tmp_path: Path) -> None:
+    write(tmp_path / "docs/a.md", "# Two words\n[b](b.md) [web](https://example.org) [here](#two-words) `x[0](y)`\n")
+    write(tmp_path / "docs/b.md", "[a](a.md#two-words)\n[lost](c.md)\n[none](a.md#three)\n")
+    assert list(check.links_lead_somewhere()) == [
+        "docs/b.md:2: a link to nothing: c.md",
+        "docs/b.md:3: no such heading: a.md#three",
+    ]
