@@ -1,0 +1,58 @@
+"""What the pages show is what happens: programs in kernel IR as they are printed, and the README's example."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+PREPARE = """
+import plait.core as pc
+x, w, b = pc.ones((64, 128)), pc.ones((128, 10)), pc.zeros((10,))
+pc.eval(x, w, b)
+"""
+PROGRAMS = {  # by an instruction that only they have
+    "tanh": "x = x.reshape(-1); pc.eval(0.5 * x * (1 + pc.tanh(0.7978845608 * (x + 0.044715 * x * x * x))))",
+    "reduce_max": "pc.eval(pc.softmax(x, axis=-1))",
+}
+
+
+def blocks(page: str, language: str) -> list[str]:
+    return [text for found, text in BLOCK.findall((ROOT / page).read_text()) if found == language]
+
+
+def printed(program: str) -> str:
+    """What PLAIT_DUMP says of a program's last plan."""
+    run = subprocess.run(
+        [sys.executable, "-c", PREPARE + 'import sys; print("BEGIN", file=sys.stderr, flush=True)\n' + program],
+        env=os.environ | {"PLAIT_DUMP": "all"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return run.stderr.rpartition("BEGIN\n")[2]
+
+
+def test_the_readme_trains_something() -> None:
+    (program,) = blocks("README.md", "python")
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert float(run.stdout.removeprefix("loss")) < 0.1
+
+
+def test_the_engine_page_shows_the_plan() -> None:
+    program = blocks("docs/engine.md", "python")[0]
+    assert blocks("docs/engine.md", "")[0] == printed(program)
+
+
+@pytest.mark.parametrize("page", sorted(p.name for p in (ROOT / "docs/decisions").glob("*kernel-ir*.md")))
+def test_decisions_show_programs_as_they_are(page: str) -> None:
+    shown = [text for text in blocks(f"docs/decisions/{page}", "") if text.startswith("region")]
+    assert len(shown) == len(PROGRAMS)
+    for text in shown:
+        plain = "".join(re.split(" {3,}", line)[0].rstrip() + "\n" for line in text.splitlines())
+        (program,) = [source for name, source in PROGRAMS.items() if f"= {name}." in plain]
+        assert plain in printed(program)
