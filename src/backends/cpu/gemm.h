@@ -32,10 +32,24 @@ struct GemmCut {
 /// `products` of this shape are to be computed: the more there are, the larger the blocks may be.
 GemmCut gemm_cut(const GemmTile& tile, const GemmShape& shape, int64_t products);
 
-/// Computes block `index` of a product. Sums of type float, or double for the f64 tile. With `into` the block is summed in
-/// place, in a row-major result of that row stride; else `take` receives it.
+/// Where results go. Sums have type float, or double for the f64 tile. With `into` they are formed in place, in a row-major
+/// result of that row stride; else `take` receives each block.
+struct GemmResult {
+  void* into = nullptr;
+  int64_t stride = 0;
+  Take take;
+};
+
+/// Computes block `index` of a product, and packs what it needs.
 void gemm_block(const GemmTile& tile, int element_bytes, const GemmShape& shape, const GemmCut& cut, int64_t index,
-                Pack pack_a, Pack pack_b, void* into, int64_t into_stride, Take take);
+                Pack pack_a, Pack pack_b, const GemmResult& result);
+
+/// Whether blocks of this product would pack the same parts so often that `gemm_shared` is faster.
+bool gemm_shares(const GemmShape& shape, int element_bytes);
+
+/// Computes a whole product on all threads; each part of the operands is packed once. Same results as from blocks.
+void gemm_shared(const GemmTile& tile, int element_bytes, const GemmShape& shape, Pack pack_a, Pack pack_b,
+                 const GemmResult& result);
 
 /// A matrix in memory as packing sees it: row r, step p at data + (r * row_stride + p * step_stride) elements.
 struct GemmOperand {
@@ -45,8 +59,9 @@ struct GemmOperand {
   int64_t row_stride = 0, step_stride = 0;
 };
 
-/// Packs from memory for a tile whose panels are `width` wide, converting to what the tile multiplies.
-void pack_operand(const GemmOperand& from, const GemmTile& tile, int width, char* to, int64_t first, int64_t count,
+/// Packs from memory into panels of a tile that multiplies `pair` steps at a time, converting to what it multiplies. Without
+/// functions to pack, `panels` may hold single rows.
+void pack_operand(const GemmOperand& from, const GemmPanels& panels, int pair, char* to, int64_t first, int64_t count,
                   int64_t step, int64_t depth);
 
 /// Rows of float sums rounded to the 16-bit dtype of a result.

@@ -100,18 +100,18 @@ void run(ConvKind kind, const ConvGeometry& g, const T* a, const T* b, T* to) {
       const int64_t group = task / cut.count();
       const auto multiply = [&](Pack pack_a, Pack pack_b, T* into, int64_t stride) {
         const auto none = [](const void*, int64_t, int64_t, int64_t, int64_t, int64_t) {};
-        gemm_block(tile, sizeof(T), shape, cut, task % cut.count(), pack_a, pack_b, into, stride, none);
+        gemm_block(tile, sizeof(T), shape, cut, task % cut.count(), pack_a, pack_b, {into, stride, none});
       };
-      const auto operand = [&](const GemmOperand& from, int width) {
-        return [from, &tile, width](char* into, int64_t first, int64_t count, int64_t step, int64_t depth) {
-          pack_operand(from, tile, width, into, first, count, step, depth);
+      const auto operand = [&](const GemmOperand& from, const GemmPanels& panels) {
+        return [from, &panels](char* into, int64_t first, int64_t count, int64_t step, int64_t depth) {
+          pack_operand(from, panels, 1, into, first, count, step, depth);
         };
       };
       if (kind == ConvKind::weight) {
         const Seen<T> seen{g, a + group * g.c, false};
-        const auto outputs = operand({kType, b + group * g.o, 1, g.y_channels()}, tile.rows);
+        const auto outputs = operand({kType, b + group * g.o, 1, g.y_channels()}, tile.a);
         const auto inputs = [&](char* into, int64_t first, int64_t count, int64_t from, int64_t depth) {
-          pack_kernel(seen, g.c, tile.columns, reinterpret_cast<T*>(into), first, count, from, depth);
+          pack_kernel(seen, g.c, tile.b.width, reinterpret_cast<T*>(into), first, count, from, depth);
         };
         multiply(outputs, inputs, to + group * per_group, elements * g.c);
         continue;
@@ -120,11 +120,11 @@ void run(ConvKind kind, const ConvGeometry& g, const T* a, const T* b, T* to) {
       const int64_t channels = backward ? g.o : g.c;
       const Seen<T> seen{g, a + group * channels, backward};
       const auto positions = [&](char* into, int64_t first, int64_t count, int64_t from, int64_t depth) {
-        pack_positions(seen, channels, tile.rows, reinterpret_cast<T*>(into), first, count, from, depth);
+        pack_positions(seen, channels, tile.a.width, reinterpret_cast<T*>(into), first, count, from, depth);
       };
       const T* own = weight + group * per_group;
-      const auto weights = operand(
-          backward ? GemmOperand{kType, own, 1, g.c} : GemmOperand{kType, own, elements * g.c, 1}, tile.columns);
+      const auto weights =
+          operand(backward ? GemmOperand{kType, own, 1, g.c} : GemmOperand{kType, own, elements * g.c, 1}, tile.b);
       multiply(positions, weights, to + group * (backward ? g.c : g.o), backward ? g.x_channels() : g.y_channels());
     }
   });

@@ -7,11 +7,21 @@
 
 namespace plait::cpu {
 
-/// One tile of a product. Operands are packed: `a` holds `rows` elements for each step of the depth, `b` `columns`; with
-/// `pair` 2 the elements of two neighbouring steps lie together, and depth counts pairs.
+/// Panels that an operand is packed into, `width` rows each: within a panel all rows of a step (of a pair of steps) lie
+/// together. Rows that are missing in the last panel, and an odd last step, are zero.
+struct GemmPanels {
+  /// Elements already have the tile's type. `from` is step 0 of row 0; `stride` counts bytes.
+  using Pack = void (*)(void* to, const void* from, int64_t stride, int64_t count, int64_t depth);
+
+  int width = 0;
+  Pack along = nullptr;  // steps of a row lie side by side, rows are `stride` apart
+  Pack across = nullptr;  // rows of a step lie side by side, steps are `stride` apart
+};
+
+/// One tile of a product: a.width x b.width results. Operands are packed: `a` holds a.width elements for each step of the
+/// depth, `b` b.width; with `pair` 2 the elements of two neighbouring steps lie together, and depth counts pairs.
 struct GemmTile {
-  int rows = 0;
-  int columns = 0;
+  GemmPanels a, b;
   int pair = 1;
   /// c[i * c_stride + j] = (add: c[...] +) sum over depth of a[.][i] * b[.][j], for a whole tile.
   void (*run)(int64_t depth, const void* a, const void* b, void* c, int64_t c_stride, bool add) = nullptr;
@@ -21,15 +31,8 @@ struct GemmTile {
 enum class GemvType : uint8_t { f32, f64, f16, bf16, count_ };
 
 struct GemmKernels {
-  GemmTile f32, f64, bf16;  // bf16: float sums of bfloat16 products; absent (rows 0) where the machine has none
+  GemmTile f32, f64, bf16;  // bf16: float sums of bfloat16 products; absent (run null) where the machine has none
 
-  /// to[j][i] = from[i][j] for i < rows, j < columns; strides in elements between the rows of each.
-  void (*transpose32)(uint32_t* to, int64_t to_stride, const uint32_t* from, int64_t from_stride, int64_t rows,
-                      int64_t columns) = nullptr;
-  void (*transpose64)(uint64_t* to, int64_t to_stride, const uint64_t* from, int64_t from_stride, int64_t rows,
-                      int64_t columns) = nullptr;
-  /// to[2 j] = even[j], to[2 j + 1] = odd[j]
-  void (*interleave16)(uint16_t* to, const uint16_t* even, const uint16_t* odd, int64_t n) = nullptr;
   void (*widen_f16)(float* to, const uint16_t* from, int64_t n) = nullptr;
   void (*widen_bf16)(float* to, const uint16_t* from, int64_t n) = nullptr;
 

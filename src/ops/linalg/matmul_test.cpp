@@ -41,8 +41,8 @@ class Products : public ::testing::TestWithParam<DType> {};
 TEST_P(Products, EqualPlainLoops) {
   const DType d = GetParam();
   const double tolerance = d == DType::bfloat16 ? 1e-2 : d == DType::float16 ? 2e-3 : 1e-5;
-  const int64_t extents[][3] = {{1, 1, 1},    {2, 3, 4},      {8, 16, 32},     {9, 17, 33}, {1, 300, 70},
-                                {70, 300, 1}, {65, 257, 129}, {300, 513, 600}, {5, 1, 7},   {1, 7, 1}};
+  const int64_t extents[][3] = {{1, 1, 1},      {2, 3, 4},       {8, 16, 32}, {9, 17, 33}, {1, 300, 70},   {70, 300, 1},
+                                {65, 257, 129}, {300, 513, 600}, {5, 1, 7},   {1, 7, 1},   {2100, 77, 230}};
   for (const auto& [m, k, n] : extents) {
     const Array a = wave({m, k}, d), b = wave({k, n}, d, 0.3);
     const auto want = expected(a, b, m, k, n);
@@ -88,12 +88,17 @@ TEST(Matmul, Complex) {
 }
 
 TEST(Matmul, SameBitsForAnyNumberOfThreads) {
-  const Array a = wave({300, 400}, DType::float32), b = wave({400, 500}, DType::float32, 0.3);
-  set_thread_count(1);
-  const auto one = matmul(a, b).to_vector<float>();
-  set_thread_count(4);
-  EXPECT_EQ(matmul(a, b).to_vector<float>(), one);
-  set_thread_count(0);
+  const int64_t extents[][3] = {{120, 400, 500}, {290, 700, 530}};  // in blocks that pack for themselves, and shared
+  for (const auto& [m, k, n] : extents)
+    for (const DType d : {DType::float32, DType::bfloat16}) {
+      const Array a = wave({m, k}, d), b = wave({k, n}, d, 0.3);
+      const auto product = [&] { return astype(matmul(a, b), DType::float32).to_vector<float>(); };
+      set_thread_count(1);
+      const auto one = product();
+      set_thread_count(4);
+      EXPECT_EQ(product(), one);
+      set_thread_count(0);
+    }
 }
 
 TEST(Matmul, Tensordot) {

@@ -62,32 +62,41 @@ void run_blocks(const Product& p) {
   const GemmTile& tile = wide ? kernels.f64 : pairs ? kernels.bf16 : kernels.f32;
   const int element = wide ? 8 : pairs ? 2 : 4;
   const GemmShape shape = p.shape;
+  const auto each = [&](int64_t product, auto multiply) {
+    int64_t at_a, at_b;
+    p.batch.offsets(product, at_a, at_b);
+    GemmOperand a = p.a, b = p.b;
+    a.data = shifted(a.data, at_a, p.dtype);
+    b.data = shifted(b.data, at_b, p.dtype);
+    char* out = p.out + product * shape.rows * shape.columns * size_of(p.dtype);
+    const auto pack_a = [&](char* to, int64_t first, int64_t count, int64_t from, int64_t depth) {
+      cpu::pack_operand(a, tile.a, tile.pair, to, first, count, from, depth);
+    };
+    const auto pack_b = [&](char* to, int64_t first, int64_t count, int64_t from, int64_t depth) {
+      cpu::pack_operand(b, tile.b, tile.pair, to, first, count, from, depth);
+    };
+    const auto take = [&](const void* c, int64_t stride, int64_t row, int64_t rows, int64_t column, int64_t columns) {
+      cpu::store_narrow(static_cast<const float*>(c), stride,
+                        reinterpret_cast<uint16_t*>(out) + row * shape.columns + column, shape.columns, rows, columns,
+                        p.dtype);
+    };
+    multiply(pack_a, pack_b, cpu::GemmResult{is_half(p.dtype) ? nullptr : out, shape.columns, take});
+  };
+  if (cpu::gemm_shares(shape, element)) {
+    for (int64_t product = 0; product < p.batch.count; ++product)
+      each(product, [&](cpu::Pack a, cpu::Pack b, const cpu::GemmResult& to) {
+        cpu::gemm_shared(tile, element, shape, a, b, to);
+      });
+    return;
+  }
   const cpu::GemmCut cut = cpu::gemm_cut(tile, shape, p.batch.count);
   const int64_t work =
       std::max<int64_t>(1, std::min(cut.rows, shape.rows) * std::min(cut.columns, shape.columns) * shape.depth);
   parallel_for(p.batch.count * cut.count(), std::max<int64_t>(1, kWorkGrain / work), [&](int64_t begin, int64_t end) {
-    for (int64_t task = begin; task < end; ++task) {
-      const int64_t product = task / cut.count();
-      int64_t at_a, at_b;
-      p.batch.offsets(product, at_a, at_b);
-      GemmOperand a = p.a, b = p.b;
-      a.data = shifted(a.data, at_a, p.dtype);
-      b.data = shifted(b.data, at_b, p.dtype);
-      char* out = p.out + product * shape.rows * shape.columns * size_of(p.dtype);
-      const auto pack_a = [&](char* to, int64_t first, int64_t count, int64_t from, int64_t depth) {
-        cpu::pack_operand(a, tile, tile.rows, to, first, count, from, depth);
-      };
-      const auto pack_b = [&](char* to, int64_t first, int64_t count, int64_t from, int64_t depth) {
-        cpu::pack_operand(b, tile, tile.columns, to, first, count, from, depth);
-      };
-      const auto take = [&](const void* c, int64_t stride, int64_t row, int64_t rows, int64_t column, int64_t columns) {
-        cpu::store_narrow(static_cast<const float*>(c), stride,
-                          reinterpret_cast<uint16_t*>(out) + row * shape.columns + column, shape.columns, rows, columns,
-                          p.dtype);
-      };
-      cpu::gemm_block(tile, element, shape, cut, task % cut.count(), pack_a, pack_b, is_half(p.dtype) ? nullptr : out,
-                      shape.columns, take);
-    }
+    for (int64_t task = begin; task < end; ++task)
+      each(task / cut.count(), [&](cpu::Pack a, cpu::Pack b, const cpu::GemmResult& to) {
+        cpu::gemm_block(tile, element, shape, cut, task % cut.count(), a, b, to);
+      });
   });
 }
 
@@ -119,7 +128,7 @@ void run_vector(const Product& p) {
         GemmOperand row = p.a;
         row.data = shifted(p.a.data, at_a, p.dtype);
         constexpr int64_t kSteps = 256;
-        const GemmTile one{1, 1, 1, nullptr};
+        const cpu::GemmPanels one{.width = 1};
         for (int64_t k = 0; k < depth; k += kSteps)
           cpu::pack_operand(row, one, 1, x + k * sum_bytes, 0, 1, k, std::min(kSteps, depth - k));
         held = product;

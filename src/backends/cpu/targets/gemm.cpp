@@ -1,6 +1,7 @@
 // Inner loops of dense products; see gemm_kernels.h.
 #include "backends/cpu/gemm_kernels.h"
 #include "backends/cpu/simd/vec.h"
+#include "backends/cpu/targets/gemm_pack.h"
 
 #pragma GCC diagnostic ignored \
     "-Wmaybe-uninitialized"  // g++ 12 warns of its own _mm512_undefined_ps where it is inlined
@@ -53,47 +54,6 @@ void tile(int64_t depth, const void* a_memory, const void* b_memory, void* c_mem
     }
     store(row, sum[i][0]);
     store(row + kWidth, sum[i][1]);
-  }
-}
-
-// The source may be pairs of 16-bit elements, aligned to one of them.
-template <class T>
-PLAIT_SIMD T unaligned(const T* p) {
-  T x;
-  __builtin_memcpy(&x, p, sizeof x);
-  return x;
-}
-
-template <class T>
-void transpose(T* to, int64_t to_stride, const T* from, int64_t from_stride, int64_t rows, int64_t columns) {
-  int64_t i = 0;
-  // 4 x 4 elements in registers; each line of `from` is read whole while its neighbours are in L1.
-  using V = VecN<T, 4>;
-  for (; i + 4 <= rows; i += 4) {
-    int64_t j = 0;
-    const T* r = from + i * from_stride;
-    for (; j + 4 <= columns; j += 4) {
-      const V a = load_as<V>(r + j), b = load_as<V>(r + from_stride + j);
-      const V c = load_as<V>(r + 2 * from_stride + j), d = load_as<V>(r + 3 * from_stride + j);
-      const V ab0 = __builtin_shufflevector(a, b, 0, 4, 1, 5), ab1 = __builtin_shufflevector(a, b, 2, 6, 3, 7);
-      const V cd0 = __builtin_shufflevector(c, d, 0, 4, 1, 5), cd1 = __builtin_shufflevector(c, d, 2, 6, 3, 7);
-      T* t = to + j * to_stride + i;
-      store(t, __builtin_shufflevector(ab0, cd0, 0, 1, 4, 5));
-      store(t + to_stride, __builtin_shufflevector(ab0, cd0, 2, 3, 6, 7));
-      store(t + 2 * to_stride, __builtin_shufflevector(ab1, cd1, 0, 1, 4, 5));
-      store(t + 3 * to_stride, __builtin_shufflevector(ab1, cd1, 2, 3, 6, 7));
-    }
-    for (; j < columns; ++j)
-      for (int k = 0; k < 4; ++k) to[j * to_stride + i + k] = unaligned(r + k * from_stride + j);
-  }
-  for (; i < rows; ++i)
-    for (int64_t j = 0; j < columns; ++j) to[j * to_stride + i] = unaligned(from + i * from_stride + j);
-}
-
-void interleave(uint16_t* to, const uint16_t* even, const uint16_t* odd, int64_t n) {
-  for (int64_t j = 0; j < n; ++j) {
-    const uint32_t both = even[j] | static_cast<uint32_t>(odd[j]) << 16;
-    __builtin_memcpy(to + 2 * j, &both, 4);
   }
 }
 
@@ -258,11 +218,8 @@ void add_gemv(GemmKernels& table, GemvType type) {
 }  // namespace
 
 void add_gemm_kernels(GemmKernels& table) {
-  table.f32 = {kRows, 2 * kLanes<float>, 1, tile<float>};
-  table.f64 = {kRows, 2 * kLanes<double>, 1, tile<double>};
-  table.transpose32 = transpose<uint32_t>;
-  table.transpose64 = transpose<uint64_t>;
-  table.interleave16 = interleave;
+  table.f32 = {panels<Pack32, kRows>(), panels<Pack32, 2 * kLanes<float>>(), 1, tile<float>};
+  table.f64 = {panels<Pack64, kRows>(), panels<Pack64, 2 * kLanes<double>>(), 1, tile<double>};
   table.widen_f16 = widen_f16;
   table.widen_bf16 = widen_bf16;
   table.weighted_sum = weighted_sum;

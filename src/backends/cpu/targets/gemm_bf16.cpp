@@ -3,6 +3,7 @@
 
 #if defined(__AVX512BF16__)
 #include "backends/cpu/simd/vec.h"
+#include "backends/cpu/targets/gemm_pack.h"
 
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 
@@ -43,7 +44,9 @@ void tile(int64_t depth, const void* a_memory, const void* b_memory, void* c_mem
 
 }  // namespace
 
-void add_gemm_bf16_kernels(GemmKernels& table) { table.bf16 = {kRows, 32, 2, tile}; }
+void add_gemm_bf16_kernels(GemmKernels& table) {
+  table.bf16 = {panels<PackPairs, kRows>(), panels<PackPairs, 32>(), 2, tile};
+}
 
 }  // namespace plait::cpu::PLAIT_TARGET
 #endif
