@@ -72,7 +72,8 @@ class PLAIT_API Shape : public SmallVector<Dim, 4> {
   int rank() const { return static_cast<int>(size()); }
   /// Number of elements. 1 for a 0-d shape.
   Dim count() const;
-  /// Number of elements as a plain number, recording nothing.
+  /// Number of elements as a plain number, recording nothing; the largest number when it is larger. No array has such a
+  /// shape: operations that would make one raise ShapeError.
   int64_t count_value() const;
   std::vector<int64_t> values() const;
 };

@@ -9,7 +9,6 @@
 #include "bind.h"
 #include "elements.h"
 #include "graph/node.h"
-#include "missing.h"
 #include "plait/ops.h"
 #include "plait/print.h"
 
@@ -70,9 +69,15 @@ PyObject* get_dtype(const Array& a) { return Py_NewRef(dtype_object(a.dtype()));
 PyObject* get_itemsize(const Array& a) { return PyLong_FromLong(size_of(a.dtype())); }
 PyObject* get_nbytes(const Array& a) { return PyLong_FromLongLong(a.shape().count().fixed() * size_of(a.dtype())); }
 PyObject* get_t(const Array& a) { return wrap(transpose(a)); }
-PyObject* get_mt(const Array& a) { return wrap(PLAIT_IF_THERE(matrix_transpose)(a)); }
-PyObject* get_real(const Array& a) { return wrap(PLAIT_IF_THERE(real)(a)); }
-PyObject* get_imag(const Array& a) { return wrap(PLAIT_IF_THERE(imag)(a)); }
+PyObject* get_mt(const Array& a) {
+  try {
+    return wrap(matrix_transpose(a));
+  } catch (const ShapeError& e) {
+    throw NoSuchProperty(e.info());
+  }
+}
+PyObject* get_real(const Array& a) { return wrap(real(a)); }
+PyObject* get_imag(const Array& a) { return wrap(imag(a)); }
 
 PyGetSetDef properties[] = {
     {"shape", getter<get_shape>, nullptr, "Extents, from the outermost axis to the innermost.", nullptr},

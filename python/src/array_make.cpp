@@ -6,7 +6,6 @@
 #include "buffers.h"
 #include "convert.h"
 #include "graph/node.h"
-#include "missing.h"
 #include "plait/ops.h"
 
 namespace plait::python {
@@ -93,7 +92,7 @@ Array from_parts(PyObject* o) {
   for (const Array& part : parts) common = promote(common, part.dtype());
   for (Array& part : parts)
     if (part.dtype() != common) part = astype(part, common);
-  return PLAIT_IF_THERE(stack)(parts, 0);
+  return stack(parts, 0);
 }
 
 Array from_nested(PyObject* o, std::optional<DType> wanted) {

@@ -1,6 +1,5 @@
 // Arithmetic and comparison of arrays, as functions that CPython calls without dispatch in between.
 #include "bind.h"
-#include "missing.h"
 #include "plait/ops.h"
 
 namespace plait::python {
@@ -57,13 +56,13 @@ PyObject* matrix_product(PyObject* a, PyObject* b) {
     PyErr_Format(PyExc_TypeError, "@ needs arrays on both sides, not %s", Py_TYPE(b)->tp_name);
     return nullptr;
   }
-  return guarded([&] { return wrap(PLAIT_IF_THERE(matmul)(value_of(a), value_of(b))); }, nullptr);
+  return guarded([&] { return wrap(matmul(value_of(a), value_of(b))); }, nullptr);
 }
 PyObject* in_place_matrix_product(PyObject* a, PyObject* b) {
   if (!is_array(b)) Py_RETURN_NOTIMPLEMENTED;
   return guarded(
       [&] {
-        rebind(a, PLAIT_IF_THERE(matmul)(value_of(a), value_of(b)));
+        rebind(a, matmul(value_of(a), value_of(b)));
         return Py_NewRef(a);
       },
       nullptr);

@@ -1,6 +1,7 @@
 // Arrays as memory of others: the buffer protocol, DLPack and NumPy, out of plait without a copy.
 #include <cstring>
 #include <memory>
+#include <utility>
 
 #include "bind.h"
 #include "buffers.h"
@@ -61,11 +62,20 @@ struct Exported {
   std::vector<Py_ssize_t> shape, strides;
 };
 
+// NumPy drops an error of the buffer protocol and asks __array__ next: Ctrl-C is raised there again.
+thread_local bool interrupted_in_buffer = false;
+
 int get_buffer(PyObject* self, Py_buffer* view, int flags) {
   return guarded(
       [&] {
         auto out = std::make_unique<Exported>();
-        out->shared = share(self);
+        interrupted_in_buffer = false;
+        try {
+          out->shared = share(self);
+        } catch (const Interrupted&) {
+          interrupted_in_buffer = true;
+          throw;
+        }
         const Array& a = out->shared->value();
         const Storage& s = out->shared->storage();
         for (int i = 0; i < a.rank(); ++i) {
@@ -181,6 +191,7 @@ nb::object to_dlpack(nb::handle self, nb::handle stream, nb::handle max_version,
 }
 
 nb::object to_numpy(nb::handle self, nb::handle dtype, nb::handle copy) {
+  if (std::exchange(interrupted_in_buffer, false)) throw Interrupted({.op = "__array__", .got = "an interrupt"});
   nb::module_ numpy = nb::module_::import_("numpy");
   nb::object view = nb::steal(PyMemoryView_FromObject(self.ptr()));
   if (!view.is_valid()) throw nb::python_error();

@@ -21,6 +21,13 @@ void method(const char* name, F&& f, const Extra&... extra) {
                        nb::name(name), nb::is_method(), extra...);
 }
 
+/// A property of arrays that one of its shape does not have: an AttributeError too, so that hasattr, tab completion and
+/// inspection pass over it.
+class NoSuchProperty : public ShapeError {
+ public:
+  using ShapeError::ShapeError;
+};
+
 // The parts of the module, in the order in which core.cpp calls them.
 void bind_errors(nb::module_& m);
 void bind_dtypes(nb::module_& m);

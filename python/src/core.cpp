@@ -12,11 +12,29 @@
 
 namespace plait::python {
 
+namespace {
+
+/// The first line of help() on a submodule.
+constexpr std::pair<std::string_view, const char*> submodule_docs[] = {
+    {"cuda", "What there is of CUDA on this machine."},
+    {"distributed", "Several processes that work together."},
+    {"fast", "Compositions that have kernels of their own."},
+    {"fft", "Discrete Fourier transforms."},
+    {"linalg", "Linear algebra."},
+    {"metal", "What there is of Metal on this machine: nothing on Linux."},
+    {"random", "Random numbers: from a key that is given, or from the process's own (seed)."},
+};
+
+}  // namespace
+
 nb::module_ submodule(nb::module_& core, std::string_view name) {
   if (name == "core") return core;
   const std::string child(name.substr(name.rfind('.') + 1));
   if (nb::hasattr(core, child.c_str())) return nb::cast<nb::module_>(core.attr(child.c_str()));
-  return core.def_submodule(child.c_str());
+  const char* doc = nullptr;
+  for (const auto& [module, text] : submodule_docs)
+    if (child == module) doc = text;
+  return core.def_submodule(child.c_str(), doc);
 }
 
 namespace {

@@ -101,6 +101,8 @@ void bind_errors(nb::module_& m) {
   add<InternalError>(m, "InternalError", "A defect of plait itself.", {base_class, PyExc_RuntimeError});
   add<UserError>(m, "UserError", "The caller's to mend.", {base_class, PyExc_ValueError});
   add<ShapeError>(m, "ShapeError", "Shapes that do not fit.", {base_class, PyExc_ValueError});
+  add<NoSuchProperty>(m, "NoSuchProperty", "A property that arrays of this shape do not have.",
+                      {classes().at(typeid(ShapeError)), PyExc_AttributeError});
   add<AxisError>(m, "AxisError", "An axis that an array does not have.",
                  {base_class, PyExc_ValueError, PyExc_IndexError});
   add<DTypeError>(m, "DTypeError", "A dtype that an operation does not take.", {base_class, PyExc_ValueError});

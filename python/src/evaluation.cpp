@@ -109,7 +109,12 @@ void release_foreign(ForeignDeleter deleter, void* context) {
   if (!drain_scheduled.exchange(true)) Py_AddPendingCall(drain, nullptr);
 }
 
-void after_fork_in_child() { main_thread = PyThread_get_thread_ident(); }
+void before_fork() { queue_mutex.lock(); }
+void after_fork() { queue_mutex.unlock(); }
+void after_fork_in_child() {
+  queue_mutex.unlock();
+  main_thread = PyThread_get_thread_ident();
+}
 
 // ---- functions ----
 
@@ -150,7 +155,7 @@ void bind_evaluation(nb::module_& m) {
   set_evaluator(new UnlockedEvaluator(evaluator()));
   set_interrupt_hook(check_signals);
   set_foreign_release_hook([](ForeignDeleter deleter, void* context) { release_foreign(deleter, context); });
-  pthread_atfork(nullptr, nullptr, after_fork_in_child);
+  pthread_atfork(before_fork, after_fork, after_fork_in_child);
 
   m.def("eval", eval_trees, nb::sig("def eval(*args) -> None"),
         "Computes every array in the given trees (nested dicts, lists and tuples) now.\n\n"

@@ -22,6 +22,7 @@
 #include <thread>
 #include <utility>
 
+#include "base/fork.h"
 #include "base/interrupt.h"
 #include "base/platform.h"
 
@@ -374,8 +375,10 @@ void restart_in_child() {
 }
 
 // At load time, so that no thread can be in the middle of it when another one forks.
-[[maybe_unused]] const int fork_handlers =
-    ::pthread_atfork([] { pool.mutex.lock(); }, [] { pool.mutex.unlock(); }, restart_in_child);
+[[maybe_unused]] const bool fork_handlers = [] {
+  at_fork(ForkOrder::base, [] { pool.mutex.lock(); }, [] { pool.mutex.unlock(); }, restart_in_child);
+  return true;
+}();
 
 }  // namespace
 

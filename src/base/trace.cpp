@@ -14,6 +14,8 @@
 #include <mutex>
 #include <vector>
 
+#include "base/fork.h"
+
 namespace plait::trace {
 
 constinit std::atomic<bool> detail::on{false};
@@ -57,8 +59,11 @@ constinit std::atomic<int64_t> recorded{0};
 constinit std::atomic<int64_t> dropped{0};
 constinit thread_local ThreadEvents* own_events = nullptr;
 
-[[maybe_unused]] const int fork_handlers = ::pthread_atfork(
-    [] { registry().mutex.lock(); }, [] { registry().mutex.unlock(); }, [] { registry().mutex.unlock(); });
+[[maybe_unused]] const bool fork_handlers = [] {
+  const auto unlock = [] { registry().mutex.unlock(); };
+  at_fork(ForkOrder::base, [] { registry().mutex.lock(); }, unlock, unlock);
+  return true;
+}();
 
 int64_t now_ns() {
   timespec now;

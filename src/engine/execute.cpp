@@ -1,6 +1,4 @@
-#include <map>
-#include <mutex>
-
+#include "backends/strided.h"
 #include "base/interrupt.h"
 #include "base/trace.h"
 #include "engine/plan.h"
@@ -9,24 +7,6 @@
 
 namespace plait::engine {
 namespace {
-
-// Copies of whole arrays, one region per dtype and rank; made on first use and kept (at most 14 x 16).
-const CompiledRegion& copy_region(DType dtype, int rank) {
-  static std::mutex mutex;
-  static auto* made = new std::map<std::pair<DType, int>, std::unique_ptr<CompiledRegion>>;
-  const std::lock_guard lock(mutex);
-  auto& region = (*made)[{dtype, rank}];
-  if (!region) {
-    ir::Builder builder;
-    RegionProgram program;
-    program.rank = rank;
-    program.inputs.push_back({dtype, ir::Level::row});
-    program.outputs.push_back({builder.input(0, dtype, ir::Level::row).id, dtype, ir::Level::row});
-    program.code = builder.take();
-    region = compile_region_cpu(std::move(program));
-  }
-  return *region;
-}
 
 class Run {
  public:
@@ -142,11 +122,8 @@ class Run {
 
   static Storage copied(const Storage& s, const Aval& aval) {
     Storage to = allocate_storage(aval);
-    RegionBinding binding;
-    for (const Dim& d : aval.shape) binding.extents.push_back(d.value());
-    binding.inputs.push_back({s.data(), {s.strides.begin(), s.strides.end()}});
-    binding.outputs.push_back({to.data(), {to.strides.begin(), to.strides.end()}});
-    copy_region(aval.dtype, aval.shape.rank()).run(binding);
+    const std::vector<int64_t> extents = aval.shape.values();
+    copy_strided(to.data(), to.strides, s.data(), s.strides, extents, size_of(aval.dtype));
     return to;
   }
 

@@ -24,6 +24,8 @@ class Symbols {
 
 class Collector {
  public:
+  explicit Collector(SourceId& culprit) : culprit_(culprit) {}
+
   Graph run(std::span<const Array> roots, const std::shared_ptr<Event>& event) {
     static uint64_t epochs = 0;  // under the graph lock
     epoch_ = ++epochs;
@@ -60,13 +62,14 @@ class Collector {
     const auto state = node->state.load(std::memory_order_acquire);
     if (state == Node::State::pending) {
       if (node->lost) std::rethrow_exception(node->lost);
-      if (node->op->kind == OpKind::placeholder && node->inputs.empty())
+      if (node->op->kind == OpKind::placeholder && node->inputs.empty()) {
+        culprit_ = node->source;
         throw TransformError({.op = node->op->name,
                               .got = "a traced array was evaluated",
                               .accepts = "operations that stay in the graph",
                               .hint = "inside vmap and compile values are not known; return the array, or move the "
-                                      "evaluation (print, item, if) out of the traced function",
-                              .where = describe_source(node->source)});
+                                      "evaluation (print, item, if) out of the traced function"});
+      }
       stack_.push_back({node, 0});
       return;
     }
@@ -127,6 +130,7 @@ class Collector {
     Node* node;
     uint32_t next;
   };
+  SourceId& culprit_;
   Graph g_;
   Hasher hasher_;
   Symbols symbols_;
@@ -136,8 +140,8 @@ class Collector {
 
 }  // namespace
 
-Graph collect(std::span<const Array> roots, const std::shared_ptr<Event>& event) {
-  return Collector().run(roots, event);
+Graph collect(std::span<const Array> roots, const std::shared_ptr<Event>& event, SourceId& culprit) {
+  return Collector(culprit).run(roots, event);
 }
 
 }  // namespace plait::engine

@@ -51,7 +51,8 @@ struct Graph {
 };
 
 /// Numbers what the roots need and claims it: every node in `nodes` is `claimed` under `event` afterwards.
-/// Call with the graph lock held. Errors: TransformError for a placeholder that has no value.
-Graph collect(std::span<const Array> roots, const std::shared_ptr<Event>& event);
+/// Call with the graph lock held. Errors: TransformError for a placeholder that has no value; `culprit` is its line then,
+/// to be described without the lock. What an earlier failure left in a node.
+Graph collect(std::span<const Array> roots, const std::shared_ptr<Event>& event, SourceId& culprit);
 
 }  // namespace plait::engine

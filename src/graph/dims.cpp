@@ -125,8 +125,12 @@ Dim Shape::count() const {
 
 int64_t Shape::count_value() const {
   int64_t n = 1;
-  for (const Dim& d : *this) n *= d.value();
-  return n;
+  bool fits = true;
+  for (const Dim& d : *this) {
+    if (d.value() == 0) return 0;
+    fits &= !__builtin_mul_overflow(n, d.value(), &n);
+  }
+  return fits ? n : INT64_MAX;
 }
 
 std::vector<int64_t> Shape::values() const {

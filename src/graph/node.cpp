@@ -23,10 +23,31 @@ std::atomic<uint64_t> newest_level{0};
 std::atomic<int64_t> open_traces{0};
 std::atomic<Evaluator*> the_evaluator{nullptr};
 
+std::string describe(const Aval& aval) {
+  return "an array of shape " + to_string(aval.shape) + " and dtype " + std::string(name_of(aval.dtype));
+}
+
+[[noreturn, gnu::noinline]] void too_large(const Node& node, const Aval& aval) {
+  throw ShapeError({.op = node.op->name,
+                    .got = describe(aval),
+                    .accepts = "less than 2**63 bytes in all",
+                    .where = describe_source(node.source)});
+}
+
+// A result of this size is not held back to be evaluated early: no memory may have room for it, while an operation that
+// reads it in the same pass needs none.
+constexpr int64_t kNotHeld = int64_t{16} << 30;
+
+// What counts towards the budget. Errors: ShapeError for a result whose bytes cannot be counted.
 int64_t result_bytes(const Node& node) {
   int64_t bytes = 0;
-  for (const Aval& a : node.avals) bytes += a.shape.count_value() * size_of(a.dtype);
-  return bytes;
+  for (const Aval& a : node.avals) {
+    int64_t own = 0;
+    if (__builtin_mul_overflow(a.shape.count_value(), static_cast<int64_t>(size_of(a.dtype)), &own) ||
+        __builtin_add_overflow(bytes, own, &bytes) || a.shape.count_value() == INT64_MAX) [[unlikely]]
+      too_large(node, a);
+  }
+  return bytes < kNotHeld ? bytes : 0;
 }
 
 }  // namespace
@@ -107,9 +128,9 @@ Ref<Node> make_node(const OpDef& op, Ref<AttrsBase> attrs, SmallVector<Array, 2>
   node->level = level;
   node->source = current_source();
   node->stream = current_stream_index();
+  const int64_t bytes = result_bytes(*node);
   node->pending = creator.pending;
   const int64_t nodes = node->pending->nodes.fetch_add(1, std::memory_order_relaxed) + 1;
-  const int64_t bytes = result_bytes(*node);
   const int64_t all_bytes = node->pending->bytes.fetch_add(bytes, std::memory_order_relaxed) + bytes;
   if (level == 0 && (nodes > budget_nodes.load(std::memory_order_relaxed) ||
                      all_bytes > budget_bytes.load(std::memory_order_relaxed))) [[unlikely]] {
@@ -143,9 +164,14 @@ Storage allocate_storage(const Aval& aval) {
   Storage s;
   int64_t bytes = 0;
   if (__builtin_mul_overflow(aval.shape.count_value(), static_cast<int64_t>(size_of(aval.dtype)), &bytes))
-    throw OutOfMemory(
-        {.op = "allocate", .got = "a result of shape " + to_string(aval.shape) + " is larger than any memory"});
-  s.buffer = allocate(bytes);
+    throw OutOfMemory({.op = "allocate", .got = describe(aval) + ", larger than any memory"});
+  try {
+    s.buffer = allocate(bytes);
+  } catch (const OutOfMemory& e) {
+    ErrorInfo info = e.info();
+    info.got += "; it was for " + describe(aval);
+    throw OutOfMemory(std::move(info));
+  }
   s.strides = row_major_strides(aval.shape);
   s.row_major = true;
   return s;

@@ -123,7 +123,7 @@ PLAIT_API Evaluator& evaluator();
 /// Bounds of pending work per thread; past them the newest node is evaluated.
 struct PendingBudget {
   int64_t nodes = 200'000;
-  int64_t bytes = int64_t{64} << 30;  // of results not yet computed
+  int64_t bytes = int64_t{64} << 30;  // of results not yet computed, those too large to hold apart
 };
 PendingBudget pending_budget();
 void set_pending_budget(PendingBudget budget);

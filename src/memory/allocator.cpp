@@ -1,7 +1,5 @@
 #include "memory/allocator.h"
 
-#include <pthread.h>
-
 #include <algorithm>
 #include <atomic>
 #include <cstdio>
@@ -10,6 +8,7 @@
 #include <optional>
 #include <string>
 
+#include "base/fork.h"
 #include "base/platform.h"
 #include "memory/pages.h"
 #include "memory/poison.h"
@@ -268,7 +267,10 @@ void unlock_all() noexcept {
   unlock_small();
   large_cache().mutex.unlock();
 }
-[[maybe_unused]] const int fork_handlers = ::pthread_atfork(lock_all, unlock_all, unlock_all);
+[[maybe_unused]] const bool fork_handlers = [] {
+  at_fork(ForkOrder::memory, lock_all, unlock_all, unlock_all);
+  return true;
+}();
 
 alignas(64) std::byte nothing[64];  // where blocks of no bytes are
 

@@ -104,7 +104,7 @@ def test_too_low_an_accuracy_fails(tmp_path):
 
 def test_interrupt_leaves_no_files(tmp_path):
     out = tmp_path / "demo"
-    with subprocess.Popen(command("--epochs", 20, "--out", out), stderr=subprocess.PIPE, text=True) as child:
+    with subprocess.Popen(command("--epochs", 10**6, "--out", out), stderr=subprocess.PIPE, text=True) as child:
         while "training" not in child.stderr.readline():  # the first line comes after some steps
             assert child.poll() is None
         child.send_signal(signal.SIGINT)

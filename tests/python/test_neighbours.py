@@ -1,4 +1,4 @@
-"""plait beside what else a program imports: JAX, matplotlib, and its own start-up time."""
+"""plait beside what else a program imports: matplotlib, and its own start-up time."""
 
 import subprocess
 import sys
@@ -11,19 +11,6 @@ import plait.core as pc
 
 def run(program: str, *options: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, *options, "-c", program], capture_output=True, text=True, check=True)
-
-
-def test_jax_in_one_process() -> None:
-    pytest.importorskip("jax")
-    out = run(
-        "import plait.core as pc, jax.numpy as jnp\n"
-        "a = pc.array([[1.0, 2.0], [3.0, 4.0]])\n"
-        "j = jnp.asarray(a) + 1\n"
-        "back = pc.array(j)\n"
-        "shared = pc.from_dlpack(j)\n"
-        "print((back * shared).tolist(), pc.array(jnp.ones(2, jnp.bfloat16)).dtype)"
-    )
-    assert out.stdout == "[[4.0, 9.0], [16.0, 25.0]] plait.core.bfloat16\n"
 
 
 def test_matplotlib_plots_arrays() -> None:

@@ -19,8 +19,7 @@ def entry(f: Function) -> str:
     if f.differentiable != "yes":
         notes.append(f"Not differentiable: {f.differentiable}.")
     if f.oracle:
-        helper = ", where `oracle` is tests/op_oracles.py" if "oracle." in f.oracle else ""
-        notes.append(f"Agrees with `{f.oracle}`{helper}.")
+        notes.append(f"Agrees with `{f.oracle}`.")
     return text + ("\n" + "\n".join(notes) + "\n" if notes else "")
 
 

@@ -44,10 +44,13 @@ def files(functions: list[Function]) -> dict[str, str]:
     head = HEAD.read_text()
     if METHODS not in head:
         raise SystemExit(f"{HEAD} has no line '{METHODS.strip()}'")
-    by_hand = set()
+    by_hand = set()  # (whether it is a method of array, name)
+    owner = ""
     for line in head.splitlines():
-        if line.lstrip().startswith("def "):
-            by_hand.add((line.startswith("    "), line.split("def ")[1].split("(")[0]))
+        if line and not line.startswith((" ", "def ")):
+            owner = line
+        if line.lstrip().startswith("def ") and (line.startswith("def ") or owner == "class array:"):
+            by_hand.add((line.startswith(" "), line.split("def ")[1].split("(")[0]))
     modules = by_module(functions)
     core = [f for f in modules.pop("core", []) if (False, f.name) not in by_hand]
     methods = [f for f in functions if f.method and (True, f.name) not in by_hand]

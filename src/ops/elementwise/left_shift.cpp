@@ -1,14 +1,13 @@
-#include "ops/elementwise/shift.h"
+#include "ops/prelude.h"
 
 namespace plait {
 
 void register_left_shift(OpRegistry& ops) {
   ops.elementwise("left_shift")
-      .summary("a shifted left by b bits; 0 when b is the width or more. The dtype of the operands, uint8 for bool.")
+      .summary("a shifted left by b bits; 0 when b is the width or more.")
       .input("a", dtypes::boolean | dtypes::integer)
       .input("b", dtypes::boolean | dtypes::integer)
-      .result(shifted_dtype)
-      .lower([](Val a, Val b) { return shl(shiftable(a), shiftable(b)); })
+      .lower([](Val a, Val b) { return shl(a, b); })
       .not_differentiable("integers have no gradient")
       .signature("(a: scalar | array, b: scalar | array, stream: StreamOrDevice = None) -> array")
       .alias("bitwise_left_shift")

@@ -1,14 +1,13 @@
-#include "ops/elementwise/shift.h"
+#include "ops/prelude.h"
 
 namespace plait {
 
 void register_right_shift(OpRegistry& ops) {
   ops.elementwise("right_shift")
-      .summary("a shifted right by b bits, keeping the sign. The dtype of the operands, uint8 for bool.")
+      .summary("a shifted right by b bits, keeping the sign.")
       .input("a", dtypes::boolean | dtypes::integer)
       .input("b", dtypes::boolean | dtypes::integer)
-      .result(shifted_dtype)
-      .lower([](Val a, Val b) { return shr(shiftable(a), shiftable(b)); })
+      .lower([](Val a, Val b) { return shr(a, b); })
       .not_differentiable("integers have no gradient")
       .signature("(a: scalar | array, b: scalar | array, stream: StreamOrDevice = None) -> array")
       .alias("bitwise_right_shift")

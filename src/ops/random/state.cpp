@@ -5,6 +5,7 @@
 #include <mutex>
 
 #include "backends/threefry.h"
+#include "base/fork.h"
 #include "ops/prelude.h"
 #include "ops/view/slice.h"
 #include "plait/random.h"
@@ -26,6 +27,12 @@ State& global() {
   static auto* state = new State;  // outlives threads that still draw while the process ends
   return *state;
 }
+
+[[maybe_unused]] const bool fork_handlers = [] {
+  const auto unlock = [] { global().mutex.unlock(); };
+  at_fork(ForkOrder::ops, [] { global().mutex.lock(); }, unlock, unlock);
+  return true;
+}();
 
 Array row(const Array& keys, int64_t i) { return reshape(slice_static(keys, {{i, 0}, {1, 2}, {1, 1}}), {2}); }
 

@@ -1,0 +1,167 @@
+#include "engine/job.h"
+
+#include <mutex>
+#include <utility>
+
+#include "base/trace.h"
+#include "engine/plan_cache.h"
+#include "graph/op.h"
+
+namespace plait::engine {
+namespace {
+
+Job* newest_job = nullptr;  // under the graph lock
+
+void enlist(Job& job) {
+  job.before = newest_job;
+  if (newest_job) newest_job->after = &job;
+  newest_job = &job;
+}
+
+void take(Job& job) {
+  job.running = true;
+  job.runner = ::pthread_self();
+}
+
+void strike_off(Job& job) {
+  (job.after ? job.after->before : newest_job) = job.before;
+  if (job.before) job.before->after = job.after;
+}
+
+/// What may only be destroyed without the graph lock: memory and arrays go back through locks of their own.
+struct Dropped {
+  std::vector<Array> inputs;
+  std::vector<Storage> storages;
+};
+
+/// Needs the graph lock.
+void lose(Node& leaf, const std::exception_ptr& error, Dropped& dropped) {
+  for (Storage& s : leaf.storages) dropped.storages.push_back(std::move(s));
+  leaf.storages.clear();
+  if (error) {
+    leaf.lost = error;
+    leaf.state.store(Node::State::pending, std::memory_order_release);
+  }
+}
+
+/// Gives results to the needed nodes (none when they are null) and everything else back to the pool of pending work.
+void finish(Job& job, std::vector<Storage>* results, const std::exception_ptr& error) {
+  Dropped dropped;  // declared first: destroyed after the lock is released
+  {
+    const std::lock_guard lock(graph_mutex());
+    strike_off(job);
+    const bool traced = any_trace_open();
+    Graph& g = job.graph;
+    for (size_t i = 0; i < g.nodes.size(); ++i) {
+      Node* node = g.nodes[i];
+      node->event.reset();
+      if (results == nullptr || !g.needed[i]) {
+        node->state.store(Node::State::pending, std::memory_order_relaxed);
+        continue;
+      }
+      for (size_t k = 0; k < node->avals.size(); ++k)
+        node->storages.push_back(std::move((*results)[g.first_value[i] + k]));
+      node->settle_pending();
+      node->state.store(Node::State::done, std::memory_order_release);
+      if (traced && node->level != 0) continue;  // an open gradient may still walk through it
+      for (Array& in : node->inputs) dropped.inputs.push_back(std::move(in));
+      node->inputs.clear();
+    }
+    for (Node* leaf : job.consumed) lose(*leaf, results ? nullptr : error, dropped);
+  }
+  job.event->set();
+}
+
+/// Per value, whether the plan may overwrite it; all of them when there is no plan yet to ask.
+std::vector<bool> overwritable(const Job& job) {
+  std::vector<bool> marks(job.graph.values.size(), !job.plan);
+  if (!job.plan) return marks;
+  for (const Step& step : job.plan->steps) {
+    if (step.kind == Step::Kind::region) {
+      const RegionStep& region = job.plan->regions[step.region];
+      for (int donor : region.donors)
+        if (donor >= 0) marks[region.inputs[static_cast<size_t>(donor)].value] = true;
+    } else if (step.kind == Step::Kind::kernel && step.kernel->output_aliases_input0) {
+      marks[job.graph.inputs_of(step.node)[0]] = true;
+    }
+  }
+  return marks;
+}
+
+}  // namespace
+
+std::shared_ptr<Job> claim(std::span<const Array> arrays, On on) {
+  auto job = std::make_shared<Job>();
+  for (const Array& a : arrays)
+    if (a.defined() && !a.node()->done()) job->roots.push_back(a);
+  if (job->roots.empty()) return nullptr;
+  SourceId culprit = 0;
+  try {
+    const std::lock_guard lock(graph_mutex());
+    job->graph = collect(job->roots, job->event, culprit);
+    enlist(*job);
+    if (on == On::this_thread) take(*job);
+  } catch (Error& e) {
+    e.add_where(describe_source(culprit));  // may wait for Python, so not under the lock
+    throw;
+  }
+  return job;
+}
+
+bool run(Job& job) {
+  if (!job.running) {
+    const std::lock_guard lock(graph_mutex());
+    take(job);
+  }
+  std::vector<Storage> results;
+  try {
+    for (const auto& event : job.graph.waits) event->wait();
+    for (const auto& value : job.graph.values)
+      if (value.leaf && !value.node->done()) {
+        finish(job, nullptr, nullptr);
+        return false;
+      }
+    job.plan = plan_cache().find(job.graph.key);
+    if (!job.plan) {
+      const trace::Span span("plan", "plan", "nodes", static_cast<int64_t>(job.graph.nodes.size()));
+      trace::reason("planned", "a structure not seen before");
+      job.plan = make_plan(job.graph);
+      plan_cache().add(job.graph.key, job.plan);
+    }
+    run_plan(*job.plan, job.graph, results, job.consumed);
+  } catch (...) {
+    finish(job, nullptr, std::current_exception());
+    throw;
+  }
+  finish(job, &results, nullptr);
+  return true;
+}
+
+void abandon_jobs_of_others() {
+  static const auto lost = std::make_exception_ptr(
+      UserError({.op = "fork",
+                 .got = "an array that another thread was overwriting when the process was forked",
+                 .accepts = "arrays that no evaluation was using",
+                 .hint = "synchronize() before forking, or start processes with the method spawn"}));
+  auto* dropped = new Dropped;  // kept for ever: other rooms' locks are not to be relied on here
+  for (Job* job = newest_job; job;) {
+    Job* const before = job->before;
+    if (!job->running || !::pthread_equal(job->runner, ::pthread_self())) {
+      strike_off(*job);
+      for (Node* node : job->graph.nodes) {
+        node->event.reset();
+        node->state.store(Node::State::pending, std::memory_order_relaxed);
+      }
+      // Which leaves were taken over is not known: pages of the child are not of one instant. Those that might be count.
+      const std::vector<bool> risk = job->running ? overwritable(*job) : std::vector<bool>(job->graph.values.size());
+      for (size_t v = 0; v < risk.size(); ++v) {
+        const Graph::Value& value = job->graph.values[v];
+        if (risk[v] && value.leaf && value.node->done() && value.node->use_count() == value.uses)
+          lose(*value.node, lost, *dropped);
+      }
+    }
+    job = before;
+  }
+}
+
+}  // namespace plait::engine

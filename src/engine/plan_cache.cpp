@@ -1,0 +1,52 @@
+#include "engine/plan_cache.h"
+
+#include <utility>
+
+#include "base/trace.h"
+
+namespace plait::engine {
+
+std::shared_ptr<const Plan> PlanCache::find(const Key128& key) {
+  const std::lock_guard lock(mutex_);
+  const auto it = plans_.find(key);
+  if (it == plans_.end()) return nullptr;
+  order_.splice(order_.begin(), order_, it->second.place);
+  ++stats_.hits;
+  static trace::Counter hits("plan_hits");
+  hits.add();
+  return it->second.plan;
+}
+
+void PlanCache::add(const Key128& key, std::shared_ptr<const Plan> plan) {
+  const std::lock_guard lock(mutex_);
+  ++stats_.built;
+  static trace::Counter built("plans_built");
+  built.add();
+  if (plans_.contains(key)) return;  // another thread planned the same meanwhile
+  order_.push_front(key);
+  plans_[key] = {std::move(plan), order_.begin()};
+  while (plans_.size() > kMaxPlans) {
+    plans_.erase(order_.back());
+    order_.pop_back();
+  }
+  stats_.held = static_cast<int64_t>(plans_.size());
+}
+
+PlanCacheStats PlanCache::stats() {
+  const std::lock_guard lock(mutex_);
+  return stats_;
+}
+
+void PlanCache::clear() {
+  const std::lock_guard lock(mutex_);
+  plans_.clear();
+  order_.clear();
+  stats_.held = 0;
+}
+
+PlanCache& plan_cache() {
+  static auto* cache = new PlanCache;
+  return *cache;
+}
+
+}  // namespace plait::engine

@@ -1,0 +1,44 @@
+#pragma once
+
+#include <cstddef>
+#include <list>
+#include <memory>
+#include <mutex>
+#include <unordered_map>
+
+#include "base/hash.h"
+#include "engine/engine.h"
+#include "engine/plan.h"
+
+namespace plait::engine {
+
+/// The plans used last, by the key of their structure.
+///
+/// Threads: any.
+class PlanCache {
+ public:
+  /// Null when there is none; counts a hit otherwise.
+  std::shared_ptr<const Plan> find(const Key128& key);
+  void add(const Key128& key, std::shared_ptr<const Plan> plan);
+  PlanCacheStats stats();
+  void clear();
+
+  // For a fork: nobody else may be in the middle of a change.
+  void lock() { mutex_.lock(); }
+  void unlock() { mutex_.unlock(); }
+
+ private:
+  struct Entry {
+    std::shared_ptr<const Plan> plan;
+    std::list<Key128>::iterator place;
+  };
+  std::mutex mutex_;
+  std::list<Key128> order_;  // most recently used first
+  std::unordered_map<Key128, Entry> plans_;
+  PlanCacheStats stats_;
+};
+
+/// The process's. It is never destroyed: threads may evaluate while the process ends.
+PlanCache& plan_cache();
+
+}  // namespace plait::engine

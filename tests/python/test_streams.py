@@ -1,0 +1,182 @@
+"""Streams: contexts, defaults, waiting, and several threads at once."""
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import plait.core as pc
+
+
+def on_threads(count: int, work: Callable[[int], Any]) -> list[Any]:
+    """The results of work(0), work(1), ..., each on a thread of its own, started together."""
+    results: list[Any] = [None] * count
+    barrier = threading.Barrier(count)
+
+    def run(i: int) -> None:
+        barrier.wait()
+        try:
+            results[i] = work(i)
+        except BaseException as error:
+            results[i] = error
+
+    threads = [threading.Thread(target=run, args=(i,)) for i in range(count)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+    return results
+
+
+def test_the_default_stream_and_contexts() -> None:
+    first = pc.default_stream(pc.default_device())
+    assert first.device == pc.default_device() == pc.Device(pc.cpu, 0)
+    other = pc.new_stream(pc.cpu)
+    assert other != first and len({first, other, pc.new_stream(pc.default_device())}) == 3
+    with pc.stream(other):
+        assert pc.default_stream(pc.cpu) == other
+        with pc.stream(pc.cpu):
+            pass
+        assert pc.default_stream(pc.cpu) == other
+        with pytest.raises(ZeroDivisionError), pc.stream(first):
+            assert pc.default_stream(pc.cpu) == first
+            raise ZeroDivisionError
+        assert pc.default_stream(pc.cpu) == other
+    assert pc.default_stream(pc.cpu) == first
+
+
+def test_a_context_may_be_used_again() -> None:
+    first, other = pc.default_stream(pc.cpu), pc.new_stream(pc.cpu)
+    context = pc.stream(other)
+    for _ in range(2):
+        with context:
+            with context:
+                assert pc.default_stream(pc.cpu) == other
+            assert pc.default_stream(pc.cpu) == other
+        assert pc.default_stream(pc.cpu) == first
+
+
+def test_functions_take_a_stream() -> None:
+    other = pc.new_stream(pc.cpu)
+    a = pc.add(pc.ones(3, stream=other), 1, stream=other)
+    for stream in (other, pc.cpu, pc.Device(pc.cpu), None, pc.new_thread_local_stream(pc.cpu)):
+        assert pc.multiply(a, 2, stream=stream).tolist() == [4, 4, 4]
+    assert a.sum(stream=other).item() == 6
+    for bad in ("cpu", 0, 1.5):
+        with pytest.raises(TypeError):
+            pc.add(a, 1, stream=bad)  # type: ignore[arg-type]
+    with pytest.raises(ValueError):
+        pc.add(a, 1, stream=pc.gpu)
+
+
+def test_results_of_one_stream_are_operands_of_another() -> None:
+    start = pc.random.normal((300, 300)) / 17
+
+    def chain(streams: list[pc.Stream]) -> list[Any]:
+        a = start
+        for i in range(9):
+            with pc.stream(streams[i % len(streams)]):
+                a = pc.tanh(a @ a) * 3
+                pc.async_eval(a)
+        for stream in streams:
+            pc.synchronize(stream)
+        return a.tolist()  # type: ignore[return-value]
+
+    assert chain([pc.new_stream(pc.cpu) for _ in range(3)]) == chain([pc.default_stream(pc.cpu)])
+
+
+def test_synchronize_waits_for_its_stream() -> None:
+    stream = pc.new_stream(pc.cpu)
+    x = pc.random.normal((500, 500)) / 25
+    pc.eval(x)
+    with pc.stream(stream):
+        y = x
+        for _ in range(20):
+            y = pc.tanh(y @ x)
+        pc.async_eval(y)
+    pc.synchronize(stream)
+    pc.synchronize()  # nothing to wait for on the default stream
+    assert pc.get_array_buffer_size(y) >= 500 * 500 * 4  # raises for an array that is not evaluated
+    for bad in ("cpu", 1):
+        with pytest.raises(TypeError):
+            pc.synchronize(bad)  # type: ignore[arg-type]
+
+
+def test_each_thread_has_its_own_default() -> None:
+    first = pc.default_stream(pc.cpu)
+
+    def work(i: int) -> tuple[bool, float, bool]:
+        stream = pc.new_stream(pc.cpu)
+        with pc.stream(stream):
+            a = pc.full((100, 100), float(i))
+            for _ in range(20):
+                a = (a @ a) / 100 - a * a + i  # stays i
+                pc.async_eval(a)
+            inside = pc.default_stream(pc.cpu) == stream
+        pc.synchronize(stream)
+        pc.set_default_stream(stream)
+        return inside, a.max().item(), pc.default_stream(pc.cpu) == stream
+
+    assert on_threads(8, work) == [(True, float(i), True) for i in range(8)]
+    assert pc.default_stream(pc.cpu) == first
+
+
+def test_one_stream_used_by_all_threads() -> None:
+    stream = pc.new_stream(pc.cpu)
+    shared = pc.random.normal((200, 200)) + 0  # evaluated by whoever comes first
+    want = float(np.asarray(shared + 0).sum())
+
+    def work(i: int) -> float:
+        with pc.stream(stream):
+            values = [shared.sum() + k for k in range(30)]
+            pc.async_eval(*values[::2])
+            pc.synchronize(stream)
+            return values[-1].item() - 29
+
+    np.testing.assert_allclose(on_threads(6, work), want, rtol=1e-3, atol=1e-2)
+
+
+def test_thread_local_streams() -> None:
+    local = pc.new_thread_local_stream(pc.cpu)
+    assert local == local and local != pc.new_thread_local_stream(pc.cpu)
+
+    def work(i: int) -> pc.Stream:
+        with pc.stream(local):
+            a = pc.ones((50, 50)) * i
+            pc.async_eval(a)
+            pc.synchronize(local)
+            assert a.sum().item() == 2500 * i
+            return pc.default_stream(pc.cpu)
+
+    assert len(set(on_threads(5, work))) == 5
+
+
+def test_an_array_made_here_is_evaluated_there() -> None:
+    arrays = [pc.random.normal((64, 64)) @ pc.ones((64, 64)) for _ in range(12)]
+    total = sum(arrays, pc.zeros((64, 64)))
+
+    def work(i: int) -> list[float]:
+        return [a.sum().item() for a in (*arrays[i:], *arrays[:i])] + [total.sum().item()]
+
+    for i, sums in enumerate(on_threads(6, work)):
+        at = len(arrays) - i
+        assert sums[at:-1] + sums[:at] == on_threads(1, lambda _: [a.sum().item() for a in arrays])[0]
+
+
+def test_errors_stay_on_their_thread() -> None:
+    def work(i: int) -> str:
+        a = pc.take(pc.ones(4), pc.array([i]))
+        pc.async_eval(a)
+        try:
+            return str(a.item())
+        except IndexError as error:
+            return error.got  # type: ignore[attr-defined, no-any-return]
+
+    results = on_threads(8, work)
+    assert results[:4] == ["1.0"] * 4
+    assert results[4:] == [f"position {i} in an axis of extent 4" for i in range(4, 8)]
