@@ -16,16 +16,16 @@ import numpy as np
 import scipy.linalg
 import scipy.special
 
+import op_oracles
 import plait.core as pc
 
 SCHEMA = json.loads((Path(__file__).parent.parent / "schema/ops.json").read_text())
 PRIMITIVES = {p["name"]: p for p in SCHEMA["primitives"]}
 DTYPES = ["bool", "uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64", "float16", "bfloat16", "float32", "float64", "complex64"]  # fmt: skip
-FLOATS = ["float16", "bfloat16", "float32", "float64"]
 TOLERANCE = {"float16": 4e-3, "bfloat16": 3e-2, "float32": 2e-5, "float64": 1e-10, "complex64": 2e-5}
 SHAPES_ONLY = {"random"}  # families whose numbers have tests of their own
 
-ORACLE_NAMES = {"np": np, "scipy": scipy}
+ORACLE_NAMES = {"np": np, "scipy": scipy, "oracle": op_oracles}
 
 
 def dtype_of(name: str) -> pc.Dtype:
@@ -116,6 +116,11 @@ class Function:
         return dtype in accepted or (floats and dtype in DTYPES[:9])  # integers are converted first
 
     @property
+    def dtype(self) -> str:
+        """float32, or int32 for functions of integers."""
+        return "float32" if self.takes("float32") else "int32"
+
+    @property
     def domain(self) -> tuple[float, float]:
         return ast.literal_eval(self.entry["domain"]) if self.entry["domain"] else (-2.0, 2.0)
 
@@ -140,7 +145,8 @@ class Values:
             self.moves = value.dtype.kind == "f" or value.size == 0
             if not self.moves:
                 self.dtype = "int32" if value.dtype.kind == "i" else str(value.dtype)
-            self.value = value.astype(numpy_dtype(self.dtype))
+            with np.errstate(invalid="ignore"):  # NaN as an integer is any integer
+                self.value = value.astype(numpy_dtype(self.dtype))
         else:
             self.value = spec
         if self.is_array:
@@ -157,8 +163,10 @@ class Values:
             low, high = (max(low, 0), max(high, 5)) if kind.kind == "u" else (low, high + 3 * (high == 2.0))
             return rng.integers(int(np.ceil(low)), int(np.floor(high)), shape, endpoint=True).astype(kind)
         x = rng.uniform(low, high, shape)
-        # Values far enough apart that no order among them depends on rounding, and on a grid that float32 holds exactly.
-        x = np.round(x * 4096) / 4096 if self.dtype not in ("float16", "bfloat16") else x
+        # On a grid that float32 holds exactly, each value once: no order among them depends on rounding, nor on a step aside.
+        if self.dtype not in ("float16", "bfloat16"):
+            grid = np.arange(np.ceil(low * 4096), np.floor(high * 4096) + 1) / 4096
+            x = rng.choice(grid, shape, replace=x.size > grid.size)
         if kind.kind == "c":
             x = x + 1j * np.round(rng.uniform(low, high, shape) * 4096) / 4096
         return np.asarray(x).astype(kind)
@@ -184,7 +192,7 @@ class Values:
         return make(x)
 
     def seen(self, layout: str) -> object:
-        """The values that `array(layout)` holds, wide enough for an oracle."""
+        """The values that `array(layout)` holds."""
         if not self.is_array:
             return self.value
         assert isinstance(self.value, np.ndarray)
@@ -193,11 +201,21 @@ class Values:
             x = np.broadcast_to(x[:1], x.shape)
         return x
 
-    def wide(self, layout: str) -> object:
+    def bits(self, layout: str) -> object:
+        """What `array(layout)` holds in a NumPy dtype of its width."""
         x = self.seen(layout)
-        if isinstance(x, np.ndarray) and x.dtype.kind in "fc":
-            return x.astype(np.float64 if x.dtype.kind == "f" else np.complex128)
-        return x
+        return (
+            (x.view(np.uint32) >> 16).astype(np.uint16) if isinstance(x, np.ndarray) and self.dtype == "bfloat16" else x
+        )
+
+    def wide(self, layout: str, to_floats: bool) -> object:
+        """The values that `array(layout)` holds, wide enough for an oracle; `to_floats` turns integers into floats first."""
+        x = self.seen(layout)
+        if not isinstance(x, np.ndarray):
+            return x
+        if x.dtype.kind == "c":
+            return x.astype(np.complex128)
+        return x.astype(np.float64) if x.dtype.kind == "f" or (to_floats and self.moves) else x
 
 
 LAYOUTS = ["contiguous", "transposed", "reversed", "stepped", "broadcast"]
@@ -211,7 +229,7 @@ class Case:
         self.sample = sample
         self.dtype = dtype
         text = sample["inputs"].strip()
-        specs = ast.literal_eval(f"({text},)") if text else ()
+        specs = eval(f"({text},)", {"nan": np.nan, "inf": np.inf}) if text else ()
         start = zlib.crc32(f"{function} {sample['inputs']} {sample['keywords']}".encode()) + 1000 * seed
         self.values = [Values(function, spec, dtype, start + i) for i, spec in enumerate(specs)]
 
@@ -236,7 +254,7 @@ class Case:
                 left = []
             elif left and p.name not in keywords:
                 args.append(left.pop(0))
-            elif p.how == "positional" and p.name in given:
+            elif p.name in given and (left or p.how == "positional"):
                 args.append(given.pop(p.name))
             else:
                 break
@@ -252,10 +270,13 @@ class Case:
     def arrays(self, layout: str = "contiguous") -> list[object]:
         return [v.array(layout) for v in self.values]
 
-    def expected(self, layout: str) -> list[np.ndarray]:
+    def expected(self, layout: str, floats: bool = False) -> list[np.ndarray]:
+        """What the oracle gives. `floats`: the function returns floats also for integers, so it computes in them; NumPy
+        would take float16 for 8-bit integers."""
         raw = ".view(" in self.function.entry["oracle"]
-        values = [v.seen(layout) if raw else v.wide(layout) for v in self.values]
+        values = [v.bits(layout) if raw else v.wide(layout, floats) for v in self.values]
         names: dict[str, object] = {p.name: p.default for p in self.function.params}
+        names["largest"] = float(pc.finfo(dtype_of(self.dtype)).max) if self.dtype in TOLERANCE else 0
         names.update(self.keywords(oracle=True))
         left = list(values)
         for p in self.function.params:
@@ -276,6 +297,10 @@ def cases(function: Function, dtype: str, seed: int = 0) -> Iterator[Case]:
 
 def numpy_of(a: pc.array) -> np.ndarray:
     return np.array(a.astype(pc.float32) if a.dtype == pc.bfloat16 else a)
+
+
+def inexact(a: pc.array) -> bool:
+    return name_of(a.dtype) in ("float16", "bfloat16", "float32", "float64", "complex64")
 
 
 def assert_close(got: pc.array, want: np.ndarray, about: str, scale: float = 1.0) -> None:

@@ -134,6 +134,8 @@ nb::object to_list(const Arrays& arrays) {
 
 nb::object one_or_list(const Arrays& arrays) { return arrays.size() == 1 ? nb::cast(arrays[0]) : to_list(arrays); }
 
+nb::object one_or_tuple(const Arrays& arrays) { return arrays.size() == 1 ? nb::cast(arrays[0]) : to_tuple(arrays); }
+
 nb::object shape_tuple(const Shape& shape) {
   nb::object out = nb::steal(PyTuple_New(static_cast<Py_ssize_t>(shape.size())));
   if (!out.is_valid()) throw nb::python_error();

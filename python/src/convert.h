@@ -55,6 +55,7 @@ Arrays to_arrays(const nb::args& args);
 nb::object to_tuple(const Arrays& arrays);
 nb::object to_list(const Arrays& arrays);
 nb::object one_or_list(const Arrays& arrays);
+nb::object one_or_tuple(const Arrays& arrays);
 nb::object shape_tuple(const Shape& shape);
 
 /// A `stream` argument: None, a Stream, a ThreadLocalStream, a Device or a DeviceType.

@@ -146,6 +146,17 @@ void bind_more_ops(nb::module_& m) {
       nb::sig("def transpose(self, *axes, stream: StreamOrDevice = None) -> array"),
       "The array with its axes in another order, as plait.core.transpose; reversed when none is given.");
   m.def(
+      "arange",
+      [](const Scalar& stop, const std::optional<Scalar>& step, std::optional<DType> dtype, StreamArg stream) {
+        const StreamGuard on(stream);
+        return arange(Scalar(0), stop, step, dtype);
+      },
+      nb::arg("stop"), nb::arg("step").none() = nb::none(), nb::arg("dtype").none() = nb::none(), nb::kw_only(),
+      nb::arg("stream").none() = nb::none(),
+      nb::sig("def arange(stop: int | float, step: None | int | float = None, dtype: Dtype | None = None, *, stream: "
+              "StreamOrDevice = None) -> array"),
+      "Values from 0 up to stop, without it.");
+  m.def(
       "broadcast_shapes",
       [](const nb::args& shapes) {
         std::vector<Shape> all;

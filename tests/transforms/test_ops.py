@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import plait.core as pc
-from op_cases import FUNCTIONS, Case, Function, cases, name_of, numpy_of
+from op_cases import FUNCTIONS, Case, Function, cases, inexact, name_of, numpy_of
 
 SAMPLED = [f for f in FUNCTIONS if f.samples]
 SMOOTH = [f for f in SAMPLED if f.differentiable]
@@ -16,10 +16,6 @@ STEP = 1e-6
 # Piecewise constant or linear functions whose second derivative is 0 wherever it exists still take part: differences of the
 # first derivative are 0 too. What is left out has a kink or a jump inside its samples on purpose.
 KINKED: dict[str, str] = {}
-
-
-def inexact(a: pc.array) -> bool:
-    return name_of(a.dtype) in ("float16", "bfloat16", "float32", "float64", "complex64")
 
 
 class Scalar:
@@ -66,7 +62,7 @@ def slope(f: Callable[..., float], xs: list[pc.array], along: list[pc.array]) ->
 
 def differentiable_cases(function: Function) -> list[Scalar]:
     out = [Scalar(case) for case in cases(function, "float64")]
-    return [f for f in out if f.moving and f.weights]
+    return [f for f in out if f.moving and f.weights and all(np.isfinite(numpy_of(x)).all() for x in f.inputs())]
 
 
 @pytest.mark.parametrize("function", SMOOTH, ids=str)
@@ -115,6 +111,21 @@ def test_second_derivatives_match_differences(function: Function) -> None:
         )
 
 
+class ThroughIntegers(Scalar):
+    """A function of integers, of floats that it turns into integers first."""
+
+    def inputs(self) -> list[pc.array]:
+        return [x.astype(pc.float64) for x in super().inputs()]
+
+    def outputs(self, *moving: pc.array) -> list[pc.array]:
+        return [out.astype(pc.float64) for out in super().outputs(*[x.astype(pc.int32) for x in moving])]
+
+
+def integer_cases(function: Function) -> list[Scalar]:
+    out: list[Scalar] = [ThroughIntegers(case) for case in cases(function, "int32")]
+    return [f for f in out if f.moving]
+
+
 def same(a: pc.array, b: pc.array, about: str) -> None:
     x, y = numpy_of(a), numpy_of(b)
     assert x.shape == y.shape and a.dtype == b.dtype, f"{about}: {a.shape} {a.dtype}, not {b.shape} {b.dtype}"
@@ -123,11 +134,11 @@ def same(a: pc.array, b: pc.array, about: str) -> None:
 
 @pytest.mark.parametrize("function", SAMPLED, ids=str)
 def test_vmap_equals_a_loop(function: Function) -> None:
-    for case in cases(function, "float32"):
+    for case in cases(function, function.dtype):
         moving = [i for i, v in enumerate(case.values) if v.moves]
         if not moving:
             continue
-        batch = [Case(function, case.sample, "float32", seed).arrays() for seed in range(3)]
+        batch = [Case(function, case.sample, case.dtype, seed).arrays() for seed in range(3)]
         for mapped in (moving, moving[:1], moving[-1:]):
             for axis in (0, -1):
                 args = [
@@ -178,7 +189,7 @@ def test_compiled_equals_eager(function: Function) -> None:
 
 @pytest.mark.parametrize("function", [f for f in SAMPLED if not f.differentiable], ids=str)
 def test_functions_without_derivative_say_so_or_give_zero(function: Function) -> None:
-    for f in differentiable_cases(function):
+    for f in differentiable_cases(function) if function.takes("float64") else integer_cases(function):
         try:
             grads = pc.grad(f, argnums=list(range(len(f.moving))))(*f.inputs())
         except pc.TransformError:

@@ -107,6 +107,8 @@ def body(function: Function, signature: Signature, supplied: dict[str, str]) -> 
         call = f"to_tuple({call})"
     elif returns.startswith("list["):
         call = f"to_list({call})"
+    elif returns.startswith("array | tuple"):
+        call = f"one_or_tuple({call})"
     elif returns.startswith("array |"):
         call = f"one_or_list({call})"
     lines.append(f"return {call};")

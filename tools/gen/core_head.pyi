@@ -3,7 +3,7 @@ import builtins
 import enum
 import types
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Literal, ParamSpec, Protocol, TypeAlias, TypeVar
+from typing import Any, Literal, ParamSpec, Protocol, TypeAlias, TypeVar, overload
 
 import numpy
 
@@ -182,6 +182,25 @@ class _PrintOptionsContext:
 def get_printoptions() -> PrintOptions: ...
 def set_printoptions(precision: int = -1) -> None: ...
 def printoptions(precision: int = -1) -> _PrintOptionsContext: ...
+@overload
+def arange(
+    start: int | float,
+    stop: None | int | float = None,
+    step: None | int | float = None,
+    dtype: Dtype | None = None,
+    *,
+    stream: StreamOrDevice = None,
+) -> array:
+    """Values from start up to stop, without it; with one bound from 0."""
+
+@overload
+def arange(
+    stop: int | float,
+    step: None | int | float = None,
+    dtype: Dtype | None = None,
+    *,
+    stream: StreamOrDevice = None,
+) -> array: ...
 def eval(*args: Any) -> None: ...
 def async_eval(*args: Any) -> None: ...
 def get_active_memory() -> int: ...

@@ -19,7 +19,8 @@ def entry(f: Function) -> str:
     if f.differentiable != "yes":
         notes.append(f"Not differentiable: {f.differentiable}.")
     if f.oracle:
-        notes.append(f"Agrees with `{f.oracle}`.")
+        helper = ", where `oracle` is tests/op_oracles.py" if "oracle." in f.oracle else ""
+        notes.append(f"Agrees with `{f.oracle}`{helper}.")
     return text + ("\n" + "\n".join(notes) + "\n" if notes else "")
 
 

@@ -3,7 +3,7 @@ import builtins
 import enum
 import types
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Literal, ParamSpec, Protocol, TypeAlias, TypeVar
+from typing import Any, Literal, ParamSpec, Protocol, TypeAlias, TypeVar, overload
 
 import numpy
 
@@ -183,6 +183,25 @@ class _PrintOptionsContext:
 def get_printoptions() -> PrintOptions: ...
 def set_printoptions(precision: int = -1) -> None: ...
 def printoptions(precision: int = -1) -> _PrintOptionsContext: ...
+@overload
+def arange(
+    start: int | float,
+    stop: None | int | float = None,
+    step: None | int | float = None,
+    dtype: Dtype | None = None,
+    *,
+    stream: StreamOrDevice = None,
+) -> array:
+    """Values from start up to stop, without it; with one bound from 0."""
+
+@overload
+def arange(
+    stop: int | float,
+    step: None | int | float = None,
+    dtype: Dtype | None = None,
+    *,
+    stream: StreamOrDevice = None,
+) -> array: ...
 def eval(*args: Any) -> None: ...
 def async_eval(*args: Any) -> None: ...
 def get_active_memory() -> int: ...
@@ -576,13 +595,6 @@ def any(a: array, /, axis: None | int | Sequence[int] = None, keepdims: bool = F
     axis: None for all axes, one, or several. Dtype: bool. Errors: ValueError for an axis that does not exist.
     """
 
-def arange(start: int | float, stop: None | int | float = None, step: None | int | float = None, dtype: Dtype | None = None, *, stream: StreamOrDevice = None) -> array:
-    """Values from start up to stop, without it; with one bound from 0.
-
-    Dtype: int32 (int64 when a bound needs it) for whole numbers, else float32. Errors: ValueError for step 0,
-    bool, or a range without an end.
-    """
-
 def arccos(a: array, /, *, stream: StreamOrDevice = None) -> array:
     """Inverse cosine, in radians."""
 
@@ -705,7 +717,7 @@ def block_masked_mm(a: array, b: array, /, block_size: int = 64, mask_out: array
     number scales it. Errors: ValueError.
     """
 
-def broadcast_arrays(*arrays: array, stream: StreamOrDevice = None) -> tuple[array, ...]:
+def broadcast_arrays(*arrays: array, stream: StreamOrDevice = None) -> list[array]:
     """Arrays stretched to their common shape, without copying.
 
     Errors: ValueError for shapes that do not broadcast.
@@ -984,7 +996,7 @@ def kron(a: array, b: array, *, stream: StreamOrDevice = None) -> array:
     """Kronecker product: blocks of b, each multiplied by an element of a."""
 
 def left_shift(a: scalar | array, b: scalar | array, stream: StreamOrDevice = None) -> array:
-    """a shifted left by b bits; 0 when b is the width or more."""
+    """a shifted left by b bits; 0 when b is the width or more. The dtype of the operands, uint8 for bool."""
 
 bitwise_left_shift = left_shift
 
@@ -1069,6 +1081,13 @@ def mean(a: array, /, axis: None | int | Sequence[int] = None, keepdims: bool = 
 
     axis: None for all axes, one, or several; keepdims leaves them with extent 1. Dtype: float32 for integers and
     bool. Errors: ValueError for an axis that does not exist.
+    """
+
+def median(a: array, /, axis: None | int | Sequence[int] = None, keepdims: bool = False, *, stream: StreamOrDevice = None) -> array:
+    """The middle of the sorted elements along axes, or the mean of the two in the middle; NaN when there is one.
+
+    axis: None for all axes, one, or several; keepdims leaves them with extent 1. Dtype: float32 for integers and
+    bool. Errors: ValueError for an axis that does not exist or has nothing.
     """
 
 def meshgrid(*arrays: array, sparse: bool = False, indexing: str = 'xy', stream: StreamOrDevice = None) -> tuple[array, ...]:
@@ -1184,7 +1203,7 @@ def reshape(a: array, /, shape: Sequence[int], *, stream: StreamOrDevice = None)
     """
 
 def right_shift(a: scalar | array, b: scalar | array, stream: StreamOrDevice = None) -> array:
-    """a shifted right by b bits, keeping the sign."""
+    """a shifted right by b bits, keeping the sign. The dtype of the operands, uint8 for bool."""
 
 bitwise_right_shift = right_shift
 
@@ -1245,8 +1264,8 @@ def slice_update(a: array, update: array, start_indices: array, axes: Sequence[i
 def softmax(a: array, /, axis: None | int | Sequence[int] = None, *, precise: bool = False, stream: StreamOrDevice = None) -> array:
     """exp(a) / sum(exp(a)) along axes, computed without overflow.
 
-    axis: None for all axes, one, or several. Dtype: that of a, float32 for integers; 0-d arrays are returned as
-    they are; 16-bit floats are computed in float32. Errors: ValueError for an axis that does not exist.
+    axis: None for all axes, one, or several. Dtype: that of a, float32 for integers, except that one over no axes
+    keeps the dtype; 16-bit floats are computed in float32. Errors: ValueError for an axis that does not exist.
     """
 
 def sort(a: array, /, axis: None | int = -1, *, stream: StreamOrDevice = None) -> array:
@@ -1377,6 +1396,14 @@ def unflatten(a: array, /, axis: int, shape: Sequence[int], *, stream: StreamOrD
     """One axis cut into several.
 
     shape: extents whose product is the axis's; one may be -1. Errors: ValueError.
+    """
+
+def unique(a: array, /, size: int, return_index: bool = False, return_inverse: bool = False, return_counts: bool = False, fill_value: scalar | array | None = None, *, stream: StreamOrDevice = None) -> array | tuple[array, ...]:
+    """The smallest `size` different elements, sorted, without a size that depends on them.
+
+    Where there are fewer, fill_value follows, or the smallest element. return_index: where each stood first;
+    return_inverse: for each element its place; return_counts: how often each occurs. Dtypes: that of a, uint32,
+    uint32, int32. Errors: ValueError for a negative size or nothing to fill with.
     """
 
 def unstack(x: array, /, *, axis: int = 0, stream: StreamOrDevice = None) -> tuple[array, ...]:

@@ -414,6 +414,8 @@ class Scheduler {
 
   bool may_chain(const Node& node) const {
     if (node.dtype != DType::float32 && node.dtype != DType::float64) return false;
+    for (int id : node.operands)
+      if (id >= 0 && nodes_[id].dtype != node.dtype) return false;  // the abs of a complex number
     return chained(node.op).is;
   }
 

@@ -160,6 +160,7 @@ void add_complex_kernels(TileKernels& table) {
   set(Op::abs, unary<magnitude>);
   set(Op::real, unary<real>);
   set(Op::imag, unary<imag>);
+  table.convert[kComplex][kComplex] = unary<from_complex<Complex>>;  // how a number becomes a row
   table.compute[static_cast<int>(Op::complex)][static_cast<int>(DType::float32)] = binary<join, float>;
   table.reduce[0][kComplex] = Reduce<Op::reduce_sum>::kFns;
   table.reduce[1][kComplex] = Reduce<Op::reduce_prod>::kFns;

@@ -1,13 +1,14 @@
-#include "ops/prelude.h"
+#include "ops/elementwise/shift.h"
 
 namespace plait {
 
 void register_left_shift(OpRegistry& ops) {
   ops.elementwise("left_shift")
-      .summary("a shifted left by b bits; 0 when b is the width or more.")
+      .summary("a shifted left by b bits; 0 when b is the width or more. The dtype of the operands, uint8 for bool.")
       .input("a", dtypes::boolean | dtypes::integer)
       .input("b", dtypes::boolean | dtypes::integer)
-      .lower([](Val a, Val b) { return shl(a, b); })
+      .result(shifted_dtype)
+      .lower([](Val a, Val b) { return shl(shiftable(a), shiftable(b)); })
       .not_differentiable("integers have no gradient")
       .signature("(a: scalar | array, b: scalar | array, stream: StreamOrDevice = None) -> array")
       .alias("bitwise_left_shift")

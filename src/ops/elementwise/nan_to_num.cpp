@@ -32,10 +32,11 @@ void register_nan_to_num(OpRegistry& ops) {
           "(a: scalar | array, nan: float = 0, posinf: float | None = None, neginf: float | None = None, *, stream: StreamOrDevice = None) -> array")
       .summary("NaN and infinities replaced by numbers.")
       .details("posinf, neginf: the dtype's largest and lowest finite value when None. Errors: ValueError for complex.")
-      .oracle("np.nan_to_num(a, nan=nan, posinf=posinf, neginf=neginf)")
-      .sample("[float('nan'), float('inf'), -float('inf'), 1.0]", "nan=0.0, posinf=None, neginf=None")
-      .sample("[float('nan'), float('inf'), -float('inf'), 1.0]", "nan=2.0, posinf=3.0, neginf=-4.0")
-      .sample("()", "nan=0.0, posinf=None, neginf=None");
+      .oracle("np.nan_to_num(a, nan=nan, posinf=posinf or largest, neginf=neginf or -largest)")
+      .sample("[nan, inf, -inf, 1.0]", "nan=0.0, posinf=None, neginf=None")
+      .sample("[nan, inf, -inf, 1.0]", "nan=2.0, posinf=3.0, neginf=-4.0")
+      .sample("(2, 3)")
+      .sample("()");
 }
 
 }  // namespace plait

@@ -1,13 +1,14 @@
-#include "ops/prelude.h"
+#include "ops/elementwise/shift.h"
 
 namespace plait {
 
 void register_right_shift(OpRegistry& ops) {
   ops.elementwise("right_shift")
-      .summary("a shifted right by b bits, keeping the sign.")
+      .summary("a shifted right by b bits, keeping the sign. The dtype of the operands, uint8 for bool.")
       .input("a", dtypes::boolean | dtypes::integer)
       .input("b", dtypes::boolean | dtypes::integer)
-      .lower([](Val a, Val b) { return shr(a, b); })
+      .result(shifted_dtype)
+      .lower([](Val a, Val b) { return shr(shiftable(a), shiftable(b)); })
       .not_differentiable("integers have no gradient")
       .signature("(a: scalar | array, b: scalar | array, stream: StreamOrDevice = None) -> array")
       .alias("bitwise_right_shift")

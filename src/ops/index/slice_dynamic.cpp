@@ -178,6 +178,7 @@ void register_slice_dynamic(OpRegistry& ops) {
       .summary("A slice whose start is an array: a new position is no new program.")
       .details(
           "start_indices: a position for each of axes; the other axes start at 0. slice_size: an extent for each axis of a. Errors: ValueError; IndexError while evaluating when the slice does not lie inside.")
+      .oracle("a[oracle.window(slice_size, start_indices, axes)]")
       .sample("(4, 5), [1, 2]", "axes=(0, 1), slice_size=(2, 3)")
       .sample("(4, 5), [3]", "axes=(1,), slice_size=(4, 2)")
       .rejects("(4, 5), [1]", "axes=(0, 1), slice_size=(2, 3)", "ValueError");
@@ -187,6 +188,8 @@ void register_slice_dynamic(OpRegistry& ops) {
       .summary("A copy with a slice replaced whose start is an array: a new position is no new program.")
       .details(
           "start_indices: a position for each of axes; the other axes start at 0. Errors: ValueError; IndexError while evaluating when the update does not lie inside.")
+      .oracle(
+          "oracle.replaced(a, oracle.window((1,) * (a.ndim - update.ndim) + update.shape, start_indices, axes), update)")
       .sample("(4, 5), (2, 3), [1, 2]", "axes=(0, 1)")
       .sample("(4, 5), (5,), [3]", "axes=(0,)")
       .rejects("(4, 5), (5, 5), [0]", "axes=(0,)", "ValueError");

@@ -152,6 +152,7 @@ void register_take_along_axis(OpRegistry& ops) {
           "A copy of the array with values written to positions along one axis; None writes to the flattened array.")
       .details(
           "Shapes: indices has as many axes as a and broadcasts to it but for axis; values broadcast to indices. Of repeated positions the last wins. Errors: ValueError; IndexError while evaluating.")
+      .oracle("oracle.put_along_axis(a, indices, values, axis)")
       .sample("(2, 3), [[0], [2]], (2, 1)", "axis=1")
       .sample("(4,), [3, 0], (2,)", "axis=None")
       .rejects("(2, 3), [0], (1,)", "axis=1", "ValueError");

@@ -191,7 +191,9 @@ Term contracted(const Term& a, const Term& b, const Labels& needed, const Extent
   if (summed.empty() || !is_inexact(promote(a.array.dtype(), b.array.dtype()))) {
     Labels all = labels;
     all.insert(all.end(), summed.begin(), summed.end());
-    return simplified({multiply(aligned(a, all), aligned(b, all)), all}, needed);
+    // Narrow integers are widened as sum widens them, before their products wrap around.
+    const auto wide = [&](const Array& x) { return summed.empty() ? x : sum(x, std::vector<int>{}); };
+    return simplified({multiply(wide(aligned(a, all)), wide(aligned(b, all))), all}, needed);
   }
   const Array product =
       matmul(as_matrices(a, batch, left, summed, extents), as_matrices(b, batch, summed, right, extents));
@@ -306,12 +308,13 @@ void register_einsum(OpRegistry& ops) {
       .summary("Sums of products over axes that share a letter.")
       .details(
           "subscripts: a letter for each axis of each array, as 'ij,jk->ik'; an ellipsis stands for axes that broadcast. Without -> letters that occur once are kept, sorted. Errors: ValueError.")
-      .oracle("np.einsum(subscripts, *operands)")
+      .oracle("np.einsum(subscripts, *[x if x.dtype.kind in 'fc' else x.astype(int) for x in operands])")
       .sample("(2, 3), (3, 4)", "subscripts='ij,jk->ik'")
       .sample("(3, 3)", "subscripts='ii->i'")
       .sample("(2, 3), (3, 4), (4, 5)", "subscripts='ij,jk,kl->il'")
       .sample("(5, 2, 3), (3, 4)", "subscripts='...ij,...jk->...ik'")
       .sample("(2, 3)", "subscripts='ij'")
+      .sample("[[100, 100], [3, 2]], [[100, 3], [100, 2]]", "subscripts='ij,jk->ik'")
       .rejects("(2,), (3,)", "subscripts='i,i->'", "ValueError")
       .rejects("(2,)", "subscripts='i->j'", "ValueError");
 }

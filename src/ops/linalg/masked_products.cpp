@@ -78,7 +78,11 @@ void register_masked_products(OpRegistry& ops) {
       .summary("Matrix product in which blocks of the operands and of the result are masked.")
       .details(
           "Masks have one element for each block of block_size rows and columns: a bool keeps it or makes it zero, a number scales it. Errors: ValueError.")
+      .oracle("oracle.block_masked_mm(a, b, block_size, mask_out, mask_lhs, mask_rhs)")
       .sample("(4, 4), (4, 4)", "block_size=2")
+      .sample(
+          "(4, 5), (5, 3), [[True, False], [True, True]], [[True, False, True], [False, True, True]], [[True, False], [True, True], [False, True]]",
+          "block_size=2")
       .rejects("(4, 4), (3, 4)", "block_size=2", "ValueError");
   ops.function("gather_mm")
       .signature(
@@ -86,6 +90,7 @@ void register_masked_products(OpRegistry& ops) {
       .summary("Matrix products of picked matrices.")
       .details(
           "lhs_indices, rhs_indices: positions in the flattened leading axes of a and b; they broadcast. sorted_indices is a hint. Errors: ValueError; IndexError while evaluating.")
+      .oracle("np.matmul(a[lhs_indices], b[rhs_indices])")
       .sample("(2, 3, 4), (5, 4, 2), [0, 1], [4, 0]")
       .rejects("(2, 3), (2, 3)", "", "ValueError");
   ops.function("segmented_mm")
@@ -93,6 +98,7 @@ void register_masked_products(OpRegistry& ops) {
       .summary("For each segment the product of the columns of a and the rows of b that lie in it.")
       .details(
           "Shapes: a (m, k), b (k, n), segments (..., 2), the first position and the one behind the last -> (..., m, n). Errors: ValueError.")
+      .oracle("np.stack([a[:, i:j] @ b[i:j] for i, j in segments])")
       .sample("(2, 10), (10, 3), [[0, 4], [4, 10]]")
       .rejects("(2, 10), (9, 3), [[0, 4]]", "", "ValueError");
 }

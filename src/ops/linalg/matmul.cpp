@@ -217,7 +217,7 @@ void register_matmul(OpRegistry& ops) {
   ops.function("vecdot")
       .signature("(a: array, b: array, /, *, axis: int = -1, stream: StreamOrDevice = None) -> array")
       .summary("Sums of products along one axis; the other axes broadcast. A complex a is conjugated.")
-      .oracle("np.sum(a * b, axis)")
+      .oracle("np.sum(np.conj(a) * b, axis)")
       .sample("(2, 3), (2, 3)", "axis=-1")
       .sample("(2, 3), (3,)", "axis=-1")
       .rejects("(2,), (3,)", "", "ValueError");

@@ -237,6 +237,7 @@ void register_conv(OpRegistry& ops) {
       .summary("Convolution over one axis, as machine learning has it: the kernel is not flipped.")
       .details(
           "input (N, L, C), weight (C_out, K, C / groups) -> (N, L', C_out) with L' = (L + 2 padding - dilation (K - 1) - 1) // stride + 1. Floating dtypes, promoted; 16-bit floats are summed in float32. Errors: ValueError for other dtypes, ranks and channels, and for a kernel larger than the padded input.")
+      .oracle("oracle.conv(input, weight, stride, padding, dilation, groups=groups)")
       .sample("(2, 9, 4), (6, 3, 4)")
       .sample("(2, 9, 4), (6, 3, 2)", "stride=2, padding=1, dilation=2, groups=2")
       .rejects("(2, 9, 4), (6, 3, 3)", "", "ValueError")
@@ -248,6 +249,7 @@ void register_conv(OpRegistry& ops) {
       .summary("Convolution over two axes, as machine learning has it: the kernel is not flipped.")
       .details(
           "input (N, H, W, C), weight (C_out, K_h, K_w, C / groups) -> (N, H', W', C_out) with H' = (H + 2 padding - dilation (K_h - 1) - 1) // stride + 1, W' likewise. Floating dtypes, promoted; 16-bit floats are summed in float32. Errors: as conv1d.")
+      .oracle("oracle.conv(input, weight, stride, padding, dilation, groups=groups)")
       .sample("(2, 6, 5, 3), (4, 3, 3, 3)", "padding=1")
       .sample("(2, 7, 6, 4), (4, 3, 2, 1)", "stride=(2, 1), padding=(1, 0), groups=4")
       .rejects("(2, 6, 5, 3), (4, 3, 3, 2)", "", "ValueError")
@@ -260,6 +262,7 @@ void register_conv(OpRegistry& ops) {
       .summary("Convolution over three axes, as machine learning has it: the kernel is not flipped.")
       .details(
           "input (N, D, H, W, C), weight (C_out, K_d, K_h, K_w, C / groups) -> (N, D', H', W', C_out), extents as in conv2d. Errors: as conv1d.")
+      .oracle("oracle.conv(input, weight, stride, padding, dilation, groups=groups)")
       .sample("(1, 4, 5, 3, 2), (3, 2, 3, 2, 2)", "padding=1")
       .sample("(1, 5, 5, 4, 4), (2, 2, 2, 2, 2)", "stride=(2, 1, 2), groups=2")
       .rejects("(1, 4, 5, 3, 2), (3, 2, 3, 2, 3)", "", "ValueError");
@@ -269,6 +272,7 @@ void register_conv(OpRegistry& ops) {
       .summary("Convolution over one to three axes, with all settings.")
       .details(
           "input (N, spatial..., C), weight (C_out, kernel..., C / groups) -> (N, spatial'..., C_out). padding: one for both ends, or a pair (before, after); negative cuts off from the input, spread out. input_dilation: the input is spread out, with zeros between. flip: the kernel is reversed, as signal processing has it. Errors: as conv1d.")
+      .oracle("oracle.conv(input, weight, stride, padding, kernel_dilation, input_dilation, groups, flip)")
       .sample("(2, 9, 4), (6, 3, 4)", "padding=([1], [2])")
       .sample("(1, 4, 5, 2), (3, 2, 3, 2)", "input_dilation=(2, 1), stride=(2, 1), flip=True")
       .rejects("(1, 5, 5, 2), (3, 3, 3, 2)", "stride=(1, 2, 3)", "ValueError")
@@ -280,6 +284,7 @@ void register_conv(OpRegistry& ops) {
           "Transposed convolution over one axis: every element of the input adds its multiple of the kernel to the output.")
       .details(
           "input (N, L, C), weight (C_out, K, C / groups) -> (N, L', C_out) with L' = (L - 1) stride - 2 padding + dilation (K - 1) + 1 + output_padding. Errors: as conv1d.")
+      .oracle("oracle.conv_transpose(input, weight, stride, padding, dilation, output_padding, groups)")
       .sample("(2, 5, 4), (6, 3, 4)", "stride=2, padding=1, output_padding=1")
       .sample("(2, 5, 4), (6, 3, 2)", "dilation=2, groups=2")
       .rejects("(2, 5, 4), (6, 3, 3)", "", "ValueError");
@@ -290,6 +295,7 @@ void register_conv(OpRegistry& ops) {
           "Transposed convolution over two axes: every element of the input adds its multiple of the kernel to the output.")
       .details(
           "input (N, H, W, C), weight (C_out, K_h, K_w, C / groups) -> (N, H', W', C_out), extents as in conv_transpose1d. Errors: as conv1d.")
+      .oracle("oracle.conv_transpose(input, weight, stride, padding, dilation, output_padding, groups)")
       .sample("(2, 3, 4, 4), (6, 3, 2, 4)", "stride=(2, 1), padding=1, output_padding=(1, 0)")
       .sample("(1, 3, 3, 4), (2, 3, 3, 2)", "stride=2, groups=2")
       .rejects("(2, 3, 3, 4), (6, 3, 3, 3)", "", "ValueError");
@@ -300,6 +306,7 @@ void register_conv(OpRegistry& ops) {
           "Transposed convolution over three axes: every element of the input adds its multiple of the kernel to the output.")
       .details(
           "input (N, D, H, W, C), weight (C_out, K_d, K_h, K_w, C / groups) -> (N, D', H', W', C_out), extents as in conv_transpose1d. Errors: as conv1d.")
+      .oracle("oracle.conv_transpose(input, weight, stride, padding, dilation, output_padding, groups)")
       .sample("(1, 2, 3, 2, 2), (3, 2, 2, 2, 2)", "stride=2, padding=(1, 0, 0)")
       .rejects("(1, 2, 3, 2, 2), (3, 2, 2, 2, 3)", "", "ValueError");
 }

@@ -58,7 +58,7 @@ void register_categorical(OpRegistry& ops) {
           "shape: of the result, to which the logits without that axis broadcast; or num_samples: a new last axis of so many draws. Errors: IndexError "
           "for an axis that does not exist, ValueError for both counts, another shape, or no class.")
       .not_differentiable("classes are whole numbers")
-      .rejects("(3,)", "axis=2", "IndexError")
+      .rejects("(3,)", "axis=2", "AxisError")
       .rejects("(2, 3)", "shape=(3,)", "ValueError")
       .rejects("(3,)", "shape=(2,), num_samples=2", "ValueError");
 }

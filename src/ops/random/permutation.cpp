@@ -28,7 +28,7 @@ void register_permutation(OpRegistry& ops) {
           "Dtype: of x; uint32 for a number. Errors: ValueError for a negative number or what is no key, IndexError for an axis that does not exist.")
       .not_differentiable("random, though smooth in x")
       .rejects("", "x=-1", "ValueError")
-      .rejects("(2, 3)", "axis=2", "IndexError");
+      .rejects("(2, 3)", "axis=2", "AxisError");
 }
 
 }  // namespace plait

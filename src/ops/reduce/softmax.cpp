@@ -14,7 +14,7 @@ bool nothing_along(const Array& a, const std::vector<int>& axes) {
 // `precise` asks for float32 in between, which is always so here: fused, it costs nothing.
 Array softmax(const Array& a, const Axes& axis, bool) {
   const std::vector<int> axes = checked_axes("softmax", axis, a.rank());
-  if (axes.empty()) return a;
+  if (axes.empty()) return ones_like(a);  // each element alone
   const DType out = at_least_float(a.dtype());
   if (nothing_along(a, axes)) return converted(a, out);
   const Array x = converted(a, working(a.dtype()));
@@ -37,8 +37,8 @@ void register_softmax(OpRegistry& ops) {
           "(a: array, /, axis: None | int | Sequence[int] = None, *, precise: bool = False, stream: StreamOrDevice = None) -> array")
       .summary("exp(a) / sum(exp(a)) along axes, computed without overflow.")
       .details(
-          "axis: None for all axes, one, or several. Dtype: that of a, float32 for integers; 0-d arrays are returned as they are; 16-bit floats are computed in float32. Errors: ValueError for an axis that does not exist.")
-      .oracle("scipy.special.softmax(a, axis)")
+          "axis: None for all axes, one, or several. Dtype: that of a, float32 for integers, except that one over no axes keeps the dtype; 16-bit floats are computed in float32. Errors: ValueError for an axis that does not exist.")
+      .oracle("scipy.special.softmax(a, axis) if a.size else a")
       .sample("(2, 3)", "axis=-1")
       .sample("(2, 3, 4)", "axis=1")
       .sample("(2, 3)", "axis=None")

@@ -218,7 +218,7 @@ void register_scan(OpRegistry& ops) {
       .sample("(3, 5)", "axis=-1, reverse=True")
       .sample("(2, 3)", "axis=None")
       .sample("(0, 3)", "axis=1")
-      .rejects("(3,)", "axis=1", "IndexError");
+      .rejects("(3,)", "axis=1", "AxisError");
   ops.function("cumprod")
       .signature(
           "(a: array, /, axis: int | None = None, *, reverse: bool = False, inclusive: bool = True, dtype: Dtype | None = None, stream: StreamOrDevice = None) -> array")
@@ -234,7 +234,7 @@ void register_scan(OpRegistry& ops) {
       .sample("(3, 5)", "axis=-1, reverse=True")
       .sample("(2, 3)", "axis=None")
       .sample("(0, 3)", "axis=1")
-      .rejects("(3,)", "axis=1", "IndexError");
+      .rejects("(3,)", "axis=1", "AxisError");
   ops.function("cummax")
       .signature(
           "(a: array, /, axis: int | None = None, *, reverse: bool = False, inclusive: bool = True, stream: StreamOrDevice = None) -> array")
@@ -251,7 +251,7 @@ void register_scan(OpRegistry& ops) {
       .sample("(3, 5)", "axis=-1, reverse=True")
       .sample("(2, 3)", "axis=None")
       .sample("(0, 3)", "axis=1")
-      .rejects("(3,)", "axis=1", "IndexError");
+      .rejects("(3,)", "axis=1", "AxisError");
   ops.function("cummin")
       .signature(
           "(a: array, /, axis: int | None = None, *, reverse: bool = False, inclusive: bool = True, stream: StreamOrDevice = None) -> array")
@@ -268,7 +268,7 @@ void register_scan(OpRegistry& ops) {
       .sample("(3, 5)", "axis=-1, reverse=True")
       .sample("(2, 3)", "axis=None")
       .sample("(0, 3)", "axis=1")
-      .rejects("(3,)", "axis=1", "IndexError");
+      .rejects("(3,)", "axis=1", "AxisError");
   ops.function("logcumsumexp")
       .signature(
           "(a: array, /, axis: int | None = None, *, reverse: bool = False, inclusive: bool = True, stream: StreamOrDevice = None) -> array")
@@ -285,7 +285,7 @@ void register_scan(OpRegistry& ops) {
       .sample("(3, 5)", "axis=-1, reverse=True")
       .sample("(2, 3)", "axis=None")
       .sample("(0, 3)", "axis=1")
-      .rejects("(3,)", "axis=1", "IndexError");
+      .rejects("(3,)", "axis=1", "AxisError");
 }
 
 }  // namespace plait

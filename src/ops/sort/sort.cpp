@@ -84,7 +84,7 @@ void register_sort(OpRegistry& ops) {
       .sample("(2, 400)", "axis=1")
       .sample("(2, 3)", "axis=None")
       .sample("(0, 3)", "axis=0")
-      .rejects("(3,)", "axis=1", "IndexError");
+      .rejects("(3,)", "axis=1", "AxisError");
   ops.function("argsort")
       .signature("(a: array, /, axis: None | int = -1, *, stream: StreamOrDevice = None) -> array")
       .summary("Positions that would sort the elements along an axis; equal elements stay in order.")
@@ -95,7 +95,7 @@ void register_sort(OpRegistry& ops) {
       .sample("(3, 5)", "axis=0")
       .sample("(2, 400)", "axis=1")
       .sample("(2, 3)", "axis=None")
-      .rejects("(3,)", "axis=1", "IndexError");
+      .rejects("(3,)", "axis=1", "AxisError");
   ops.function("partition")
       .signature("(a: array, /, kth: int, axis: None | int = -1, *, stream: StreamOrDevice = None) -> array")
       .summary(

@@ -61,10 +61,10 @@ void register_atleast(OpRegistry& ops) {
       .sample("()")
       .sample("(2,), (2, 3)");
   ops.function("broadcast_arrays")
-      .signature("(*arrays: array, stream: StreamOrDevice = None) -> tuple[array, ...]")
+      .signature("(*arrays: array, stream: StreamOrDevice = None) -> list[array]")
       .summary("Arrays stretched to their common shape, without copying.")
       .details("Errors: ValueError for shapes that do not broadcast.")
-      .oracle("np.broadcast_arrays(*arrays)")
+      .oracle("list(np.broadcast_arrays(*arrays))")
       .sample("(2, 1), (3,)")
       .sample("(), (2,)")
       .rejects("(2,), (3,)", "", "ValueError");

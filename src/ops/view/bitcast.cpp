@@ -68,9 +68,10 @@ void register_bitcast(OpRegistry& ops) {
       .details("Errors: ValueError when the last axis does not hold whole elements.")
       .oracle("np.ascontiguousarray(a).view(dtype)")
       .not_differentiable("bits are reinterpreted")
-      .sample("(2, 3)", "dtype=int32")
+      .sample("(2, 4)", "dtype=int32")
       .sample("(2, 3)", "dtype=uint8")
-      .rejects("()", "dtype=uint8", "ValueError");
+      .rejects("()", "dtype=uint8", "ValueError")
+      .rejects("(2, 3)", "dtype=float64", "ShapeError");
 }
 
 }  // namespace plait

@@ -1,0 +1,129 @@
+"""What oracles of op files call as `oracle.NAME`, where NumPy and SciPy have no single expression: loops over NumPy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+Extents = int | Sequence[int]
+
+
+def each(setting: Extents, axes: int) -> list[int]:
+    return [setting] * axes if isinstance(setting, int) else list(setting)
+
+
+def spread(x: np.ndarray, steps: Sequence[int], first: int = 1) -> np.ndarray:
+    """`x` with zeros between its elements along the axes from `first` on."""
+    shape = list(x.shape)
+    for axis, step in enumerate(steps, first):
+        shape[axis] = max((shape[axis] - 1) * step + 1, 0)
+    out = np.zeros(shape, x.dtype)
+    out[(slice(None),) * first + tuple(slice(None, None, step) for step in steps)] = x
+    return out
+
+
+def channels(input: np.ndarray, weight: np.ndarray, groups: int) -> Iterator[tuple[slice, slice]]:
+    """The input's and the output's channels of each group."""
+    size, filters = input.shape[-1] // groups, weight.shape[0] // groups
+    for g in range(groups):
+        yield slice(g * size, (g + 1) * size), slice(g * filters, (g + 1) * filters)
+
+
+def conv(
+    input: np.ndarray,
+    weight: np.ndarray,
+    stride: Extents,
+    padding: Extents | tuple[Sequence[int], Sequence[int]],
+    dilation: Extents,
+    input_dilation: Extents = 1,
+    groups: int = 1,
+    flip: bool = False,
+) -> np.ndarray:
+    """Convolution by its definition: input (N, spatial..., C), weight (C_out, kernel..., C / groups)."""
+    n = input.ndim - 2
+    paired = not isinstance(padding, int) and any(not isinstance(p, int) for p in padding)
+    before, after = [each(p, n) for p in (padding if paired else (padding, padding))]
+    x = np.pad(spread(input, each(input_dilation, n)), [(0, 0), *zip(before, after, strict=True), (0, 0)])
+    w = spread(weight, each(dilation, n))
+    if flip:
+        w = np.flip(w, tuple(range(1, n + 1)))
+    steps = each(stride, n)
+    extents = [(x.shape[i] - w.shape[i]) // steps[i - 1] + 1 for i in range(1, n + 1)]
+    out = np.zeros([len(x), *extents, len(w)])
+    for at in np.ndindex(*w.shape[1:-1]):
+        seen = x[(slice(None), *(slice(k, k + (e - 1) * s + 1, s) for k, e, s in zip(at, extents, steps, strict=True)))]
+        for read, made in channels(input, weight, groups):
+            out[..., made] += seen[..., read] @ w[(made, *at)].T
+    return out
+
+
+def conv_transpose(
+    input: np.ndarray,
+    weight: np.ndarray,
+    stride: Extents,
+    padding: Extents,
+    dilation: Extents,
+    output_padding: Extents,
+    groups: int,
+) -> np.ndarray:
+    """Every element of the input adds its multiple of the kernel to the output, whose rim of `padding` is cut off."""
+    n = input.ndim - 2
+    w = spread(weight, each(dilation, n))
+    steps, rim, more = each(stride, n), each(padding, n), each(output_padding, n)
+    whole = [(e - 1) * s + k + m for e, s, k, m in zip(input.shape[1:-1], steps, w.shape[1:-1], more, strict=True)]
+    out = np.zeros([len(input), *whole, len(w)])
+    for at in np.ndindex(*input.shape[1:-1]):
+        to = tuple(slice(i * s, i * s + k) for i, s, k in zip(at, steps, w.shape[1:-1], strict=True))
+        for read, made in channels(input, weight, groups):
+            out[(slice(None), *to, made)] += np.einsum("nc,o...c->n...o", input[(slice(None), *at, read)], w[made])
+    return out[(slice(None), *(slice(p, e - p) for p, e in zip(rim, whole, strict=True)))]
+
+
+def block_masked_mm(
+    a: np.ndarray,
+    b: np.ndarray,
+    block: int,
+    out: np.ndarray | None,
+    left: np.ndarray | None,
+    right: np.ndarray | None,
+) -> np.ndarray:
+    def masked(x: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
+        if mask is None:
+            return x
+        return x * np.kron(mask, np.ones((block, block)))[: x.shape[0], : x.shape[1]]
+
+    return masked(masked(a, left) @ masked(b, right), out)
+
+
+def window(extents: Sequence[int], start: np.ndarray, axes: Sequence[int]) -> tuple[slice, ...]:
+    """The index of a slice that begins at `start` along `axes` and at 0 along the others."""
+    first = [0] * len(extents)
+    for axis, at in zip(axes, start, strict=True):
+        first[axis] = int(at)
+    return tuple(slice(f, f + e) for f, e in zip(first, extents, strict=True))
+
+
+def replaced(a: np.ndarray, at: tuple[slice, ...], values: np.ndarray) -> np.ndarray:
+    out = np.array(a)
+    out[at] = values
+    return out
+
+
+def put_along_axis(a: np.ndarray, indices: np.ndarray, values: np.ndarray, axis: int | None) -> np.ndarray:
+    out = np.array(a)
+    np.put_along_axis(out, indices, values, axis)
+    return out
+
+
+def unique(a: np.ndarray, size: int, index: bool, inverse: bool, counts: bool, fill: float | None) -> list[np.ndarray]:
+    values, first, place, count = np.unique(a, return_index=True, return_inverse=True, return_counts=True)
+
+    def sized(x: np.ndarray, rest: float) -> np.ndarray:
+        out = np.full(size, rest, x.dtype)
+        out[: len(x)] = x[:size]
+        return out
+
+    wanted = [(True, sized(values, values[0] if fill is None else fill)), (index, sized(first, first[0]))]
+    wanted += [(inverse, place.reshape(a.shape)), (counts, sized(count, 0))]
+    return [x for asked, x in wanted if asked]
