@@ -1,7 +1,5 @@
 """What all Python tests share."""
 
-from pathlib import Path
-
 import pytest
 
 
@@ -13,11 +11,3 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
                 for name, value in report.user_properties:
                     if name == "closing note":
                         terminalreporter.write_line(str(value))
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Cases of the generated op tests that are known to fail are in known_gaps.txt, one id a line; it only shrinks."""
-    gaps = set((Path(__file__).parent / "known_gaps.txt").read_text().splitlines())
-    for item in items:
-        if item.nodeid in gaps:
-            item.add_marker(pytest.mark.xfail(reason="known gap, see tests/known_gaps.txt", strict=False))

@@ -39,6 +39,14 @@ def laplace(shape: Sequence[int] = [], dtype: Dtype | None = float32, loc: float
     dtype: a real float. Errors: ValueError for another dtype, shapes, keys.
     """
 
+def multivariate_normal(mean: array, cov: array, shape: Sequence[int] = [], dtype: Dtype | None = float32, key: array | None = None, stream: StreamOrDevice = None) -> array:
+    """Vectors of the normal distribution with a mean and a covariance.
+
+    mean (..., n), cov (..., n, n) -> (shape..., n), where shape broadcasts with the leading axes of mean and cov;
+    cov has to be symmetric and positive semidefinite, which is not checked. dtype: float32. Gradients: for mean.
+    Errors: ValueError for another dtype, shapes, keys.
+    """
+
 def normal(shape: Sequence[int] = [], dtype: Dtype | None = float32, loc: scalar | array | None = None, scale: scalar | array | None = None, key: array | None = None, stream: StreamOrDevice = None) -> array:
     """Numbers of the normal distribution with mean loc and standard deviation scale.
 
