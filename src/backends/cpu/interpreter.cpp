@@ -3,8 +3,11 @@
 
 #include <algorithm>
 #include <cstring>
+#include <map>
 #include <string>
 
+#include "backends/cpu/jit/assemble.h"
+#include "backends/cpu/jit/fuse.h"
 #include "plait/error.h"
 
 namespace plait::cpu {
@@ -175,8 +178,8 @@ class Lowering {
 /// Lays the nodes out for one layout.
 class Scheduler {
  public:
-  Scheduler(const CpuRegion& region, Layout layout, bool buffered)
-      : region_(region), nodes_(region.nodes), layout_(layout), buffered_(buffered) {}
+  Scheduler(const CpuRegion& region, Layout layout, bool buffered, bool assembled)
+      : region_(region), nodes_(region.nodes), layout_(layout), buffered_(buffered), assembled_(assembled) {}
 
   Schedule run() {
     mark_live();
@@ -184,6 +187,7 @@ class Scheduler {
     choose_store_phases();
     choose_buffers();
     for (int p = 0; p < region_.phases; ++p) phase(p);
+    mark_last_passes();
     return std::move(schedule_);
   }
 
@@ -324,17 +328,36 @@ class Scheduler {
     // Last uses, counted in steps.
     std::vector<int> last_use(nodes_.size(), -1);
     std::vector<int> position(nodes_.size(), -1);
+    const std::vector<char> joined = join(p, made_here);
     int steps = 0;
-    for (size_t i = 0; i < nodes_.size(); ++i) {
+    for (size_t i = 0, previous = nodes_.size(); i < nodes_.size(); ++i) {
       if (!made_here(i) || nodes_[i].kind != Node::Kind::compute) continue;
+      if (previous != nodes_.size() && joined[previous] && joined[previous] == joined[i]) --steps;
       for (int id : nodes_[i].operands)
         if (id >= 0) last_use[id] = steps;
       position[i] = steps++;
+      previous = i;
+    }
+    // Reductions of floats along the row are done by the last assembled step, if need be one of their own.
+    const auto reduced_here = [&](size_t i) {
+      return live_[i] && nodes_[i].kind == Node::Kind::reduce && nodes_[i].phase == p + 1;
+    };
+    const auto fused = [&](size_t i) {
+      return assembled_ && layout_ == Layout::row && reduced_here(i) && nodes_[i].dtype == DType::float32;
+    };
+    int reducing = -1;
+    for (size_t i = 0; i < nodes_.size(); ++i) {
+      if (!fused(i) || reducing >= 0) continue;
+      size_t last = nodes_.size();
+      for (size_t k = 0; k < nodes_.size(); ++k)
+        if (position[k] >= 0) last = k;
+      reducing = last < nodes_.size() && joined[last] ? position[last] : steps++;
     }
     for (size_t i = 0; i < nodes_.size(); ++i) {
       const Node& node = nodes_[i];
       if (!live_[i]) continue;
-      if (node.kind == Node::Kind::reduce && node.phase == p + 1) last_use[node.operands[0]] = kEnd;
+      if (reduced_here(i))
+        last_use[node.operands[0]] = std::max(last_use[node.operands[0]], fused(i) ? reducing : kEnd);
       if (node.level == Level::row && node.output >= 0 && store_phase_[i] == p && needed_[i]) last_use[i] = kEnd;
     }
 
@@ -371,9 +394,36 @@ class Scheduler {
         slot_of_[i] = add_slot(Slot::Kind::row, buffer_of_[i], node.dtype);
       }
     }
+    Fused group;
+    const auto close = [&](int at) {  // the assembled step `at` is complete: operands may give their tiles away
+      finish_group(phase, group, at);
+      node_of_step.push_back(-1);
+      for (size_t i = 0; i < nodes_.size(); ++i) {
+        if (last_use[i] != at || slot_of_[i] < 0 || schedule_.slots[slot_of_[i]].kind != Slot::Kind::tile) continue;
+        free.push_back(schedule_.slots[slot_of_[i]].index);
+        last_use[i] = -1;
+      }
+      group = {};
+    };
     for (size_t i = 0; i < nodes_.size(); ++i) {
       const Node& node = nodes_[i];
       if (position[i] < 0) continue;
+      if (group.open && position[i] != static_cast<int>(phase.steps.size()))
+        close(static_cast<int>(phase.steps.size()));
+      if (joined[i]) {
+        add_to_group(group, static_cast<int>(i));
+        const bool inside = buffer_of_[i] < 0 && last_use[i] <= position[i];
+        if (inside) {
+          slot_of_[i] = -1;
+          continue;
+        }
+        if (buffer_of_[i] < 0) slot_of_[i] = tile_slot(i);
+        group.program.stores.push_back({.slot = slot_of_[i],
+                                        .value = jit::stored(group.values[i], group.program.tape),
+                                        .dtype = node.dtype,
+                                        .result = node.output >= 0 && buffer_of_[i] < 0});
+        continue;
+      }
       // Operands that end here: those of the same width may give their tile to the result.
       const auto release = [&](bool same_width) {
         for (int k = 0; k < 3; ++k) {
@@ -396,12 +446,28 @@ class Scheduler {
       phase.steps.push_back(s);
       node_of_step.push_back(static_cast<int>(i));
     }
+    if (reducing >= 0) {
+      if (group.open && reducing != static_cast<int>(phase.steps.size())) close(static_cast<int>(phase.steps.size()));
+      int index = 0;
+      for (size_t i = 0; i < nodes_.size(); ++i) {
+        if (!reduced_here(i)) continue;
+        if (fused(i)) {
+          const int value = value_in(group, nodes_[i].operands[0]);
+          const int lanes = static_cast<int>(schedule_.slots.size());
+          schedule_.slots.push_back({Slot::Kind::lanes, index, 2});
+          group.program.reduces.push_back({lanes, value, reduction_index(static_cast<Op>(nodes_[i].index))});
+          group.open = true;
+        }
+        ++index;
+      }
+    }
+    if (group.open) close(static_cast<int>(phase.steps.size()));
     make_chains(phase, node_of_step, uses);
     for (size_t i = 0; i < nodes_.size(); ++i) {
       const Node& node = nodes_[i];
       if (!live_[i]) continue;
       if (node.kind == Node::Kind::reduce && node.phase == p + 1)
-        phase.reduces.push_back({static_cast<int>(i), slot_of_[node.operands[0]], outer_slots[i]});
+        phase.reduces.push_back({static_cast<int>(i), slot_of_[node.operands[0]], outer_slots[i], fused(i)});
       if (node.level == Level::row && node.output >= 0 && store_phase_[i] == p) {
         // Where a later pass, or this one, reads the kept value, the output is a copy of it.
         const bool own = buffer_of_[i] < 0;
@@ -412,7 +478,102 @@ class Scheduler {
       if (nodes_[i].level != Level::row) slot_of_[i] = outer_slots[i];
   }
 
-  bool may_chain(const Node& node) const {
+  // --- assembled steps -----------------------------------------------------------------------------------------------
+
+  static constexpr int kLongest = 400;  // nodes of one assembled step
+
+  struct Fused {
+    bool open = false;
+    jit::Program program;
+    std::map<size_t, int> values;  // of nodes, on the tape
+    int cost = 0;
+  };
+
+  /// Nodes with the same number, other than 0, that follow one another are one assembled step. A single one is no gain
+  /// unless its result may go past the caches or be reduced at once.
+  template <class MadeHere>
+  std::vector<char> join(int p, const MadeHere& made_here) const {
+    std::vector<char> joined(nodes_.size(), 0);
+    if (!assembled_) return joined;
+    std::vector<size_t> run;
+    char number = 0;
+    const auto close = [&] {
+      if (run.size() > 1 || (run.size() == 1 && (nodes_[run[0]].output >= 0 || is_reduced(run[0], p))))
+        for (number = static_cast<char>(number % 100 + 1); size_t i : run) joined[i] = number;
+      run.clear();
+    };
+    for (size_t i = 0; i < nodes_.size(); ++i) {
+      if (!made_here(i) || nodes_[i].kind != Node::Kind::compute) continue;
+      if (!jit::may_join(nodes_, nodes_[i]) || !loadable(nodes_[i])) {
+        close();
+        continue;
+      }
+      run.push_back(i);
+      if (run.size() == kLongest) close();
+    }
+    close();
+    return joined;
+  }
+  bool is_reduced(size_t id, int p) const {
+    for (const Node& node : nodes_)
+      if (node.kind == Node::Kind::reduce && node.phase == p + 1 && node.operands[0] == static_cast<int>(id))
+        return layout_ == Layout::row && node.dtype == DType::float32;
+    return false;
+  }
+  bool is_uniform(const Node& node) const {
+    return node.level == Level::scalar || (node.level == Level::outer && layout_ == Layout::row);
+  }
+  bool loadable(const Node& node) const {
+    jit::Tape tape;
+    for (int id : node.operands)
+      if (id >= 0 && jit::record_slot(0, nodes_[id].dtype, is_uniform(nodes_[id]), tape) < 0) return false;
+    return true;
+  }
+  int value_in(Fused& group, int id) const {
+    const auto made = group.values.find(static_cast<size_t>(id));
+    if (made != group.values.end()) return made->second;
+    return jit::record_slot(slot_of_[id], nodes_[id].dtype, is_uniform(nodes_[id]), group.program.tape);
+  }
+  void add_to_group(Fused& group, int i) const {
+    const Node& node = nodes_[i];
+    SmallVector<DType, 3> from;
+    SmallVector<int, 3> operands;
+    for (int id : node.operands) {
+      if (id < 0) continue;
+      from.push_back(nodes_[id].dtype);
+      operands.push_back(value_in(group, id));
+    }
+    group.open = true;
+    group.cost += node.own_cost;
+    group.values[static_cast<size_t>(i)] =
+        jit::record(node, {from.data(), from.size()}, {operands.data(), operands.size()}, group.program.tape);
+  }
+  void finish_group(Phase& phase, const Fused& group, [[maybe_unused]] int at) {
+    check_internal(at == static_cast<int>(phase.steps.size()), "CPU interpreter: an assembled step is out of order");
+    auto code = jit::assemble(group.program);
+    if (!code) throw jit::NoExecutableMemory();
+    phase.steps.push_back({.code = code.get(), .cost = group.cost + static_cast<int>(group.program.reduces.size())});
+    schedule_.code.push_back(std::move(code));
+  }
+
+  /// What streaming and prefetching need to know.
+  void mark_last_passes() {
+    std::vector<const Phase*> last(region_.program.inputs.size(), nullptr);
+    for (const Phase& phase : schedule_.phases)
+      for (const Phase::Load& load : phase.loads) last[static_cast<size_t>(load.input)] = &phase;
+    schedule_.tileless = assembled_;
+    for (Phase& phase : schedule_.phases) {
+      for (Phase::Load& load : phase.loads) load.last_pass = last[static_cast<size_t>(load.input)] == &phase;
+      for (const Step& s : phase.steps) schedule_.tileless &= s.code != nullptr;
+    }
+    schedule_.streams = schedule_.tileless;
+    for (const Phase& phase : schedule_.phases)
+      for (const Phase::Store& store : phase.stores) schedule_.streams &= store.made_by >= 0;
+  }
+
+  bool may_chain(int id) const {
+    if (id < 0) return false;  // assembled
+    const Node& node = nodes_[id];
     if (node.dtype != DType::float32 && node.dtype != DType::float64) return false;
     for (int id : node.operands)
       if (id >= 0 && nodes_[id].dtype != node.dtype) return false;  // the abs of a complex number
@@ -425,14 +586,14 @@ class Scheduler {
     const int count = static_cast<int>(phase.steps.size());
     for (int first = 0; first < count;) {
       int end = first;
-      const Node& head = nodes_[node_of_step[first]];
-      while (end < count && may_chain(nodes_[node_of_step[end]]) && nodes_[node_of_step[end]].dtype == head.dtype)
+      while (end < count && may_chain(node_of_step[end]) &&
+             nodes_[node_of_step[end]].dtype == nodes_[node_of_step[first]].dtype)
         ++end;
       if (end - first < 2) {
         steps.push_back(phase.steps[first++]);
         continue;
       }
-      Step chain{.chain = region_.kernels.chain[head.dtype == DType::float64],
+      Step chain{.chain = region_.kernels.chain[nodes_[node_of_step[first]].dtype == DType::float64],
                  .a = static_cast<int>(phase.chain_ops.size()),
                  .cost = 0};
       int under_way = -1;  // node
@@ -469,7 +630,7 @@ class Scheduler {
   const CpuRegion& region_;
   const std::vector<Node>& nodes_;
   Layout layout_;
-  bool buffered_;
+  bool buffered_, assembled_;
   Schedule schedule_;
   std::vector<char> live_, needed_;
   std::vector<int> slot_of_, store_phase_, buffer_of_;
@@ -494,10 +655,26 @@ const char* CpuRegion::constant_at(int index) const {
   return reinterpret_cast<const char*>(base) + int64_t{index} * 64;
 }
 
-const Schedule& CpuRegion::schedule(Layout layout, bool buffered) const {
-  Lazy& lazy = schedules_[static_cast<int>(layout)][buffered];
-  std::call_once(lazy.once, [&] { lazy.schedule = Scheduler(*this, layout, buffered).run(); });
+const Schedule& CpuRegion::schedule(Layout layout, bool buffered, bool assembled) const {
+  Lazy& lazy = schedules_[static_cast<int>(layout)][buffered][assembled];
+  std::call_once(lazy.once, [&] {
+    try {
+      lazy.schedule = Scheduler(*this, layout, buffered, assembled).run();
+    } catch (const jit::NoExecutableMemory&) {
+      lazy.schedule = Scheduler(*this, layout, buffered, false).run();
+    }
+  });
   return lazy.schedule;
+}
+
+bool CpuRegion::worth_assembling(int64_t elements) const {
+  constexpr int64_t kWorth = 1 << 20;  // assembling takes as long as about so many elements times instructions
+  if (assembling != Assembling::automatic || !jit::available())
+    return assembling == Assembling::always && jit::available();
+  if (jit::always()) return true;
+  if (work_.load(std::memory_order_relaxed) >= kWorth) return true;
+  const int64_t added = std::min(elements, kWorth) * static_cast<int64_t>(program.code.size());
+  return work_.fetch_add(added, std::memory_order_relaxed) + added >= kWorth;
 }
 
 void CpuRegion::run(const RegionBinding& binding) const {

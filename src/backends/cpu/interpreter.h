@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <memory>
 #include <mutex>
 #include <vector>
@@ -10,6 +11,9 @@
 #include "backends/region.h"
 
 namespace plait::cpu {
+namespace jit {
+class Code512;
+}
 
 /// Elements of a tile: small enough that the values of a program stay in L1.
 inline constexpr int64_t kTile = kReduceBlock;
@@ -30,9 +34,10 @@ struct Node {
   int output = -1;  // the output that is this value
 };
 
-/// One instruction; or, with `chain`, the `b` ops from `ops` on.
+/// One instruction; or, with `chain`, the `b` ops from `ops` on; or, with `code`, many that were assembled into one.
 struct Step {
   TileFn fn = nullptr;
+  const jit::Code512* code = nullptr;
   ChainFn chain = nullptr;
   const ChainOp* ops = nullptr;
   int out = 0, a = 0, b = 0, c = 0;  // slots
@@ -42,10 +47,11 @@ struct Step {
 
 /// Where a slot's memory is.
 struct Slot {
-  enum class Kind : uint8_t { constant, scalar, outer, tile, row };
+  enum class Kind : uint8_t { constant, scalar, outer, tile, row, lanes };
   Kind kind = Kind::tile;
-  int index =
-      0;  // constant, scalar: which; outer: which; tile: register; row: buffer that holds the value for the whole row
+  // constant, scalar: which; outer: which; tile: register; row: buffer that holds the value for the whole row; lanes: of which of
+  // the pass's reductions
+  int index = 0;
   int log_width = 2;
 };
 
@@ -54,6 +60,7 @@ struct Phase {
   struct Load {
     int input = 0, slot = 0;
     int last_use = 0;  // the last step that reads it
+    bool last_pass = true;  // no later pass over the row reads the input
   };
   struct Store {
     int output = 0, slot = 0;
@@ -62,6 +69,7 @@ struct Phase {
   struct Reduce {
     int node = 0;  // its ReduceFns
     int in = 0, out = 0;  // slots
+    bool fused = false;  // a step accumulates it
   };
   struct Expand {
     int from = 0, to = 0;
@@ -94,14 +102,23 @@ struct Schedule {
   int tiles = 0;  // registers
   int outers = 0;
   int log_width = 0;  // of the widest value that lives in a register
+  std::vector<std::shared_ptr<const jit::Code512>> code;
+  bool streams = false;  // assembled steps make all results of rows, and can send them past the caches by themselves
+  bool tileless = false;  // nothing lies in a tile between steps
 };
+
+/// Whether programs are assembled: once they have done work that makes it worthwhile; the others are for tests.
+enum class Assembling : uint8_t { automatic, never, always };
 
 class CpuRegion final : public CompiledRegion {
  public:
   explicit CpuRegion(RegionProgram program);
   void run(const RegionBinding& binding) const override;
 
-  const Schedule& schedule(Layout layout, bool buffered) const;
+  const Schedule& schedule(Layout layout, bool buffered, bool assembled) const;
+  /// Whether the coming run over `elements` should use assembled steps; counts the work.
+  bool worth_assembling(int64_t elements) const;
+  Assembling assembling = Assembling::automatic;
 
   RegionProgram program;
   std::vector<Node> nodes;
@@ -117,7 +134,8 @@ class CpuRegion final : public CompiledRegion {
     std::once_flag once;
     Schedule schedule;
   };
-  mutable Lazy schedules_[3][2];
+  mutable Lazy schedules_[3][2][2];
+  mutable std::atomic<int64_t> work_ = 0;  // elements times instructions so far
 };
 
 void run_elementwise(const CpuRegion& region, const RegionBinding& binding);

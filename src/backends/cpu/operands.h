@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "backends/cpu/interpreter.h"
+#include "backends/cpu/jit/assemble.h"
 
 namespace plait::cpu {
 
@@ -51,7 +52,9 @@ void run_scalars(const CpuRegion& region, const Schedule& schedule, const Region
                  char** slots);
 
 inline void run_step(const Step& s, char* const* slots, int64_t n) {
-  if (s.chain)
+  if (s.code)
+    s.code->run(slots, n);
+  else if (s.chain)
     s.chain(s.ops, s.b, slots, n);
   else
     s.fn(slots[s.out], slots[s.a], slots[s.b], slots[s.c], s.uniform, n);
@@ -59,6 +62,16 @@ inline void run_step(const Step& s, char* const* slots, int64_t n) {
 inline void run_steps(const std::vector<Step>& steps, char* const* slots, int64_t n) {
   for (const Step& s : steps) run_step(s, slots, n);
 }
+/// Of schedules that stream.
+inline void run_steps_streaming(const std::vector<Step>& steps, char* const* slots, char* const* ahead, int64_t n) {
+  for (const Step& s : steps) {
+    if (s.code)
+      s.code->run_streaming(slots, ahead, n);
+    else
+      run_step(s, slots, n);
+  }
+}
+inline bool is_aligned(const void* p) { return reinterpret_cast<uintptr_t>(p) % 64 == 0; }
 
 inline constexpr int64_t kInlineWork = 32768;  // elements times steps that are not worth a second thread
 

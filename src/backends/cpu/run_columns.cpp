@@ -44,6 +44,7 @@ class ColumnWorker {
         case Slot::Kind::outer: at = outers + slot.index * outer_bytes; break;
         case Slot::Kind::tile: at = tiles + slot.index * register_bytes; break;
         case Slot::Kind::row: at = buffers + slot.index * buffer_bytes; break;
+        case Slot::Kind::lanes: break;  // of Layout::row only
       }
       slots_[i] = registers_[i] = at;
     }

@@ -4,26 +4,36 @@
 #include "base/parallel.h"
 
 namespace plait::cpu {
+namespace {
+
+constexpr int64_t kAheadBytes = 2048;      // the machine's own prefetch stops at the end of a page
+constexpr int64_t kLongTile = 8 * kTile;   // where nothing lies in a tile
+
+}  // namespace
+
 void ElementwiseRun::run_tiles(int64_t begin, int64_t end) const {
   Scratch scratch;
   char** slots = scratch.take<char*>(static_cast<int64_t>(schedule.slots.size()));
   char** registers = scratch.take<char*>(static_cast<int64_t>(schedule.slots.size()));
   const int64_t register_bytes = (tile << schedule.log_width) + 64;
+  char** ahead = scratch.take<char*>(static_cast<int64_t>(schedule.slots.size()));
   char* memory = scratch.take<char>(schedule.tiles * register_bytes);
   for (size_t i = 0; i < schedule.slots.size(); ++i) {
     const Slot& slot = schedule.slots[i];
-    slots[i] = registers[i] = slot.kind == Slot::Kind::tile ? memory + slot.index * register_bytes : fixed_slots[i];
+    slots[i] = registers[i] = ahead[i] =
+        slot.kind == Slot::Kind::tile ? memory + slot.index * register_bytes : fixed_slots[i];
   }
   Background background(scratch, region, schedule, views, streaming ? tile : 0);
   for (int64_t t = begin; t < end; ++t) {
     int64_t start, n;
     range(t, start, n);
-    run_tile(slots, registers, background, start, n);
+    run_tile(slots, registers, ahead, background, start, n);
   }
   background.finish();
+  if (past_caches) region.kernels.fence();
 }
 
-void ElementwiseRun::run_tile(char** slots, char* const* registers, Background& background, int64_t start,
+void ElementwiseRun::run_tile(char** slots, char* const* registers, char** ahead, Background& background, int64_t start,
                               int64_t n) const {
   const TileKernels& kernels = region.kernels;
   const bool whole = n % kTilePad == 0;
@@ -35,6 +45,7 @@ void ElementwiseRun::run_tile(char** slots, char* const* registers, Background& 
     char* const at = direct(view, start, n);
     if (at && (whole || (may_overread && view.linear))) {
       slots[load.slot] = at;
+      ahead[load.slot] = at + kAheadBytes;
       continue;
     }
     slots[load.slot] = registers[load.slot];
@@ -43,13 +54,17 @@ void ElementwiseRun::run_tile(char** slots, char* const* registers, Background& 
     else
       gather_range(kernels, space, view, 0, space.rank, start, n, registers[load.slot]);
   }
+  bool may_pass = past_caches && whole;
   for (const Phase::Store& store : phase.stores) {
     char* const at = whole && !streaming && store.made_by >= 0 ? direct(output(store.output), start, n) : nullptr;
     slots[store.slot] = at && !read_later(store) ? at : registers[store.slot];
+    may_pass &= at == slots[store.slot] && is_aligned(at);
     if (streaming && store.made_by >= 0) slots[store.slot] = background.tile_of(store.output, 0);
   }
   if (streaming)
     background.run(phase.steps, slots, n);
+  else if (may_pass)
+    run_steps_streaming(phase.steps, slots, ahead, n);
   else
     run_steps(phase.steps, slots, n);
   for (const Phase::Store& store : phase.stores) {
@@ -72,7 +87,7 @@ void run_elementwise(const CpuRegion& region, const RegionBinding& binding) {
   if (count == 0) return;
 
   Scratch scratch;
-  const Schedule& schedule = region.schedule(Layout::row, false);
+  const Schedule& schedule = region.schedule(Layout::row, false, region.worth_assembling(count));
   const Phase& phase = schedule.phases[0];
   const size_t inputs = region.program.inputs.size(), outputs = region.program.outputs.size();
   View* views = scratch.take<View>(static_cast<int64_t>(inputs + outputs));
@@ -88,6 +103,8 @@ void run_elementwise(const CpuRegion& region, const RegionBinding& binding) {
                      .count = count};
   const int64_t registers = static_cast<int64_t>(schedule.tiles + phase.loads.size());
   while (run.tile > 256 && registers * (run.tile << schedule.log_width) > 32 << 10) run.tile /= 2;
+
+  if (schedule.tileless && count > 64 * kLongTile) run.tile = kLongTile;
 
   bool all_linear = true;
   for (size_t k = 0; k < inputs + outputs; ++k) all_linear &= views[k].linear;
@@ -105,7 +122,8 @@ void run_elementwise(const CpuRegion& region, const RegionBinding& binding) {
     written += count << views[inputs + k].log_width;
     for (size_t i = 0; i < inputs; ++i) run.in_place |= views[i].data == views[inputs + k].data;
   }
-  run.streaming = written > streaming_bytes();
+  run.past_caches = schedule.streams && written > streaming_bytes();
+  run.streaming = !run.past_caches && written > streaming_bytes();
 
   const int axis = block_axis(run);
   if (axis >= 0) tiles = block_count(run, axis);

@@ -17,7 +17,8 @@ struct ElementwiseRun {
   int64_t tile = kTile;
   int64_t tiles_in_row = 0;   // 0: tiles follow one another through the whole space
   bool in_place = false;
-  bool streaming = false;
+  bool streaming = false;     // through a Background
+  bool past_caches = false;   // by the assembled steps themselves
 
   const View& input(int k) const { return views[k]; }
   const View& output(int k) const { return views[region.program.inputs.size() + k]; }
@@ -44,7 +45,8 @@ struct ElementwiseRun {
   }
 
   void run_tiles(int64_t begin, int64_t end) const;
-  void run_tile(char** slots, char* const* registers, Background& background, int64_t start, int64_t n) const;
+  void run_tile(char** slots, char* const* registers, char** ahead, Background& background, int64_t start,
+                int64_t n) const;
 
   /// Whether the output is the memory of an input that is still read once the output is there.
   bool read_later(const Phase::Store& store) const {

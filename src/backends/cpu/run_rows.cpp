@@ -33,6 +33,12 @@ class RowWorker {
     const auto slot_count = static_cast<int64_t>(schedule_.slots.size());
     slots_ = scratch_.take<char*>(slot_count);
     registers_ = scratch_.take<char*>(slot_count);
+    ahead_ = scratch_.take<char*>(slot_count);
+    size_t most = 0;
+    for (const Phase& phase : schedule_.phases) most = std::max(most, phase.reduces.size());
+    reductions_ = scratch_.take<RowReduction>(static_cast<int64_t>(most));
+    std::uninitialized_default_construct_n(reductions_, most);
+    for (size_t k = 0; k < most; ++k) reductions_[k].lanes = scratch_.take<char>(kReduceStateBytes);
     const int64_t register_bytes = (run.tile << schedule_.log_width) + 64;
     char* const tiles = scratch_.take<char>(schedule_.tiles * register_bytes);
     const int64_t outer_bytes = std::max(kUniformBytes, run.padded_batch() * 8);
@@ -48,22 +54,21 @@ class RowWorker {
         case Slot::Kind::outer: at = outers + slot.index * outer_bytes; break;
         case Slot::Kind::tile: at = tiles + slot.index * register_bytes; break;
         case Slot::Kind::row: at = buffers + slot.index * row_elements * 8; break;
+        case Slot::Kind::lanes: at = reductions_[slot.index].lanes; break;
       }
-      slots_[i] = registers_[i] = at;
+      slots_[i] = registers_[i] = ahead_[i] = at;
     }
-    size_t most = 0;
-    for (const Phase& phase : schedule_.phases) most = std::max(most, phase.reduces.size());
-    reductions_ = scratch_.take<RowReduction>(static_cast<int64_t>(most));
-    std::uninitialized_default_construct_n(reductions_, most);
     for (size_t k = 0; k < most; ++k) {
-      reductions_[k].lanes = scratch_.take<char>(kReduceStateBytes);
       if (run.length <= kReduceBlock) continue;
       reductions_[k].blocks.init(scratch_.take<char>(Pairwise::kDepth * kUniformBytes), kUniformBytes);
       reductions_[k].chunks.init(scratch_.take<char>(Pairwise::kDepth * kUniformBytes), kUniformBytes);
     }
   }
 
-  void finish_writes() { background_.finish(); }
+  void finish_writes() {
+    background_.finish();
+    if (run_.past_caches) kernels_.fence();
+  }
 
   /// Layout::row
   void row(int64_t o) {
@@ -158,6 +163,8 @@ class RowWorker {
       char* const at = run_.direct(view, start, n);
       if (at && (whole || (may_overread && view.linear))) {
         slots_[load.slot] = at;
+        // The next row, when this one is not needed any more.
+        ahead_[load.slot] = load.last_pass && view.linear ? at + (run_.length << view.log_width) : at;
         continue;
       }
       slots_[load.slot] = registers_[load.slot];
@@ -166,14 +173,18 @@ class RowWorker {
       else
         gather_range(kernels_, run_.space, view, 0, run_.space.rank, start, n, registers_[load.slot]);
     }
+    bool may_pass = run_.past_caches && whole;
     for (const Phase::Store& store : phase.stores) {
       if (store.made_by < 0) continue;
       char* const at = whole ? run_.direct(run_.output(store.output), start, n) : nullptr;
       slots_[store.slot] = at && !run_.read_later(phase, store) ? at : registers_[store.slot];
       if (run_.streaming) slots_[store.slot] = background_.tile_of(store.output, r);
+      may_pass &= at == slots_[store.slot] && is_aligned(at);
     }
     if (run_.streaming)
       background_.run(phase.steps, slots_, n);
+    else if (may_pass)
+      run_steps_streaming(phase.steps, slots_, ahead_, n);
     else
       run_steps(phase.steps, slots_, n);
     for (const Phase::Store& store : phase.stores) {
@@ -207,7 +218,7 @@ class RowWorker {
     for (size_t k = 0; k < phase.reduces.size(); ++k) {
       RowReduction& reduction = reductions_[k];
       if (run_.streaming) background_.work(n);
-      reduction.fns->accumulate(reduction.lanes, slots_[phase.reduces[k].in], n);
+      if (!phase.reduces[k].fused) reduction.fns->accumulate(reduction.lanes, slots_[phase.reduces[k].in], n);
       if (length <= kReduceBlock) continue;
       const int64_t end = r + n;
       if (end % kReduceBlock != 0 && end != length) continue;
@@ -241,6 +252,7 @@ class RowWorker {
   Background background_;
   char** slots_ = nullptr;
   char** registers_ = nullptr;
+  char** ahead_ = nullptr;
   RowReduction* reductions_ = nullptr;
 };
 
@@ -309,9 +321,10 @@ void run_rows(const CpuRegion& region, const RegionBinding& binding) {
     batch = std::min(rows, kTile / std::max<int64_t>(length, 1));
   }
   const bool long_rows = layout == Layout::row && rows < 16 && length > 2 * kReduceChunk;
-  const Schedule* schedule = &region.schedule(layout, !long_rows);
+  const bool assembled = region.worth_assembling(rows * length);
+  const Schedule* schedule = &region.schedule(layout, !long_rows, assembled);
   if (static_cast<int64_t>(schedule->buffered.size()) * batch * length * 8 > kRowBufferBytes)
-    schedule = &region.schedule(layout, false);
+    schedule = &region.schedule(layout, false, assembled);
 
   char** slots = scratch.take<char*>(static_cast<int64_t>(schedule->slots.size()));
   run_scalars(region, *schedule, binding, scratch.take<char>(region.scalar_slots * kUniformBytes), slots);
@@ -328,7 +341,9 @@ void run_rows(const CpuRegion& region, const RegionBinding& binding) {
   int64_t written = 0;
   for (size_t k = 0; k < outputs; ++k)
     if (region.program.outputs[k].level == Level::row) written += rows * length << views[inputs + k].log_width;
-  run.streaming = layout != Layout::columns && batch * length <= kLongestStreamed && written > streaming_bytes();
+  run.past_caches = schedule->streams && layout == Layout::row && written > streaming_bytes();
+  run.streaming = !run.past_caches && layout != Layout::columns && batch * length <= kLongestStreamed &&
+                  written > streaming_bytes();
   if (long_rows) return run_long_rows(run);
 
   int64_t steps = 0;

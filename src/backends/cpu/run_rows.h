@@ -62,7 +62,8 @@ struct RowRun {
   int64_t tile = kTile;
   int64_t batch = 1;   // rows of a tile, at most
   bool in_place = false;
-  bool streaming = false;
+  bool streaming = false;    // through a Background
+  bool past_caches = false;  // by the assembled steps themselves
 
   int64_t padded_batch() const { return (batch + kTilePad - 1) & -kTilePad; }
   const View& input(int k) const { return views[k]; }

@@ -31,11 +31,8 @@ PLAIT_SIMD V power_of_two(V n_magic) {
 /// p * 2^n for p near 1 and any n whose half is in the normal range. Rounds once into the subnormals.
 template <class V>
 PLAIT_SIMD V scale(V p, [[maybe_unused]] V n, [[maybe_unused]] V n_magic) {
-#if defined(PLAIT_SIMD_AVX512)
-  if constexpr (sizeof(LaneOf<V>) == 4)
-    return (V)_mm512_scalef_ps((__m512)p, (__m512)n);
-  else
-    return (V)_mm512_scalef_pd((__m512d)p, (__m512d)n);
+#if defined(PLAIT_SIMD_SCALES)
+  return scale_by(p, n);
 #else
   using K = KernelOf<V>;
   using U = UnsignedBitsOf<V>;
@@ -99,16 +96,9 @@ struct LogParts {  // x = 2^n m, m in [0.75, 1.5)
 /// For x > 0, also subnormal. On AVX-512 n is infinite where x is 0 or infinity, and m is NaN where x is NaN or negative.
 template <class V>
 PLAIT_SIMD LogParts<V> log_parts(V x) {
-#if defined(PLAIT_SIMD_AVX512)
-  if constexpr (sizeof(LaneOf<V>) == 4) {
-    const V m = (V)_mm512_getmant_ps((__m512)x, _MM_MANT_NORM_p75_1p5, _MM_MANT_SIGN_nan);
-    const V n = (V)_mm512_getexp_ps((__m512)x);
-    return {select(m < 1, n + 1, n), m};
-  } else {
-    const V m = (V)_mm512_getmant_pd((__m512d)x, _MM_MANT_NORM_p75_1p5, _MM_MANT_SIGN_nan);
-    const V n = (V)_mm512_getexp_pd((__m512d)x);
-    return {select(m < 1, n + 1, n), m};
-  }
+#if defined(PLAIT_SIMD_SCALES)
+  const V m = mantissa_of(x), n = exponent_of(x);
+  return {select(m < 1, n + 1, n), m};
 #else
   using K = KernelOf<V>;
   using U = UnsignedBitsOf<V>;
@@ -126,7 +116,7 @@ PLAIT_SIMD LogParts<V> log_parts(V x) {
 /// `r`, a logarithm of x where that is positive and finite, put right elsewhere.
 template <class V>
 PLAIT_SIMD V log_special([[maybe_unused]] V x, V r) {
-#if !defined(PLAIT_SIMD_AVX512)  // there log_parts leads to the right values by itself
+#if !defined(PLAIT_SIMD_SCALES)  // there log_parts leads to the right values by itself
   r = select(x > 0, r, select(x == 0, splat<V>(-kInfinity<V>), splat<V>(kNaN<V>)));
   r = select(x == kInfinity<V>, x, r);
 #endif

@@ -13,6 +13,15 @@
 #include <type_traits>
 #include <utility>
 
+#ifndef PLAIT_TARGET
+#error "compile with -DPLAIT_TARGET=portable|avx2|avx512"
+#endif
+
+#if defined(PLAIT_RECORDED)
+#include "backends/cpu/jit/recorded.h"
+
+namespace plait::cpu::PLAIT_TARGET {
+#else
 #if defined(__x86_64__)
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wuninitialized"  // g++ 12 warns of its own _mm512_undefined_ps
@@ -20,10 +29,6 @@
 #pragma GCC diagnostic pop
 #elif defined(__aarch64__)
 #include <arm_neon.h>
-#endif
-
-#ifndef PLAIT_TARGET
-#error "compile with -DPLAIT_TARGET=portable|avx2|avx512"
 #endif
 
 // Vectors wider than a register pass between functions here; all of them are inlined, so their calling convention is moot.
@@ -270,6 +275,8 @@ PLAIT_SIMD V fma(V a, V b, V c) {
 #endif
   return a * b + c;
 }
+#endif  // !PLAIT_RECORDED
+
 template <class V>
 PLAIT_SIMD V fma(V a, V b, LaneOf<V> c) {
   return fma(a, b, splat<V>(c));
@@ -332,6 +339,7 @@ constexpr LaneOf<V> kInfinity = static_cast<LaneOf<V>>(__builtin_inf());
 template <class V>
 constexpr LaneOf<V> kNaN = static_cast<LaneOf<V>>(__builtin_nan(""));
 
+#if !defined(PLAIT_RECORDED)
 template <class V>
 PLAIT_SIMD V sqrt(V x) {
 #if defined(PLAIT_SIMD_AVX512)
@@ -356,6 +364,34 @@ PLAIT_SIMD V sqrt(V x) {
     return x;
   }
 }
+
+#if defined(PLAIT_SIMD_AVX512)
+#define PLAIT_SIMD_SCALES 1
+/// x * 2^floor(n), rounded once.
+template <class V>
+PLAIT_SIMD V scale_by(V x, V n) {
+  if constexpr (sizeof(LaneOf<V>) == 4)
+    return (V)_mm512_scalef_ps((__m512)x, (__m512)n);
+  else
+    return (V)_mm512_scalef_pd((__m512d)x, (__m512d)n);
+}
+/// floor(log2 |x|); infinite for 0 and infinity.
+template <class V>
+PLAIT_SIMD V exponent_of(V x) {
+  if constexpr (sizeof(LaneOf<V>) == 4)
+    return (V)_mm512_getexp_ps((__m512)x);
+  else
+    return (V)_mm512_getexp_pd((__m512d)x);
+}
+/// The mantissa of x in [0.75, 1.5); NaN for negative x.
+template <class V>
+PLAIT_SIMD V mantissa_of(V x) {
+  if constexpr (sizeof(LaneOf<V>) == 4)
+    return (V)_mm512_getmant_ps((__m512)x, _MM_MANT_NORM_p75_1p5, _MM_MANT_SIGN_nan);
+  else
+    return (V)_mm512_getmant_pd((__m512d)x, _MM_MANT_NORM_p75_1p5, _MM_MANT_SIGN_nan);
+}
+#endif
 
 // --- minimum and maximum ---------------------------------------------------------------------------------------------
 
@@ -392,17 +428,19 @@ PLAIT_SIMD V max_or_second(V a, V b) {
 #endif
   return a > b ? a : b;
 }
-/// NaN where either is NaN, as NumPy's minimum and maximum.
+#endif
+/// NaN where either is NaN, as NumPy's minimum and maximum. In a reduction `a` is the value so far: whether `b` is NaN is known
+/// before that is.
 template <class V>
 PLAIT_SIMD V min(V a, V b) {
-  const V m = min_or_second(a, b);
-  if constexpr (std::is_floating_point_v<LaneOf<V>>) return select(is_nan(a), a, m);
+  const V m = min_or_second(b, a);
+  if constexpr (std::is_floating_point_v<LaneOf<V>>) return select(is_nan(b), b, m);
   return m;
 }
 template <class V>
 PLAIT_SIMD V max(V a, V b) {
-  const V m = max_or_second(a, b);
-  if constexpr (std::is_floating_point_v<LaneOf<V>>) return select(is_nan(a), a, m);
+  const V m = max_or_second(b, a);
+  if constexpr (std::is_floating_point_v<LaneOf<V>>) return select(is_nan(b), b, m);
   return m;
 }
 /// x held within [low, high]; NaN stays NaN.
@@ -416,6 +454,7 @@ PLAIT_SIMD V clamp(V x, LaneOf<V> low, LaneOf<V> high) {
 // 2^23 or 2^52: from here on every value is integral; adding and taking away again rounds to nearest even below.
 template <class V>
 constexpr LaneOf<V> kIntegral = sizeof(LaneOf<V>) == 4 ? 8388608.0 : 4503599627370496.0;
+#if !defined(PLAIT_RECORDED)
 template <class V>
 PLAIT_SIMD V round_even_by_magic(V x) {
   const V a = abs(x);
@@ -467,6 +506,7 @@ PLAIT_SIMD V round_to(V x) {
   }
   return r;
 }
+#endif
 template <class V>
 PLAIT_SIMD V floor(V x) {
   return round_to<Rounding::down>(x);
@@ -484,6 +524,7 @@ PLAIT_SIMD V round_even(V x) {
   return round_to<Rounding::even>(x);
 }
 
+#if !defined(PLAIT_RECORDED)
 // --- horizontal ------------------------------------------------------------------------------------------------------
 
 /// Combine the lanes of v in a fixed tree: upper half onto lower half until one lane is left. The tree depends on the
@@ -500,5 +541,6 @@ template <class V>
 PLAIT_SIMD LaneOf<V> sum_lanes(V v) {
   return fold_lanes(v, [](auto a, auto b) __attribute__((always_inline)) { return static_cast<decltype(a)>(a + b); });
 }
+#endif
 
 }  // namespace plait::cpu::PLAIT_TARGET

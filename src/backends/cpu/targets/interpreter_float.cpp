@@ -68,16 +68,6 @@ struct Rem {
 };
 
 template <class T>
-void select_tile(char* out, const char* a, const char* b, const char* c, unsigned uniform, int64_t n) {
-  const int64_t step_a = uniform & 1 ? 0 : kLanes<T>, step_b = uniform & 2 ? 0 : kVectorBytes;
-  const int64_t step_c = uniform & 4 ? 0 : kVectorBytes;
-  for (int64_t i = 0; i < n; i += kLanes<T>) {
-    store(out, load_mask<Vec<T>>(a) ? load_as<Vec<T>>(b) : load_as<Vec<T>>(c));
-    out += kVectorBytes, a += step_a, b += step_b, c += step_c;
-  }
-}
-
-template <class T>
 void add_type(TileKernels& table) {
   const auto set = [&](Op op, TileFn fn) { table.compute[static_cast<int>(op)][static_cast<int>(dtype_of<T>)] = fn; };
   set(Op::neg, unary_tile<T, Neg>);

@@ -9,6 +9,11 @@
     "-Wmaybe-uninitialized"  // g++ 12 warns of its own _mm512_undefined_ps where it is inlined
 #endif
 
+#if defined(PLAIT_RECORDED)
+#include "backends/cpu/jit/recorded_tiles.h"
+
+namespace plait::cpu::PLAIT_TARGET {
+#else
 namespace plait::cpu::PLAIT_TARGET {
 
 PLAIT_SIMD int64_t padded(int64_t n) { return (n + kTilePad - 1) & -kTilePad; }
@@ -72,6 +77,16 @@ void compare_tile(char* out, const char* a, const char* b, const char*, unsigned
   }
 }
 
+template <class T>
+void select_tile(char* out, const char* a, const char* b, const char* c, unsigned uniform, int64_t n) {
+  const int64_t step_a = uniform & 1 ? 0 : kLanes<T>, step_b = uniform & 2 ? 0 : kVectorBytes;
+  const int64_t step_c = uniform & 4 ? 0 : kVectorBytes;
+  for (int64_t i = 0; i < n; i += kLanes<T>) {
+    store(out, load_mask<Vec<T>>(a) ? load_as<Vec<T>>(b) : load_as<Vec<T>>(c));
+    out += kVectorBytes, a += step_a, b += step_b, c += step_c;
+  }
+}
+
 // Functions of single lanes, for what has no vector form: `f` is a function or a lambda of T.
 template <class T, class F>
 PLAIT_SIMD Vec<T> by_lane(Vec<T> a, F f) {
@@ -83,6 +98,7 @@ PLAIT_SIMD Vec<T> by_lane(Vec<T> a, Vec<T> b, F f) {
   for (int i = 0; i < kLanes<T>; ++i) a[i] = f(a[i], b[i]);
   return a;
 }
+#endif  // !PLAIT_RECORDED
 
 /// A function object from an expression of vectors named a, b, c.
 #define PLAIT_TILE_FN1(name, expression) \

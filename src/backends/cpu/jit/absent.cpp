@@ -1,0 +1,10 @@
+// Builds without the JIT (-DPLAIT_JIT=OFF) have this in place of assemble.cpp.
+#include "backends/cpu/jit/assemble.h"
+
+namespace plait::cpu::jit {
+
+bool available() { return false; }
+bool always() { return false; }
+std::shared_ptr<const Code512> assemble(const Program&) { return nullptr; }
+
+}  // namespace plait::cpu::jit
