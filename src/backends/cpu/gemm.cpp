@@ -20,6 +20,8 @@ constexpr int64_t kSharedBytes = 16 << 20;  // of one operand packed at a time
 constexpr int64_t kSharedExtent = 2048;  // rows or columns packed at a time
 constexpr int64_t kSharedRows = 128;  // of blocks
 constexpr int64_t kSharedColumns = 512;
+constexpr int64_t kSharedLeast = 32;  // rows and columns: with fewer there is little to pack
+constexpr int64_t kOwnExtent = 256;  // as many rows (or columns) are not cut
 constexpr int64_t kPackRows = 64;  // packed by one thread at a time
 
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
@@ -132,7 +134,8 @@ void gemm_block(const GemmTile& tile, int element_bytes, const GemmShape& shape,
 }
 
 bool gemm_shares(const GemmShape& shape, int element_bytes) {
-  return std::min(shape.rows, shape.columns) > kSharedRows && shape.rows * shape.columns * shape.depth >= kSharedWork &&
+  return std::min(shape.rows, shape.columns) >= kSharedLeast &&
+         shape.rows * shape.columns * shape.depth >= kSharedWork &&
          shape.depth * element_bytes * kSharedColumns <= kSharedBytes;
 }
 
@@ -178,30 +181,48 @@ class Whole {
 
 void gemm_shared(const GemmTile& tile, int element_bytes, const GemmShape& shape, Pack pack_a, Pack pack_b,
                  const GemmResult& result) {
+  // With few rows one block has them all, so that each part of b is needed by one block only, and packed there.
+  const bool own_b = shape.rows <= kOwnExtent && shape.rows < shape.columns;
+  const bool own_a = shape.columns <= kOwnExtent && shape.columns < shape.rows;
   const int64_t most = std::min(kSharedExtent, kSharedBytes / (shape.depth * element_bytes));
-  const int64_t high = even_block(shape.rows, most, tile.a.width), wide = even_block(shape.columns, most, tile.b.width);
-  Whole a(tile.a, tile.pair, element_bytes, shape.depth, high), b(tile.b, tile.pair, element_bytes, shape.depth, wide);
+  const int64_t high = even_block(shape.rows, own_a ? shape.rows : most, tile.a.width),
+                wide = even_block(shape.columns, own_b ? shape.columns : most, tile.b.width);
+  Whole a(tile.a, tile.pair, element_bytes, shape.depth, own_a ? 0 : high),
+      b(tile.b, tile.pair, element_bytes, shape.depth, own_b ? 0 : wide);
   for (int64_t column = 0; column < shape.columns; column += wide) {
     const int64_t columns = std::min(wide, shape.columns - column);
-    b.hold(column, columns);
+    b.hold(column, own_b ? 0 : columns);
     for (int64_t row = 0; row < shape.rows; row += high) {
       const int64_t rows = std::min(high, shape.rows - row);
-      a.hold(row, rows);
+      a.hold(row, own_a ? 0 : rows);
       const int64_t of_b = row == 0 ? b.tasks() : 0;  // else still there
       parallel_for(of_b + a.tasks(), 1, [&](int64_t begin, int64_t end) {
         for (int64_t task = begin; task < end; ++task) task < of_b ? b.pack(task, pack_b) : a.pack(task - of_b, pack_a);
       });
-      int64_t block_rows = even_block(rows, kSharedRows, tile.a.width),
-              block_columns = even_block(columns, kSharedColumns, tile.b.width);
-      while (ceil_div(rows, block_rows) * ceil_div(columns, block_columns) < kWantedBlocks && block_columns > 128)
-        block_columns = even_block(columns, block_columns / 2, tile.b.width);
+      int64_t block_rows = own_b ? rows : even_block(rows, kSharedRows, tile.a.width),
+              block_columns = own_a ? columns : even_block(columns, kSharedColumns, tile.b.width);
+      while (ceil_div(rows, block_rows) * ceil_div(columns, block_columns) < kWantedBlocks) {
+        if (!own_a && block_columns > (own_b ? 64 : 128))
+          block_columns = even_block(columns, block_columns / 2, tile.b.width);
+        else if (!own_b && block_rows > 64)
+          block_rows = even_block(rows, block_rows / 2, tile.a.width);
+        else
+          break;
+      }
       const int64_t across = ceil_div(columns, block_columns);
       parallel_for(across * ceil_div(rows, block_rows), 1, [&](int64_t begin, int64_t end) {
+        Scratch scratch;
+        char* own = scratch.take<char>((own_a ? block_rows : own_b ? block_columns : 0) * kDepth * element_bytes);
         for (int64_t task = begin; task < end; ++task) {
           const int64_t i = task / across * block_rows, j = task % across * block_columns;
-          each_depth(tile, element_bytes, shape, row + i, std::min(block_rows, rows - i), column + j,
-                     std::min(block_columns, columns - j), result, [&](int64_t p, int64_t depth, const Target& to) {
-                       multiply(tile, element_bytes, {a.at(p, i), b.at(p, j), ceil_div(depth, tile.pair)}, to, p > 0);
+          const int64_t of_rows = std::min(block_rows, rows - i), of_columns = std::min(block_columns, columns - j);
+          each_depth(tile, element_bytes, shape, row + i, of_rows, column + j, of_columns, result,
+                     [&](int64_t p, int64_t depth, const Target& to) {
+                       if (own_a) pack_a(own, row + i, of_rows, p, depth);
+                       if (own_b) pack_b(own, column + j, of_columns, p, depth);
+                       multiply(tile, element_bytes,
+                                {own_a ? own : a.at(p, i), own_b ? own : b.at(p, j), ceil_div(depth, tile.pair)}, to,
+                                p > 0);
                      });
         }
       });

@@ -88,7 +88,7 @@ TEST(Matmul, Complex) {
 }
 
 TEST(Matmul, SameBitsForAnyNumberOfThreads) {
-  const int64_t extents[][3] = {{120, 400, 500}, {290, 700, 530}};  // in blocks that pack for themselves, and shared
+  const int64_t extents[][3] = {{120, 400, 500}, {290, 700, 530}, {96, 400, 1000}, {1000, 400, 96}};
   for (const auto& [m, k, n] : extents)
     for (const DType d : {DType::float32, DType::bfloat16}) {
       const Array a = wave({m, k}, d), b = wave({k, n}, d, 0.3);
