@@ -104,8 +104,10 @@ def test_too_low_an_accuracy_fails(tmp_path):
 
 def test_interrupt_leaves_no_files(tmp_path):
     out = tmp_path / "demo"
-    with subprocess.Popen(command("--epochs", 10**6, "--out", out), stderr=subprocess.PIPE, text=True) as child:
-        while "training" not in child.stderr.readline():  # the first line comes after some steps
+    with subprocess.Popen(command("--epochs", 60, "--out", out), stderr=subprocess.PIPE, text=True) as child:
+        while (
+            "training" not in child.stderr.readline()
+        ):  # the first line comes after a tenth of the steps, so that nine tenths are left
             assert child.poll() is None
         child.send_signal(signal.SIGINT)
         errors = child.stderr.read()
