@@ -145,6 +145,29 @@ void bind_more_ops(nb::module_& m) {
       nb::arg("axes"), nb::arg("stream").none() = nb::none(),
       nb::sig("def transpose(self, *axes, stream: StreamOrDevice = None) -> array"),
       "The array with its axes in another order, as plait.core.transpose; reversed when none is given.");
+  method(
+      "conj",
+      [](const Array& a, StreamArg stream) {
+        const StreamGuard on(stream);
+        return conjugate(a);
+      },
+      nb::kw_only(), nb::arg("stream").none() = nb::none(),
+      nb::sig("def conj(self, *, stream: StreamOrDevice = None) -> array"), "Complex conjugate; real numbers stay.");
+  m.def(
+      "einsum_path",
+      [](std::string_view subscripts, const nb::args& operands) {
+        const auto [path, text] = einsum_path(subscripts, to_arrays(operands));
+        nb::list steps;
+        for (const std::vector<int>& step : path) {
+          nb::list positions;
+          for (int i : step) positions.append(i);
+          steps.append(nb::tuple(positions));
+        }
+        return nb::make_tuple(steps, text);
+      },
+      nb::arg("subscripts"), nb::arg("operands"),
+      nb::sig("def einsum_path(subscripts: str, *operands) -> tuple[list[tuple[int, ...]], str]"),
+      "The order in which einsum contracts its arrays, as positions among those left, and what that costs as text.");
   m.def(
       "arange",
       [](const Scalar& stop, const std::optional<Scalar>& step, std::optional<DType> dtype, StreamArg stream) {

@@ -183,6 +183,7 @@ class _PrintOptionsContext:
 def get_printoptions() -> PrintOptions: ...
 def set_printoptions(precision: int = -1) -> None: ...
 def printoptions(precision: int = -1) -> _PrintOptionsContext: ...
+def einsum_path(subscripts: str, *operands: array) -> tuple[list[tuple[int, ...]], str]: ...
 @overload
 def arange(
     start: int | float,
@@ -287,6 +288,7 @@ class array:
     def item(self) -> Any: ...
     def tolist(self) -> list_or_scalar: ...
     def reshape(self, *shape: int | Sequence[int], stream: StreamOrDevice = None) -> array: ...
+    def conj(self, *, stream: StreamOrDevice = None) -> array: ...
     def transpose(self, *axes: int | Sequence[int] | None, stream: StreamOrDevice = None) -> array: ...
     def __getitem__(self, arg: Index, /) -> array: ...
     def __setitem__(self, arg0: Index, arg1: scalar | array | Foreign, /) -> None: ...
@@ -808,6 +810,13 @@ def conv_transpose3d(input: array, weight: array, /, stride: int | tuple[int, in
     conv_transpose1d. Errors: as conv1d.
     """
 
+def convolve(a: array, v: array, /, mode: str = 'full', *, stream: StreamOrDevice = None) -> array:
+    """Convolution of two vectors, as in signal processing: one of them is flipped.
+
+    mode: 'full' has every overlap, 'same' as many as the longer vector has elements, from the middle, 'valid' the
+    whole overlaps. Floating dtypes, promoted. Errors: ValueError.
+    """
+
 def cos(a: array, /, *, stream: StreamOrDevice = None) -> array:
     """Cosine; a in radians."""
 
@@ -841,6 +850,8 @@ def cumprod(a: array, /, axis: int | None = None, *, reverse: bool = False, incl
     element itself out. dtype: of the products. Errors: ValueError and IndexError for an axis that does not exist.
     """
 
+cumulative_prod = cumprod
+
 def cumsum(a: array, /, axis: int | None = None, *, reverse: bool = False, inclusive: bool = True, dtype: Dtype | None = None, stream: StreamOrDevice = None) -> array:
     """Sums along an axis of all elements so far.
 
@@ -848,6 +859,8 @@ def cumsum(a: array, /, axis: int | None = None, *, reverse: bool = False, inclu
     element itself out. dtype: of the sums; bool becomes int32. Errors: ValueError and IndexError for an axis that
     does not exist.
     """
+
+cumulative_sum = cumsum
 
 def degrees(a: scalar | array, /, *, stream: StreamOrDevice = None) -> array:
     """Radians to degrees."""
@@ -1093,8 +1106,8 @@ def median(a: array, /, axis: None | int | Sequence[int] = None, keepdims: bool 
 def meshgrid(*arrays: array, sparse: bool = False, indexing: str = 'xy', stream: StreamOrDevice = None) -> tuple[array, ...]:
     """Coordinates of a grid from the coordinates of each of its axes.
 
-    sparse: extents of 1 instead of repeated values. indexing: 'xy' lets the first array run along the second
-    axis, 'ij' along the first. Errors: ValueError.
+    Arrays are flattened. sparse: extents of 1 instead of repeated values. indexing: 'xy' lets the first array run
+    along the second axis, 'ij' along the first. Errors: ValueError.
     """
 
 def min(a: array, /, axis: None | int | Sequence[int] = None, keepdims: bool = False, *, stream: StreamOrDevice = None) -> array:

@@ -208,6 +208,7 @@ void register_scan(OpRegistry& ops) {
           "(a: array, /, axis: int | None = None, *, reverse: bool = False, inclusive: bool = True, dtype: Dtype | None = None, stream: StreamOrDevice = None) -> array")
       .method(
           "(axis: int | None = None, *, reverse: bool = False, inclusive: bool = True, stream: StreamOrDevice = None) -> array")
+      .alias("cumulative_sum")
       .summary("Sums along an axis of all elements so far.")
       .details(
           "axis: one, or None for the flattened array. reverse: from the last element on. inclusive=False leaves the element itself out. dtype: of the sums; bool becomes int32. "
@@ -224,6 +225,7 @@ void register_scan(OpRegistry& ops) {
           "(a: array, /, axis: int | None = None, *, reverse: bool = False, inclusive: bool = True, dtype: Dtype | None = None, stream: StreamOrDevice = None) -> array")
       .method(
           "(axis: int | None = None, *, reverse: bool = False, inclusive: bool = True, stream: StreamOrDevice = None) -> array")
+      .alias("cumulative_prod")
       .summary("Products along an axis of all elements so far.")
       .details(
           "axis: one, or None for the flattened array. reverse: from the last element on. inclusive=False leaves the element itself out. dtype: of the products. "

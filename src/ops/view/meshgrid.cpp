@@ -12,11 +12,6 @@ Arrays meshgrid(const Arrays& arrays, bool sparse, std::string_view indexing) {
   const bool swapped = indexing == "xy" && rank > 1;  // the second array runs along the first axis
   Arrays out;
   for (int i = 0; i < rank; ++i) {
-    if (arrays[i].rank() > 1)
-      throw ShapeError({.op = "meshgrid",
-                        .got = "an array of shape " + to_string(arrays[i].shape()),
-                        .accepts = "vectors and 0-d arrays",
-                        .where = here()});
     Shape shape;
     for (int k = 0; k < rank; ++k) shape.push_back(1);
     shape[swapped && i < 2 ? 1 - i : i] = arrays[i].shape().count();
@@ -31,11 +26,12 @@ void register_meshgrid(OpRegistry& ops) {
           "(*arrays: array, sparse: bool = False, indexing: str = 'xy', stream: StreamOrDevice = None) -> tuple[array, ...]")
       .summary("Coordinates of a grid from the coordinates of each of its axes.")
       .details(
-          "sparse: extents of 1 instead of repeated values. indexing: 'xy' lets the first array run along the second axis, 'ij' along the first. Errors: ValueError.")
+          "Arrays are flattened. sparse: extents of 1 instead of repeated values. indexing: 'xy' lets the first array run along the second axis, 'ij' along the first. Errors: ValueError.")
       .oracle("tuple(np.meshgrid(*arrays, sparse=sparse, indexing=indexing))")
       .sample("(2,), (3,)", "sparse=False, indexing='xy'")
       .sample("(2,), (3,), (4,)", "sparse=True, indexing='ij'")
       .sample("(2,)", "sparse=False, indexing='xy'")
+      .sample("(2, 2), ()", "sparse=False, indexing='xy'")
       .rejects("(2,), (3,)", "indexing='zz'", "ValueError");
 }
 
