@@ -131,3 +131,22 @@ def test_classes_come_with_their_probabilities(rows: int) -> None:
     drawn = values(pc.random.categorical(logits, num_samples=N, key=pc.random.key(3)))
     for row in drawn:
         assert scipy.stats.chisquare(np.bincount(row, minlength=4), N * p).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("n", [1, 3, 30])
+@pytest.mark.parametrize("rank", [1, 30])
+def test_multivariate_normal_takes_the_root_of_its_covariance(n: int, rank: int) -> None:
+    rng = np.random.default_rng(n)
+    factors = rng.normal(size=(2, n, min(rank, n)))
+    cov = (factors @ factors.swapaxes(-1, -2)).astype(np.float32)
+    mean = rng.normal(size=(4, 1, n)).astype(np.float32)
+    key = pc.random.key(1)
+    got = np.array(pc.random.multivariate_normal(pc.array(mean), pc.array(cov), (3, 1, 1), key=key))
+    u, s, vt = np.linalg.svd(cov.astype(np.float64))
+    z = np.array(pc.random.normal((3, 4, 2, n), key=key))
+    want = np.einsum("...i,...ij->...j", z, (u * np.sqrt(s)[..., None, :]) @ vt) + mean
+    np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-4 * np.sqrt(np.abs(cov).max()) * n)
+    one = pc.grad(lambda m: pc.random.multivariate_normal(m, pc.eye(n), key=key).sum())(pc.zeros(n))
+    assert one.tolist() == [1.0] * n
+    with pytest.raises(pc.TransformError):
+        pc.grad(lambda c: pc.random.multivariate_normal(pc.zeros(n), c, key=key).sum())(pc.eye(n))
