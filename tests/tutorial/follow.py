@@ -46,7 +46,9 @@ def copy(source: Path, work: Path) -> None:
 
 def configure_alike(build: Path, work: Path) -> None:
     """Options of the original build become those of the copy: its objects were compiled with them."""
-    options = dict(re.findall(r"^(PLAIT_\w+):(?:BOOL|PATH)=(.+)$", (build / "CMakeCache.txt").read_text(), re.MULTILINE))
+    options = dict(
+        re.findall(r"^(PLAIT_\w+):(?:BOOL|PATH)=(.+)$", (build / "CMakeCache.txt").read_text(), re.MULTILINE)
+    )
     presets = json.loads((work / "CMakePresets.json").read_text())
     presets["configurePresets"][0]["cacheVariables"] |= options
     (work / "CMakePresets.json").write_text(json.dumps(presets))
