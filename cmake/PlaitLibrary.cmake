@@ -16,7 +16,7 @@ target_include_directories(plait_private INTERFACE
 find_package(Threads REQUIRED)
 target_link_libraries(plait_private INTERFACE plait_flags Threads::Threads ${CMAKE_DL_LIBS})
 target_compile_definitions(plait_private INTERFACE
-  PLAIT_WITH_ONEDNN=$<BOOL:${PLAIT_ONEDNN}> PLAIT_WITH_JIT=$<BOOL:${PLAIT_JIT}>)
+  PLAIT_WITH_ONEDNN=$<BOOL:${PLAIT_ONEDNN}>)
 
 set(sources "")
 foreach(room IN LISTS PLAIT_ROOMS)

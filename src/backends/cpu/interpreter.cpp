@@ -548,11 +548,12 @@ class Scheduler {
     group.values[static_cast<size_t>(i)] =
         jit::record(node, {from.data(), from.size()}, {operands.data(), operands.size()}, group.program.tape);
   }
-  void finish_group(Phase& phase, const Fused& group, [[maybe_unused]] int at) {
+  void finish_group(Phase& phase, Fused& group, int at) {
     check_internal(at == static_cast<int>(phase.steps.size()), "CPU interpreter: an assembled step is out of order");
-    auto code = jit::assemble(group.program);
+    const int cost = group.cost + static_cast<int>(group.program.reduces.size());
+    auto code = jit::assemble(std::move(group.program));
     if (!code) throw jit::NoExecutableMemory();
-    phase.steps.push_back({.code = code.get(), .cost = group.cost + static_cast<int>(group.program.reduces.size())});
+    phase.steps.push_back({.code = code.get(), .cost = cost});
     schedule_.code.push_back(std::move(code));
   }
 

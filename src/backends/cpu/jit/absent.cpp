@@ -5,6 +5,6 @@ namespace plait::cpu::jit {
 
 bool available() { return false; }
 bool always() { return false; }
-std::shared_ptr<const Code512> assemble(const Program&) { return nullptr; }
+std::shared_ptr<const Code512> assemble(Program) { return nullptr; }
 
 }  // namespace plait::cpu::jit

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdlib>
+#include <mutex>
 #include <string>
 #include <string_view>
 
@@ -738,13 +739,28 @@ class Assembler : public CodeGenerator {
 
 class Assembled final : public Code512 {
  public:
-  explicit Assembled(const Program& program) : plain_code_(program, false), streaming_code_(program, true) {
-    plain_ = plain_code_.getCode<Function>();
-    streaming_ = streaming_code_.getCode<Function>();
+  explicit Assembled(Program program) : program_(std::move(program)), code_(program_, false) {
+    plain_ = code_.getCode<Function>();
+  }
+
+  void run_streaming(char* const* slots, char* const* ahead, int64_t n) const override {
+    std::call_once(once_, [&] {
+      try {
+        streaming_code_ = std::make_unique<Assembler>(program_, true);
+      } catch (const Xbyak::Error&) {  // no more executable memory: slower, not wrong
+      }
+    });
+    if (streaming_code_)
+      streaming_code_->getCode<Function>()(slots, ahead, n);
+    else
+      run(slots, n);
   }
 
  private:
-  Assembler plain_code_, streaming_code_;
+  const Program program_;
+  Assembler code_;
+  mutable std::once_flag once_;
+  mutable std::unique_ptr<Assembler> streaming_code_;  // few programs ever have results that large
 };
 
 }  // namespace
@@ -765,9 +781,9 @@ bool always() {
   return yes;
 }
 
-std::shared_ptr<const Code512> assemble(const Program& program) {
+std::shared_ptr<const Code512> assemble(Program program) {
   try {
-    return std::make_shared<Assembled>(program);
+    return std::make_shared<Assembled>(std::move(program));
   } catch (const Xbyak::Error& e) {
     if (int(e) == ERR_CANT_PROTECT || int(e) == ERR_CANT_ALLOC) return nullptr;
     throw InternalError(std::string("JIT: ") + e.what());

@@ -8,7 +8,7 @@
 
 namespace plait::cpu::jit {
 
-/// An assembled program. Immutable; may be called from several threads at once.
+/// An assembled program. May be called from several threads at once.
 class Code512 {
  public:
   virtual ~Code512() = default;
@@ -18,11 +18,11 @@ class Code512 {
   void run(char* const* slots, int64_t n) const { plain_(slots, nullptr, n); }
   /// The same with results past the caches. They are aligned to cache lines and n is a multiple of kTilePad. `ahead`: per
   /// slot, what will be read later and had better come closer now. Fence before others read the results.
-  void run_streaming(char* const* slots, char* const* ahead, int64_t n) const { streaming_(slots, ahead, n); }
+  virtual void run_streaming(char* const* slots, char* const* ahead, int64_t n) const = 0;
 
  protected:
   using Function = void (*)(char* const* slots, char* const* ahead, int64_t n);
-  Function plain_ = nullptr, streaming_ = nullptr;
+  Function plain_ = nullptr;
 };
 
 /// Whether this process may assemble: built with the JIT, on an AVX-512 machine, PLAIT_JIT not `never`.
@@ -33,6 +33,6 @@ bool always();
 struct NoExecutableMemory {};
 
 /// Null where the system gives no executable memory.
-std::shared_ptr<const Code512> assemble(const Program& program);
+std::shared_ptr<const Code512> assemble(Program program);
 
 }  // namespace plait::cpu::jit
