@@ -49,6 +49,7 @@ if(op_sources)
   add_library(plait_ops OBJECT ${op_sources})
   target_link_libraries(plait_ops PUBLIC plait_private)
   target_precompile_headers(plait_ops PRIVATE ${PROJECT_SOURCE_DIR}/src/ops/prelude.h)
+  target_compile_options(plait_ops PRIVATE -ffile-prefix-map=${PROJECT_SOURCE_DIR}/=)  # an op knows its file, not where
   list(APPEND plait_all_objects $<TARGET_OBJECTS:plait_ops>)
 endif()
 
@@ -96,6 +97,10 @@ if(PLAIT_X86)
   plait_isa_target(avx512bf16 "${avx512} -mavx512bf16" ${bf16_sources})
 endif()
 
+# GCC notes how vectors and complex structures were passed long ago; these functions are called within their file only.
+set_source_files_properties(${PROJECT_SOURCE_DIR}/src/backends/cpu/targets/gemm.cpp
+  ${PROJECT_SOURCE_DIR}/src/backends/reference/kernels/scan.cpp PROPERTIES COMPILE_OPTIONS -Wno-psabi)
+
 add_library(plait SHARED ${plait_all_objects})
 add_library(plait::plait ALIAS plait)
 target_include_directories(plait PUBLIC $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>
@@ -104,6 +109,8 @@ target_link_libraries(plait PRIVATE $<BUILD_INTERFACE:plait_private>)
 if(NOT PLAIT_SANITIZE)
   target_link_options(plait PRIVATE -Wl,-z,defs)  # a missing symbol shows when linking, not when importing
 endif()
+target_link_options(plait PRIVATE -Wl,--version-script=${PROJECT_SOURCE_DIR}/cmake/plait.map)
+set_target_properties(plait PROPERTIES LINK_DEPENDS ${PROJECT_SOURCE_DIR}/cmake/plait.map)
 target_compile_features(plait PUBLIC cxx_std_20)
 if(NOT SKBUILD)  # a wheel cannot hold the links and would carry the library three times
   set_target_properties(plait PROPERTIES VERSION ${PROJECT_VERSION} SOVERSION ${PROJECT_VERSION_MAJOR})

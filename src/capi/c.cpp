@@ -1,9 +1,11 @@
 #include "plait/c.h"
 
+#include <cstring>
 #include <exception>
 #include <memory>
 #include <new>
 #include <string>
+#include <type_traits>
 
 #include "plait/array.h"
 #include "plait/call.h"
@@ -57,6 +59,14 @@ plait::Array& value_of(plait_array array, const char* op) {
   return array->value;
 }
 
+// A C caller's enum may hold any number, which C++ may not read as an enumerator.
+template <class E>
+int64_t number_of(const E& e) {
+  std::underlying_type_t<E> number;
+  std::memcpy(&number, &e, sizeof number);
+  return number;
+}
+
 plait::DType dtype_of(int64_t dtype, const char* op) {
   if (dtype < 0 || dtype >= plait::kDTypeCount)
     throw plait::DTypeError({.op = op, .got = "dtype number " + std::to_string(dtype), .accepts = "a plait_dtype"});
@@ -65,7 +75,7 @@ plait::DType dtype_of(int64_t dtype, const char* op) {
 
 plait::CallAttr::Value value_of(const plait_attr& attr) {
   const char* op = "plait_call";
-  switch (attr.kind) {
+  switch (number_of(attr.kind)) {
     case PLAIT_ATTR_NONE: return std::monostate();
     case PLAIT_ATTR_BOOL: return attr.integer != 0;
     case PLAIT_ATTR_INT: return attr.integer;
@@ -78,7 +88,7 @@ plait::CallAttr::Value value_of(const plait_attr& attr) {
     case PLAIT_ATTR_ARRAY: return value_of(attr.array, op);
   }
   throw plait::ArgumentError(
-      {.op = op, .got = "attribute kind " + std::to_string(attr.kind), .accepts = "a plait_attr_kind"});
+      {.op = op, .got = "attribute kind " + std::to_string(number_of(attr.kind)), .accepts = "a plait_attr_kind"});
 }
 
 }  // namespace
@@ -102,7 +112,8 @@ plait_status plait_array_new(const void* data, size_t bytes, const int64_t* shap
         throw plait::ShapeError({.op = op, .got = "extent " + std::to_string(shape[i]), .accepts = "0 and more"});
       extents.push_back(shape[i]);
     }
-    *out = new plait_array_s{plait::Array::from_bytes(data, static_cast<int64_t>(bytes), extents, dtype_of(dtype, op))};
+    *out = new plait_array_s{
+        plait::Array::from_bytes(data, static_cast<int64_t>(bytes), extents, dtype_of(number_of(dtype), op))};
   });
 }
 

@@ -2,9 +2,9 @@
 
 #include <condition_variable>
 #include <deque>
+#include <exception>
 #include <memory>
 #include <mutex>
-#include <system_error>
 #include <thread>
 #include <unordered_map>
 
@@ -26,18 +26,16 @@ namespace {
 // Runs the work of async_eval in order, one thread for each stream that is used.
 class Worker {
  public:
-  /// False when there is no thread to be had.
+  /// False when there is no thread or no memory to be had.
   bool submit(const std::shared_ptr<Job>& job) {
     const std::lock_guard lock(mutex_);
-    if (!started_) {
-      try {
-        std::thread([this] { loop(); }).detach();
-      } catch (const std::system_error&) {
-        return false;
-      }
+    try {
+      if (!started_) std::thread([this] { loop(); }).detach();
       started_ = true;
+      jobs_.push_back(job);
+    } catch (const std::exception&) {
+      return false;
     }
-    jobs_.push_back(job);
     changed_.notify_one();
     return true;
   }
@@ -87,14 +85,14 @@ Worker& worker_of(uint32_t stream) {
 }
 
 void lock_for_fork() {
+  graph_mutex().lock();
   workers_mutex.lock();
   plan_cache().lock();
-  graph_mutex().lock();
 }
 void unlock_in_parent() {
-  graph_mutex().unlock();
   plan_cache().unlock();
   workers_mutex.unlock();
+  graph_mutex().unlock();
 }
 void restart_in_child() {
   abandon_jobs_of_others();
@@ -108,24 +106,23 @@ class Engine final : public Evaluator {
     static trace::Counter asked("evaluated: asked for");
     asked.add();
     // What another evaluation is computing is only waited for; if that one fails, the next round computes it here.
-    while (const auto job = claim(arrays, On::this_thread)) run(*job);
+    while (const auto job = claim(arrays)) run(*job);
   }
 
   void async_eval(std::span<const Array> arrays) override {
     static trace::Counter ahead("evaluated: in the background");
     ahead.add();
-    std::shared_ptr<Job> job;
+    std::shared_ptr<Job> left;  // for want of a thread
     try {
-      job = claim(arrays, On::worker);
+      claim(arrays, [&](const std::shared_ptr<Job>& job) {
+        if (!worker_of(job->roots.front().node()->stream).submit(job)) left = job;
+      });
     } catch (const TransformError&) {
       throw;
     } catch (...) {
       return;  // what a failure before left behind: whoever asks for the result meets it
     }
-    if (job) {
-      const uint32_t stream = job->roots.front().node()->stream;
-      if (!worker_of(stream).submit(job)) run(*job);
-    }
+    if (left) run(*left);
   }
 
   void eval_over_budget(const Array& newest) override {

@@ -1,6 +1,8 @@
 #include "engine/job.h"
 
 #include <mutex>
+#include <system_error>
+#include <thread>
 #include <utility>
 
 #include "base/trace.h"
@@ -72,6 +74,20 @@ void finish(Job& job, std::vector<Storage>* results, const std::exception_ptr& e
   job.event->set();
 }
 
+constinit thread_local const Job* run_now = nullptr;  // by this thread
+
+void wait(const Job& job, const Job* interrupted) {
+  for (const auto& event : job.graph.waits) {
+    if (interrupted && event == interrupted->event)
+      throw DeviceError({.op = "eval",
+                         .got = "a signal handler asked for what the evaluation that it interrupted is computing",
+                         .accepts = "other values",
+                         .hint = "let the handler set a flag, and act on it between two steps",
+                         .where = describe_source(job.roots.front().node()->source)});
+    event->wait();
+  }
+}
+
 /// Per value, whether the plan may overwrite it; all of them when there is no plan yet to ask.
 std::vector<bool> overwritable(const Job& job) {
   std::vector<bool> marks(job.graph.values.size(), !job.plan);
@@ -88,34 +104,18 @@ std::vector<bool> overwritable(const Job& job) {
   return marks;
 }
 
-}  // namespace
-
-std::shared_ptr<Job> claim(std::span<const Array> arrays, On on) {
-  auto job = std::make_shared<Job>();
-  for (const Array& a : arrays)
-    if (a.defined() && !a.node()->done()) job->roots.push_back(a);
-  if (job->roots.empty()) return nullptr;
-  SourceId culprit = 0;
-  try {
-    const std::lock_guard lock(graph_mutex());
-    job->graph = collect(job->roots, job->event, culprit);
-    enlist(*job);
-    if (on == On::this_thread) take(*job);
-  } catch (Error& e) {
-    e.add_where(describe_source(culprit));  // may wait for Python, so not under the lock
-    throw;
-  }
-  return job;
-}
-
-bool run(Job& job) {
+bool run_here(Job& job, const Job* interrupted) {
   if (!job.running) {
     const std::lock_guard lock(graph_mutex());
     take(job);
   }
+  const struct Now {
+    explicit Now(const Job& job) { run_now = &job; }
+    ~Now() { run_now = nullptr; }
+  } now(job);
   std::vector<Storage> results;
   try {
-    for (const auto& event : job.graph.waits) event->wait();
+    wait(job, interrupted);
     for (const auto& value : job.graph.values)
       if (value.leaf && !value.node->done()) {
         finish(job, nullptr, nullptr);
@@ -135,6 +135,55 @@ bool run(Job& job) {
   }
   finish(job, &results, nullptr);
   return true;
+}
+
+}  // namespace
+
+std::shared_ptr<Job> claim(std::span<const Array> arrays) {
+  std::shared_ptr<Job> job;
+  claim(arrays, [&](const std::shared_ptr<Job>& claimed) {
+    take(*claimed);
+    job = claimed;
+  });
+  return job;
+}
+
+void claim(std::span<const Array> arrays, FunctionRef<void(const std::shared_ptr<Job>&)> hand_over) {
+  auto job = std::make_shared<Job>();
+  for (const Array& a : arrays)
+    if (a.defined() && !a.node()->done()) job->roots.push_back(a);
+  if (job->roots.empty()) return;
+  SourceId culprit = 0;
+  try {
+    const std::lock_guard lock(graph_mutex());
+    job->graph = collect(job->roots, job->event, culprit);
+    enlist(*job);
+    hand_over(job);
+  } catch (Error& e) {
+    e.add_where(describe_source(culprit));  // may wait for Python, so not under the lock
+    throw;
+  }
+}
+
+bool run(Job& job) {
+  if (!run_now) return run_here(job, nullptr);
+  // A signal handler: what this thread keeps for its work (scratch memory, its place in the pool) is in use.
+  bool done = false;
+  std::exception_ptr error;
+  try {
+    std::thread([&, interrupted = run_now] {
+      try {
+        done = run_here(job, interrupted);
+      } catch (...) {
+        error = std::current_exception();
+      }
+    }).join();
+  } catch (const std::system_error&) {  // no thread to be had
+    finish(job, nullptr, nullptr);
+    throw;
+  }
+  if (error) std::rethrow_exception(error);
+  return done;
 }
 
 void abandon_jobs_of_others() {

@@ -6,6 +6,7 @@
 #include <span>
 #include <vector>
 
+#include "base/function_ref.h"
 #include "engine/event.h"
 #include "engine/graph.h"
 #include "engine/plan.h"
@@ -27,15 +28,18 @@ struct Job {
   Job* after = nullptr;
 };
 
-/// Who runs a job.
-enum class On { this_thread, worker };
+/// Claims what the arrays still need, for the calling thread to run; null when nothing does. Errors: TransformError for a
+/// traced array, and what an evaluation before lost an input to.
+std::shared_ptr<Job> claim(std::span<const Array> arrays);
 
-/// Claims what the arrays still need; null when nothing does. Errors: TransformError for a traced array, and what an
-/// evaluation before lost an input to.
-std::shared_ptr<Job> claim(std::span<const Array> arrays, On on);
+/// The same for another thread: `hand_over` gets the job with the graph lock held, so that jobs are handed over in the
+/// order of claims. A job waits only for jobs claimed before it: queues in that order cannot wait for one another.
+void claim(std::span<const Array> arrays, FunctionRef<void(const std::shared_ptr<Job>&)> hand_over);
 
 /// Computes it on the calling thread. False when an evaluation it waited for failed: its nodes are pending again, and
-/// this job's too. Errors: what the operations raise, with the user's line; then, too, its nodes are pending again.
+/// this job's too. Inside a signal handler that interrupts another run it computes on a thread of its own. Errors: what the
+/// operations raise, with the user's line; DeviceError when it needs what the interrupted run computes; then, too, its nodes
+/// are pending again.
 bool run(Job& job);
 
 /// In a forked child, with the graph lock held: the jobs of threads that are gone give their nodes back.

@@ -2,7 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <barrier>
 #include <cmath>
+#include <thread>
 
 #include "engine/engine.h"
 #include "plait/ops.h"
@@ -186,6 +188,43 @@ TEST(Transforms, LongChainsDoNotRecurse) {
     return Arrays{total(y)};
   };
   EXPECT_NEAR(values(grad(f)({doubles({1}, {1})})[0])[0], std::pow(1.0000001, 100'000), 1e-9);
+}
+
+TEST(Transforms, WorkOnManyThreadsOverSharedGraphs) {
+  constexpr int kThreads = 4;
+  const Array x = wave(6, 5);
+  const Function step = compile([](const Arrays& in) { return Arrays{tanh(in[0]) * in[1] + 1.0}; });
+  const auto work = [&](int t, const Array& shared) {
+    const Array w = wave(6, 5) * static_cast<double>(t + 1);
+    const auto loss = [&](const Arrays& in) {
+      const Array y = step({in[0], shared})[0];
+      return Arrays{total(y * y * sum(shared, -1, true))};
+    };
+    const auto per_row = vmap([](const Arrays& in) { return Arrays{exp(in[0] - max(in[0], -1, true))}; });
+    auto [value, gradients] = value_and_grad(loss)({w});
+    std::vector<double> all = values(gradients[0]);
+    for (double v : values(value[0])) all.push_back(v);
+    for (double v : values(per_row({shared})[0])) all.push_back(v);
+    for (double v : values(jvp(loss, {w}, {shared}).second[0])) all.push_back(v);
+    return all;
+  };
+  const auto shared_part = [&] { return exp(x * 0.5) / sum(x, 0, true); };
+  std::vector<std::vector<double>> want;
+  for (int t = 0; t < kThreads; ++t) want.push_back(work(t, shared_part()));
+  for (int round = 0; round < 20; ++round) {
+    engine::clear_plan_cache();
+    const Array shared = shared_part();
+    std::vector<std::vector<double>> got(kThreads);
+    std::barrier start(kThreads);
+    std::vector<std::thread> threads;
+    for (int t = 0; t < kThreads; ++t)
+      threads.emplace_back([&, t] {
+        start.arrive_and_wait();
+        got[static_cast<size_t>(t)] = work(t, shared);
+      });
+    for (auto& t : threads) t.join();
+    EXPECT_EQ(got, want);
+  }
 }
 
 }  // namespace

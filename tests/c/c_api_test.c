@@ -62,6 +62,8 @@ int main(void) {
   CHECK(plait_call("add", pair, 2, NULL, 0, &none, 0, &count) == PLAIT_USER_ERROR && none == NULL);
   CHECK(plait_array_new(values, 20, shape, 2, PLAIT_FLOAT32, &none) == PLAIT_USER_ERROR);
   CHECK(plait_array_new(values, 24, shape, 2, (plait_dtype)99, &none) == PLAIT_USER_ERROR);
+  axis.kind = (plait_attr_kind)99;
+  CHECK(plait_call("sum", &a, 1, &axis, 1, &none, 1, &count) == PLAIT_USER_ERROR && none == NULL);
   CHECK(plait_array_read(copy, got, 4) == PLAIT_USER_ERROR);
   CHECK(plait_eval(NULL, 1) == PLAIT_USER_ERROR);
   const int64_t huge[2] = {INT64_C(1) << 40, INT64_C(1) << 40};

@@ -25,8 +25,12 @@ def test_matplotlib_plots_arrays() -> None:
     pyplot.close(figure)
 
 
-def test_import_takes_less_than_30_ms() -> None:
+def seconds_to_import(module: str) -> float:
     # Of the processor: other work on the machine does not count.
-    program = "import time; start = time.process_time(); import plait.core; print(time.process_time() - start)"
-    times = [float(run(program).stdout) for _ in range(5)]
-    assert min(times) < 0.030, times
+    program = f"import time; start = time.process_time(); import {module}; print(time.process_time() - start)"
+    return min(float(run(program).stdout) for _ in range(5))
+
+
+def test_import_takes_less_than_30_ms() -> None:
+    # Or half of NumPy's time, on a machine on which all takes longer.
+    assert seconds_to_import("plait.core") < max(0.030, 0.5 * seconds_to_import("numpy"))
