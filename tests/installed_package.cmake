@@ -1,9 +1,9 @@
-# cmake -DBUILD=... -DEXAMPLES=... -DWORK=... -P installed_package.cmake
+# cmake -DBUILD=... -DCXX=... -DGENERATOR=... -DEXAMPLES=... -DWORK=... -P installed_package.cmake
 # Installs plait into an empty prefix, builds the examples against it with find_package alone, and runs each of them.
 file(REMOVE_RECURSE ${WORK})
 execute_process(COMMAND ${CMAKE_COMMAND} --install ${BUILD} --prefix ${WORK}/prefix OUTPUT_QUIET
                 COMMAND_ERROR_IS_FATAL ANY)
-execute_process(COMMAND ${CMAKE_COMMAND} -S ${EXAMPLES} -B ${WORK}/build -DCMAKE_PREFIX_PATH=${WORK}/prefix
+execute_process(COMMAND ${CMAKE_COMMAND} -G ${GENERATOR} -S ${EXAMPLES} -B ${WORK}/build -DCMAKE_PREFIX_PATH=${WORK}/prefix
                         -DCMAKE_BUILD_TYPE=Release -DCMAKE_CXX_COMPILER=${CXX} OUTPUT_QUIET COMMAND_ERROR_IS_FATAL ANY)
 execute_process(COMMAND ${CMAKE_COMMAND} --build ${WORK}/build OUTPUT_QUIET COMMAND_ERROR_IS_FATAL ANY)
 file(GLOB sources ${EXAMPLES}/*.cpp)
