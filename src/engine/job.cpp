@@ -197,6 +197,7 @@ void abandon_jobs_of_others() {
     Job* const before = job->before;
     if (!job->running || !::pthread_equal(job->runner, ::pthread_self())) {
       strike_off(*job);
+      plan_cache().forget(job->graph.key);  // its code may be half assembled, by a thread that is gone
       for (Node* node : job->graph.nodes) {
         node->event.reset();
         node->state.store(Node::State::pending, std::memory_order_relaxed);

@@ -42,7 +42,7 @@ void claim(std::span<const Array> arrays, FunctionRef<void(const std::shared_ptr
 /// are pending again.
 bool run(Job& job);
 
-/// In a forked child, with the graph lock held: the jobs of threads that are gone give their nodes back.
+/// In a forked child, with the locks of the graph and the plan cache held: the jobs of threads that are gone give their nodes back.
 void abandon_jobs_of_others();
 
 }  // namespace plait::engine

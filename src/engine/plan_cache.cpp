@@ -32,6 +32,14 @@ void PlanCache::add(const Key128& key, std::shared_ptr<const Plan> plan) {
   stats_.held = static_cast<int64_t>(plans_.size());
 }
 
+void PlanCache::forget(const Key128& key) {
+  const auto it = plans_.find(key);
+  if (it == plans_.end()) return;
+  order_.erase(it->second.place);
+  plans_.erase(it);
+  stats_.held = static_cast<int64_t>(plans_.size());
+}
+
 PlanCacheStats PlanCache::stats() {
   const std::lock_guard lock(mutex_);
   return stats_;

@@ -23,9 +23,10 @@ class PlanCache {
   PlanCacheStats stats();
   void clear();
 
-  // For a fork: nobody else may be in the middle of a change.
+  // For a fork: nobody else may be in the middle of a change. `forget` is called in between, in the child.
   void lock() { mutex_.lock(); }
   void unlock() { mutex_.unlock(); }
+  void forget(const Key128& key);
 
  private:
   struct Entry {
