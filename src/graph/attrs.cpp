@@ -7,6 +7,8 @@ template <class... F>
 struct Overload : F... {
   using F::operator()...;
 };
+template <class... F>
+Overload(F...) -> Overload<F...>;  // clang 16 does not deduce an aggregate's arguments by itself
 
 std::string number(double v) {
   std::string text = std::to_string(v);

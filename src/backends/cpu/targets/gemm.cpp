@@ -3,8 +3,10 @@
 #include "backends/cpu/simd/vec.h"
 #include "backends/cpu/targets/gemm_pack.h"
 
+#if !defined(__clang__)
 #pragma GCC diagnostic ignored \
     "-Wmaybe-uninitialized"  // g++ 12 warns of its own _mm512_undefined_ps where it is inlined
+#endif
 
 namespace plait::cpu::PLAIT_TARGET {
 namespace {

@@ -5,7 +5,9 @@
 #include "backends/cpu/simd/vec.h"
 #include "backends/cpu/targets/gemm_pack.h"
 
+#if !defined(__clang__)
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
 
 namespace plait::cpu::PLAIT_TARGET {
 namespace {
@@ -23,7 +25,11 @@ void tile(int64_t depth, const void* a_memory, const void* b_memory, void* c_mem
     const __m512bh b0 = (__m512bh)_mm512_loadu_si512(b), b1 = (__m512bh)_mm512_loadu_si512(b + 64);
 #pragma GCC unroll 8
     for (int i = 0; i < kRows; ++i) {
-      const __m512bh x = (__m512bh)_mm512_set1_epi32(a[i]);
+      __m512i pair = _mm512_set1_epi32(a[i]);
+#if defined(__clang__)
+      asm("" : "+v"(pair));  // clang 16 crashes when the product may read the pair from memory by itself
+#endif
+      const __m512bh x = (__m512bh)pair;
       sum[i][0] = _mm512_dpbf16_ps(sum[i][0], x, b0);
       sum[i][1] = _mm512_dpbf16_ps(sum[i][1], x, b1);
     }
