@@ -42,6 +42,7 @@ struct KernelArgs {
   std::span<const TensorView> inputs;
   std::span<const TensorView> outputs;
   AttrsView attrs;  // args.attrs.get<int64_t>("axis")
+  uint32_t queue = 0;  // on a device: where the work is enqueued
 };
 
 using KernelFn = void (*)(const KernelArgs&);
@@ -52,6 +53,9 @@ struct Kernel {
   bool output_aliases_input0 =
       false;  // output 0 starts as a copy of input 0 (scatter, slice_update): the engine copies,
                                        // or donates the input's memory when nobody else needs it
+  bool (*takes)(const KernelArgs&) =
+      nullptr;  // on a device: whether it can, by dtypes, extents and attributes (no data
+                                               // is there yet); null: always. What it can't runs on the CPU
 };
 
 enum class Backend : uint8_t { reference, cpu, count_ };

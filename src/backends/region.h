@@ -58,6 +58,7 @@ struct RegionBinding {
   std::vector<Operand> outputs;          // one per Output; an output may be the very memory of an input that has the
                                          // same strides and width (in place), and overlaps nothing else
   std::vector<ScalarBits> scalars;       // one per RegionProgram::scalars, bits of one element of that dtype
+  uint32_t queue = 0;                    // on a device: where the work is enqueued
 };
 
 /// A region prepared by one tier of one device. Immutable; `run` may be called from several threads at once.

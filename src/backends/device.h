@@ -1,0 +1,41 @@
+// A device's backend: memory, regions and kernels of opaque ops. The shared library of a backend exports one function that
+// gives it; see device_library.h.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "backends/kernel.h"
+#include "backends/region.h"
+#include "memory/device.h"
+
+namespace plait {
+
+struct DeviceInfo {
+  std::string name;  // "NVIDIA H200"
+  std::string architecture;  // "sm_90"
+  int64_t memory_bytes = 0;
+};
+
+/// Threads: any. Regions and kernels enqueue their work on the queue they are given (RegionBinding::queue,
+/// KernelArgs::queue) and return; pointers are the device's. Scratch memory comes from `allocate` of the same queue and
+/// may be released at once behind the launch.
+class DeviceBackend : public memory::DeviceMemory {
+ public:
+  virtual std::string_view name() const = 0;
+  virtual int device_count() const = 0;
+  virtual DeviceInfo info(int device) const = 0;
+
+  /// The region for all devices of this backend; never waits for a compiler.
+  virtual std::unique_ptr<CompiledRegion> compile_region(RegionProgram region) = 0;
+  /// The kernel of an opaque op, or null: then it runs on the CPU.
+  virtual const Kernel* find_kernel(std::string_view op) const = 0;
+};
+
+/// What a backend's library exports by this name: the backend, or null with the reason why the machine can't have it.
+inline constexpr const char* kDeviceBackendSymbol = "plait_device_backend";
+using DeviceBackendEntry = DeviceBackend* (*)(std::string & why_not);
+
+}  // namespace plait
