@@ -25,7 +25,6 @@ struct DeviceInfo {
 class DeviceBackend : public memory::DeviceMemory {
  public:
   virtual std::string_view name() const = 0;
-  virtual int device_count() const = 0;
   virtual DeviceInfo info(int device) const = 0;
 
   /// The region for all devices of this backend; never waits for a compiler.

@@ -26,6 +26,7 @@ class PLAIT_API DeviceMemory {
  public:
   virtual ~DeviceMemory() = default;
 
+  virtual int device_count() const = 0;
   virtual Queue open_queue(int device) = 0;
   virtual int device_of(Queue queue) const = 0;
 
@@ -46,8 +47,9 @@ class PLAIT_API DeviceMemory {
 
   /// Host to device. `from` has been read when it returns; work enqueued on `queue` from now on finds the bytes in `to`.
   virtual void upload(Queue queue, void* to, const void* from, int64_t bytes) = 0;
-  /// Device to host, after what is enqueued on `queue`; complete when it returns.
-  virtual void download(Queue queue, void* to, const void* from, int64_t bytes) = 0;
+  /// Device to host, from the device of the mark's queue, as soon as `after` is reached, whatever else is enqueued;
+  /// complete when it returns.
+  virtual void download(Mark after, void* to, const void* from, int64_t bytes) = 0;
   /// Between memories of devices, or within one, as work of `queue`, which belongs to one of both.
   virtual void copy(Queue queue, void* to, const void* from, int64_t bytes) = 0;
 
@@ -65,8 +67,9 @@ class PLAIT_API DeviceMemory {
   virtual void clear_cache(int device) = 0;
 };
 
-/// The devices of this process, or null where there are none. Set once, before the first buffer gets a device's copy.
-PLAIT_API DeviceMemory* device_memory() noexcept;
-PLAIT_API void set_device_memory(DeviceMemory* devices) noexcept;
+/// The devices of this process, or null where there are none. The first call asks the loader. Threads: any.
+PLAIT_API DeviceMemory* device_memory();
+/// Who finds the devices; set by the engine when the library is loaded.
+PLAIT_API void set_device_loader(DeviceMemory* (*load)()) noexcept;
 
 }  // namespace plait::memory
