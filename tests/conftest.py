@@ -1,6 +1,12 @@
 """What all Python tests share."""
 
+import signal
+
 import pytest
+
+# Where this run was started with Ctrl-C ignored (in the background of a script) its children would ignore it too.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

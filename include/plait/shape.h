@@ -32,9 +32,9 @@ class PLAIT_API Dim {
   /// 0 for a plain number, else the expression in the current trace.
   uint32_t expr() const { return expr_; }
 
-  friend Dim operator+(Dim a, Dim b) { return plain(a, b) ? Dim(a.value_ + b.value_) : combine('+', a, b); }
-  friend Dim operator-(Dim a, Dim b) { return plain(a, b) ? Dim(a.value_ - b.value_) : combine('-', a, b); }
-  friend Dim operator*(Dim a, Dim b) { return plain(a, b) ? Dim(a.value_ * b.value_) : combine('*', a, b); }
+  friend Dim operator+(Dim a, Dim b) { return plain(a, b) ? Dim(add(a.value_, b.value_)) : combine('+', a, b); }
+  friend Dim operator-(Dim a, Dim b) { return plain(a, b) ? Dim(subtract(a.value_, b.value_)) : combine('-', a, b); }
+  friend Dim operator*(Dim a, Dim b) { return plain(a, b) ? Dim(multiply(a.value_, b.value_)) : combine('*', a, b); }
   /// Rounds towards minus infinity; the divisor is positive.
   friend Dim operator/(Dim a, Dim b) { return plain(a, b) ? Dim(floor_div(a.value_, b.value_)) : combine('/', a, b); }
   friend Dim operator%(Dim a, Dim b) { return a - (a / b) * b; }
@@ -47,6 +47,19 @@ class PLAIT_API Dim {
   friend bool operator<=(Dim a, Dim b) { return !(b < a); }
   friend bool operator>=(Dim a, Dim b) { return !(a < b); }
 
+  // Past what 64 bits hold a result stays at the bound, which no array's extent reaches.
+  static int64_t add(int64_t a, int64_t b) {
+    int64_t sum = 0;
+    return __builtin_add_overflow(a, b, &sum) ? (a < 0 ? INT64_MIN : INT64_MAX) : sum;
+  }
+  static int64_t subtract(int64_t a, int64_t b) {
+    int64_t difference = 0;
+    return __builtin_sub_overflow(a, b, &difference) ? (a < 0 ? INT64_MIN : INT64_MAX) : difference;
+  }
+  static int64_t multiply(int64_t a, int64_t b) {
+    int64_t product = 0;
+    return __builtin_mul_overflow(a, b, &product) ? ((a < 0) != (b < 0) ? INT64_MIN : INT64_MAX) : product;
+  }
   static int64_t floor_div(int64_t a, int64_t b) { return a / b - ((a % b != 0) && ((a < 0) != (b < 0))); }
 
  private:

@@ -9,9 +9,9 @@ thread_local DimScope* scope = nullptr;
 
 int64_t apply(char op, int64_t a, int64_t b) {
   switch (op) {
-    case '+': return a + b;
-    case '-': return a - b;
-    case '*': return a * b;
+    case '+': return Dim::add(a, b);
+    case '-': return Dim::subtract(a, b);
+    case '*': return Dim::multiply(a, b);
     default: return b > 0 ? Dim::floor_div(a, b) : 0;
   }
 }

@@ -176,7 +176,7 @@ def test_limits_can_be_set() -> None:
     assert pc.get_memory_limit() == before
 
 
-@pytest.mark.parametrize("shape", [(1 << 40, 1 << 40), (1 << 62, 1), (1 << 31, 1 << 31, 2)])
+@pytest.mark.parametrize("shape", [(1 << 40, 1 << 40), (1 << 62, 1), (1 << 31, 1 << 31, 2), (1 << 32, 1 << 32)])
 def test_shapes_that_cannot_be_counted(shape: tuple[int, ...]) -> None:
     with pytest.raises(pc.ShapeError, match="63"):
         pc.zeros(shape)
