@@ -87,3 +87,12 @@ def test_inputs_are_checked():
     ):
         with pytest.raises(ValueError, match="x must be"):
             eval("nn." + code, {"nn": nn})(pc.ones(shape))
+
+
+@pytest.mark.parametrize("layer", [nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.ConvTranspose3d])
+def test_dilation_is_shown_as_it_was_given(layer):
+    assert "dilation=2, " in repr(layer(2, 2, 3, dilation=2))
+    each = (2,) * int(layer.__name__[-2])
+    assert f"dilation={each}, " in repr(layer(2, 2, 3, dilation=each))
+    with pytest.raises(ValueError, match="dilation"):
+        layer(2, 2, 3, dilation=0)

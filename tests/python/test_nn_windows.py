@@ -60,7 +60,7 @@ def test_conv2d(sizes, settings, shape):
 def test_conv2d_text_form():
     layer = nn.Conv2d(4, 6, 3, groups=2)
     assert repr(layer) == (
-        "Conv2d(4, 6, kernel_size=(3, 3), stride=(1, 1), padding=(0, 0), dilation=(1, 1), groups=2, bias=True)"
+        "Conv2d(4, 6, kernel_size=(3, 3), stride=(1, 1), padding=(0, 0), dilation=1, groups=2, bias=True)"
     )
 
 

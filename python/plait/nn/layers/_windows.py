@@ -24,6 +24,12 @@ def sizes(layer: str, name: str, value: Any, rank: int, least: int) -> Any:
     return result
 
 
+def given(layer: str, name: str, value: Any, rank: int, least: int) -> Any:
+    """`value` as it came, for settings that layers show unexpanded; checked as by `sizes`."""
+    sizes(layer, name, value, rank, least)
+    return value
+
+
 def size(layer: str, name: str, value: Any, least: int) -> int:
     """`value` as one int of at least `least`, else `ValueError`."""
     return int(sizes(layer, name, value, 1, least)[0])

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 
 import plait.core as pc
-from plait.nn.layers._windows import Size, size, sizes
+from plait.nn.layers._windows import Size, given, size, sizes
 from plait.nn.layers.base import Module
 
 
@@ -45,11 +45,12 @@ class _Conv(Module):
     def _with_bias(self, y: pc.array) -> pc.array:
         return y + self["bias"] if "bias" in self else y
 
-    def _describe(self, in_channels: int, **settings: object) -> str:
+    def _extra_repr(self) -> str:
         weight = self.weight
         kernel = weight.shape[1:-1] if weight.ndim > 3 else weight.shape[1]
-        words = [str(in_channels), str(weight.shape[0]), f"kernel_size={kernel}"]
-        words += [f"{k}={v}" for k, v in settings.items()]
+        words = [str(weight.shape[-1] * getattr(self, "groups", 1)), str(weight.shape[0]), f"kernel_size={kernel}"]
+        settings = ("stride", "padding", "dilation", "groups", "output_padding")
+        words += [f"{name}={getattr(self, name)}" for name in settings if hasattr(self, name)]
         return ", ".join([*words, f"bias={'bias' in self}"])
 
 
@@ -79,15 +80,6 @@ class Conv1d(_Conv):
         self.dilation = size("Conv1d", "dilation", dilation, 1)
         self.groups = groups
 
-    def _extra_repr(self) -> str:
-        return self._describe(
-            self.weight.shape[-1] * self.groups,
-            stride=self.stride,
-            padding=self.padding,
-            dilation=self.dilation,
-            groups=self.groups,
-        )
-
     def __call__(self, x: pc.array) -> pc.array:
         self._check_input(x, self.groups)
         return self._with_bias(pc.conv1d(x, self["weight"], self.stride, self.padding, self.dilation, self.groups))
@@ -115,17 +107,8 @@ class Conv2d(_Conv):
         self._init_parameters(in_channels, out_channels, kernel, groups, bias)
         self.stride = sizes("Conv2d", "stride", stride, 2, 1)
         self.padding = sizes("Conv2d", "padding", padding, 2, 0)
-        self.dilation = sizes("Conv2d", "dilation", dilation, 2, 1)
+        self.dilation = given("Conv2d", "dilation", dilation, 2, 1)
         self.groups = groups
-
-    def _extra_repr(self) -> str:
-        return self._describe(
-            self.weight.shape[-1] * self.groups,
-            stride=self.stride,
-            padding=self.padding,
-            dilation=self.dilation,
-            groups=self.groups,
-        )
 
     def __call__(self, x: pc.array) -> pc.array:
         self._check_input(x, self.groups)
@@ -153,10 +136,7 @@ class Conv3d(_Conv):
         self._init_parameters(in_channels, out_channels, kernel, 1, bias)
         self.stride = sizes("Conv3d", "stride", stride, 3, 1)
         self.padding = sizes("Conv3d", "padding", padding, 3, 0)
-        self.dilation = sizes("Conv3d", "dilation", dilation, 3, 1)
-
-    def _extra_repr(self) -> str:
-        return self._describe(self.weight.shape[-1], stride=self.stride, padding=self.padding, dilation=self.dilation)
+        self.dilation = given("Conv3d", "dilation", dilation, 3, 1)
 
     def __call__(self, x: pc.array) -> pc.array:
         self._check_input(x, 1)

@@ -7,7 +7,7 @@ positions), and the bias starts at 0.
 from __future__ import annotations
 
 import plait.core as pc
-from plait.nn.layers._windows import Size, size, sizes
+from plait.nn.layers._windows import Size, given, size, sizes
 from plait.nn.layers.convolution import _Conv
 
 
@@ -37,15 +37,6 @@ class ConvTranspose1d(_Conv):
         self.dilation = size("ConvTranspose1d", "dilation", dilation, 1)
         self.output_padding = size("ConvTranspose1d", "output_padding", output_padding, 0)
 
-    def _extra_repr(self) -> str:
-        return self._describe(
-            self.weight.shape[-1],
-            stride=self.stride,
-            padding=self.padding,
-            dilation=self.dilation,
-            output_padding=self.output_padding,
-        )
-
     def __call__(self, x: pc.array) -> pc.array:
         self._check_input(x, 1)
         y = pc.conv_transpose1d(x, self["weight"], self.stride, self.padding, self.dilation, self.output_padding)
@@ -74,17 +65,8 @@ class ConvTranspose2d(_Conv):
         self._init_parameters(in_channels, out_channels, kernel, 1, bias)
         self.stride = sizes("ConvTranspose2d", "stride", stride, 2, 1)
         self.padding = sizes("ConvTranspose2d", "padding", padding, 2, 0)
-        self.dilation = sizes("ConvTranspose2d", "dilation", dilation, 2, 1)
+        self.dilation = given("ConvTranspose2d", "dilation", dilation, 2, 1)
         self.output_padding = sizes("ConvTranspose2d", "output_padding", output_padding, 2, 0)
-
-    def _extra_repr(self) -> str:
-        return self._describe(
-            self.weight.shape[-1],
-            stride=self.stride,
-            padding=self.padding,
-            dilation=self.dilation,
-            output_padding=self.output_padding,
-        )
 
     def __call__(self, x: pc.array) -> pc.array:
         self._check_input(x, 1)
@@ -114,17 +96,8 @@ class ConvTranspose3d(_Conv):
         self._init_parameters(in_channels, out_channels, kernel, 1, bias)
         self.stride = sizes("ConvTranspose3d", "stride", stride, 3, 1)
         self.padding = sizes("ConvTranspose3d", "padding", padding, 3, 0)
-        self.dilation = sizes("ConvTranspose3d", "dilation", dilation, 3, 1)
+        self.dilation = given("ConvTranspose3d", "dilation", dilation, 3, 1)
         self.output_padding = sizes("ConvTranspose3d", "output_padding", output_padding, 3, 0)
-
-    def _extra_repr(self) -> str:
-        return self._describe(
-            self.weight.shape[-1],
-            stride=self.stride,
-            padding=self.padding,
-            dilation=self.dilation,
-            output_padding=self.output_padding,
-        )
 
     def __call__(self, x: pc.array) -> pc.array:
         self._check_input(x, 1)
