@@ -11,10 +11,11 @@ namespace {
 // The type of an object, for messages.
 std::string type_of(nb::handle o) { return Py_TYPE(o.ptr())->tp_name; }
 
-[[noreturn]] void throw_not_an_operand(nb::handle o) {
-  throw ArgumentError({.got = "a value of type " + type_of(o),
-                       .accepts = "an array, a number, or an object with a buffer, DLPack or __plait_array__",
-                       .hint = "array(...) makes one from a list or tuple"});
+template <class E>
+[[noreturn]] void throw_not_an_operand(nb::handle o, const char* number) {
+  throw E({.got = "a value of type " + type_of(o),
+           .accepts = std::string("an array, ") + number + ", or an object with a buffer, DLPack or __plait_array__",
+           .hint = "array(...) makes one from a list or tuple"});
 }
 
 // Whether an integer scalar is a value of an integer dtype.
@@ -66,6 +67,12 @@ std::optional<Array> array_like(nb::handle o) {
   return std::nullopt;
 }
 
+static std::optional<Array> foreign_array(nb::handle o, std::optional<DType> dtype) {
+  if (std::optional<Array> a = array_like(o)) return a;
+  if (!has_buffer(o.ptr())) return std::nullopt;
+  return from_buffer(o, dtype);
+}
+
 Array scalar_beside(const Scalar& scalar, DType beside) {
   const DType dtype = scalar.dtype_with(beside);
   if (!fits(scalar, dtype) && beside == dtype && size_of(dtype) < 8) {
@@ -89,12 +96,19 @@ Array OperandDType::convert(const Operand& o) const {
     const Scalar s = to_scalar(p);
     return common_ ? scalar_beside(s, *common_) : Array(s);
   }
-  if (std::optional<Array> a = array_like(o.object)) return *a;
-  if (!has_buffer(p)) throw_not_an_operand(o.object);
-  return from_buffer(o.object, common_);
+  if (std::optional<Array> a = foreign_array(o.object, common_)) return *a;
+  throw_not_an_operand<ArgumentError>(o.object, "a number");
 }
 
 Array to_array(const Operand& o) { return OperandDType().convert(o); }
+
+Array to_positions(const Operand& o) {
+  PyObject* p = o.object.ptr();
+  if (is_array(p) || PyLong_Check(p)) return to_array(o);
+  if (!is_scalar(p))
+    if (std::optional<Array> a = foreign_array(o.object, std::nullopt)) return *a;
+  throw_not_an_operand<ArgumentTypeError>(o.object, "an integer");
+}
 
 std::pair<Array, Array> operands(PyObject* a, PyObject* b) {
   if (is_array(a) && is_array(b)) return {value_of(a), value_of(b)};

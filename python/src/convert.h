@@ -46,6 +46,8 @@ class OperandDType {
 Array scalar_beside(const Scalar& scalar, DType beside);
 /// An operand alone.
 Array to_array(const Operand& o);
+/// An `int | array` argument. Errors: TypeError for anything else.
+Array to_positions(const Operand& o);
 /// Both operands of a binary operation.
 std::pair<Array, Array> operands(PyObject* a, PyObject* b);
 /// An object with __plait_array__ or __mlx_array__ as an array, or nothing.

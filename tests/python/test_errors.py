@@ -48,6 +48,14 @@ def test_axis() -> None:
     assert "axis 2" in raised.value.got and raised.value.accepts == "-2 to 1"
 
 
+@pytest.mark.parametrize("positions", [[1, 2], "a", 1.5, object()], ids=str)
+def test_positions_of_a_wrong_type(positions: object) -> None:
+    for call in (lambda: pc.take(pc.arange(6), positions), lambda: pc.random.permutation(positions)):  # type: ignore[arg-type]
+        with pytest.raises(pc.ArgumentTypeError) as raised:
+            call()
+        assert type(positions).__name__ in raised.value.got
+
+
 def test_numbers_that_do_not_fit() -> None:
     with pytest.raises(ValueError):
         pc.array([1], dtype=pc.uint8) + 300

@@ -90,7 +90,7 @@ def body(function: Function, signature: Signature, supplied: dict[str, str]) -> 
             calls[p.name] = f"common.convert({supplied[p.name]})"
     for p in function.signature.values:
         if p.kind == "positions" and p.name in supplied:
-            calls[p.name] = f"to_array({supplied[p.name]})"
+            calls[p.name] = f"to_positions({supplied[p.name]})"
         if p.kind == "var_arrays" and p.name in supplied:
             calls[p.name] = f"to_arrays({supplied[p.name]})"
     values = []
