@@ -24,7 +24,7 @@ endif()
 
 # Contraction is off because every tier of a device must round alike: an FMA is written where one is meant.
 add_library(plait_flags INTERFACE)
-target_compile_options(plait_flags INTERFACE -Wall -Wextra -ffp-contract=off)
+target_compile_options(plait_flags INTERFACE $<$<COMPILE_LANGUAGE:C,CXX>:-Wall -Wextra -ffp-contract=off>)
 if(PLAIT_SANITIZE)
   target_compile_options(plait_flags INTERFACE -fsanitize=${PLAIT_SANITIZE} -fno-sanitize-recover=all
                                                -fno-omit-frame-pointer)

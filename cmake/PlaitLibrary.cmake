@@ -23,7 +23,7 @@ foreach(room IN LISTS PLAIT_ROOMS)
   file(GLOB_RECURSE room_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/${room}/*.cpp)
   list(APPEND sources ${room_sources})
 endforeach()
-list(FILTER sources EXCLUDE REGEX "_test\\.cpp$")
+list(FILTER sources EXCLUDE REGEX "_test\\.cpp$|/src/backends/cuda/")  # CUDA is a library of its own
 set(isa_sources ${sources})
 list(FILTER isa_sources INCLUDE REGEX "/src/backends/cpu/targets/")
 list(FILTER sources EXCLUDE REGEX "/src/backends/cpu/targets/")

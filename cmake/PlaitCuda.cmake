@@ -1,0 +1,54 @@
+# plait_cuda: the CUDA backend as a library of its own, which libplait loads when it runs. CMAKE_CUDA_ARCHITECTURES says
+# for which GPUs its kernels are compiled: one by default, so that a build stays quick; a wheel names all.
+
+find_program(PLAIT_NVCC nvcc HINTS ENV CUDACXX PATHS /usr/local/cuda/bin)
+if(PLAIT_NVCC AND NOT PLAIT_SANITIZE AND NOT CMAKE_CROSSCOMPILING)
+  set(found ON)
+else()
+  set(found OFF)
+endif()
+option(PLAIT_CUDA "Build the CUDA backend (needs nvcc)" ${found})
+
+if(NOT PLAIT_CUDA)
+  if(NOT SKBUILD AND NOT PLAIT_SANITIZE AND NOT CMAKE_CROSSCOMPILING)
+    message(NOTICE "CUDA IS SKIPPED: neither compiled nor linked nor tested (nvcc: ${PLAIT_NVCC}, PLAIT_CUDA is OFF)")
+  endif()
+  return()
+endif()
+if(PLAIT_SANITIZE)
+  message(FATAL_ERROR "nvcc does not compile for -fsanitize=${PLAIT_SANITIZE}: pass -DPLAIT_CUDA=OFF")
+endif()
+
+set(CMAKE_CUDA_ARCHITECTURES 90 CACHE STRING "GPU architectures, as CMake writes them")
+set(CMAKE_CUDA_VISIBILITY_PRESET hidden)
+set(CMAKE_CUDA_FLAGS_RELEASE "-O3 -DNDEBUG")
+if(NOT CMAKE_CUDA_COMPILER)
+  set(CMAKE_CUDA_COMPILER ${PLAIT_NVCC})
+endif()
+if(NOT CMAKE_CUDA_HOST_COMPILER)
+  set(CMAKE_CUDA_HOST_COMPILER ${CMAKE_CXX_COMPILER})
+endif()
+if(PLAIT_CCACHE)
+  set(CMAKE_CUDA_COMPILER_LAUNCHER ${PLAIT_CCACHE})
+endif()
+enable_language(CUDA)
+set(CMAKE_CUDA_STANDARD 20)
+set(CMAKE_CUDA_STANDARD_REQUIRED ON)
+find_package(CUDAToolkit 12.8 REQUIRED)
+
+# Contraction is off because both tiers round alike: an FMA is written where one is meant.
+target_compile_options(plait_flags INTERFACE $<$<COMPILE_LANGUAGE:CUDA>:-fmad=false -Xcompiler=-Wall,-ffp-contract=off>)
+
+file(GLOB_RECURSE sources CONFIGURE_DEPENDS
+  ${PROJECT_SOURCE_DIR}/src/backends/cuda/*.cpp ${PROJECT_SOURCE_DIR}/src/backends/cuda/*.cu)
+list(FILTER sources EXCLUDE REGEX "_test\\.(cpp|cu)$")
+add_library(plait_cuda_objects OBJECT ${sources})
+target_link_libraries(plait_cuda_objects PUBLIC plait_private CUDA::cudart_static)
+
+add_library(plait_cuda MODULE $<TARGET_OBJECTS:plait_cuda_objects>)
+target_link_libraries(plait_cuda PRIVATE plait $<BUILD_INTERFACE:plait_private> CUDA::cudart_static)
+target_link_options(plait_cuda PRIVATE -Wl,-z,defs -Wl,--exclude-libs,ALL
+  -Wl,--version-script=${PROJECT_SOURCE_DIR}/cmake/plait_cuda.map)
+set_target_properties(plait_cuda PROPERTIES LINK_DEPENDS ${PROJECT_SOURCE_DIR}/cmake/plait_cuda.map LINKER_LANGUAGE CXX
+  LIBRARY_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR} INSTALL_RPATH $ORIGIN)
+install(TARGETS plait_cuda LIBRARY DESTINATION lib)

@@ -1,0 +1,19 @@
+// Finds the library of a device's backend and loads it.
+#pragma once
+
+#include <string>
+
+#include "backends/device.h"
+
+namespace plait {
+
+/// The backend of this machine's devices, or null where there is none. The first call loads it: PLAIT_DEVICE_LIBRARY if
+/// that is set (empty: no device), else libplait_cuda.so beside libplait.so, else the one the system's loader finds.
+///
+/// Threads: any. It never throws: what went wrong is in `why_no_device`.
+DeviceBackend* device_backend() noexcept;
+
+/// Why `device_backend` is null; empty when it is not.
+const std::string& why_no_device() noexcept;
+
+}  // namespace plait
