@@ -203,91 +203,36 @@ void register_scan(OpRegistry& ops) {
       .vjp(vjp_linear_scan)
       .jvp(jvp_linear_scan);
 
-  ops.function("cumsum")
-      .signature(
-          "(a: array, /, axis: int | None = None, *, reverse: bool = False, inclusive: bool = True, dtype: Dtype | None = None, stream: StreamOrDevice = None) -> array")
-      .method(
-          "(axis: int | None = None, *, reverse: bool = False, inclusive: bool = True, stream: StreamOrDevice = None) -> array")
-      .alias("cumulative_sum")
-      .summary("Sums along an axis of all elements so far.")
-      .details(
-          "axis: one, or None for the flattened array. reverse: from the last element on. inclusive=False leaves the element itself out. dtype: of the sums; bool becomes int32. "
-          "Errors: ValueError and IndexError for an axis that does not exist.")
-      .oracle("np.flip(np.cumsum(np.flip(a, axis), axis), axis) if reverse else np.cumsum(a, axis)")
-      .sample("(7,)", "axis=0")
-      .sample("(3, 5)", "axis=0")
-      .sample("(3, 5)", "axis=-1, reverse=True")
-      .sample("(2, 3)", "axis=None")
-      .sample("(0, 3)", "axis=1")
-      .rejects("(3,)", "axis=1", "AxisError");
-  ops.function("cumprod")
-      .signature(
-          "(a: array, /, axis: int | None = None, *, reverse: bool = False, inclusive: bool = True, dtype: Dtype | None = None, stream: StreamOrDevice = None) -> array")
-      .method(
-          "(axis: int | None = None, *, reverse: bool = False, inclusive: bool = True, stream: StreamOrDevice = None) -> array")
-      .alias("cumulative_prod")
-      .summary("Products along an axis of all elements so far.")
-      .details(
-          "axis: one, or None for the flattened array. reverse: from the last element on. inclusive=False leaves the element itself out. dtype: of the products. "
-          "Errors: ValueError and IndexError for an axis that does not exist.")
-      .oracle("np.flip(np.cumprod(np.flip(a, axis), axis), axis) if reverse else np.cumprod(a, axis)")
-      .sample("(7,)", "axis=0")
-      .sample("(3, 5)", "axis=0")
-      .sample("(3, 5)", "axis=-1, reverse=True")
-      .sample("(2, 3)", "axis=None")
-      .sample("(0, 3)", "axis=1")
-      .rejects("(3,)", "axis=1", "AxisError");
-  ops.function("cummax")
-      .signature(
-          "(a: array, /, axis: int | None = None, *, reverse: bool = False, inclusive: bool = True, stream: StreamOrDevice = None) -> array")
-      .method(
-          "(axis: int | None = None, *, reverse: bool = False, inclusive: bool = True, stream: StreamOrDevice = None) -> array")
-      .summary("The largest element along an axis so far; NaN wins.")
-      .details(
-          "axis: one, or None for the flattened array. reverse: from the last element on. inclusive=False leaves the element itself out. "
-          "Errors: ValueError and IndexError for an axis that does not exist.")
-      .oracle(
-          "np.flip(np.maximum.accumulate(np.flip(a, axis), axis), axis) if reverse else np.maximum.accumulate(np.ravel(a) if axis is None else a, axis or 0)")
-      .sample("(7,)", "axis=0")
-      .sample("(3, 5)", "axis=0")
-      .sample("(3, 5)", "axis=-1, reverse=True")
-      .sample("(2, 3)", "axis=None")
-      .sample("(0, 3)", "axis=1")
-      .rejects("(3,)", "axis=1", "AxisError");
-  ops.function("cummin")
-      .signature(
-          "(a: array, /, axis: int | None = None, *, reverse: bool = False, inclusive: bool = True, stream: StreamOrDevice = None) -> array")
-      .method(
-          "(axis: int | None = None, *, reverse: bool = False, inclusive: bool = True, stream: StreamOrDevice = None) -> array")
-      .summary("The smallest element along an axis so far; NaN wins.")
-      .details(
-          "axis: one, or None for the flattened array. reverse: from the last element on. inclusive=False leaves the element itself out. "
-          "Errors: ValueError and IndexError for an axis that does not exist.")
-      .oracle(
-          "np.flip(np.minimum.accumulate(np.flip(a, axis), axis), axis) if reverse else np.minimum.accumulate(np.ravel(a) if axis is None else a, axis or 0)")
-      .sample("(7,)", "axis=0")
-      .sample("(3, 5)", "axis=0")
-      .sample("(3, 5)", "axis=-1, reverse=True")
-      .sample("(2, 3)", "axis=None")
-      .sample("(0, 3)", "axis=1")
-      .rejects("(3,)", "axis=1", "AxisError");
-  ops.function("logcumsumexp")
-      .signature(
-          "(a: array, /, axis: int | None = None, *, reverse: bool = False, inclusive: bool = True, stream: StreamOrDevice = None) -> array")
-      .method(
-          "(axis: int | None = None, *, reverse: bool = False, inclusive: bool = True, stream: StreamOrDevice = None) -> array")
-      .summary("Logarithms of the sums along an axis of the exponentials of all elements so far.")
-      .details(
-          "axis: one, or None for the flattened array. reverse: from the last element on. inclusive=False leaves the element itself out. Integers become float32. "
-          "Errors: ValueError and IndexError for an axis that does not exist.")
-      .oracle(
-          "np.flip(np.logaddexp.accumulate(np.flip(a, axis), axis), axis) if reverse else np.logaddexp.accumulate(np.ravel(a) if axis is None else a, axis or 0)")
-      .sample("(7,)", "axis=0")
-      .sample("(3, 5)", "axis=0")
-      .sample("(3, 5)", "axis=-1, reverse=True")
-      .sample("(2, 3)", "axis=None")
-      .sample("(0, 3)", "axis=1")
-      .rejects("(3,)", "axis=1", "AxisError");
+  // `dtype`: whether results may be asked for in one. `running`: NumPy's function of an array and an axis.
+  const auto function = [&](const char* name, const char* summary, const char* more, bool dtype, std::string running) {
+    const std::string axis_and_way = "axis: int | None = None, *, reverse: bool = False, inclusive: bool = True";
+    const std::string stream = ", stream: StreamOrDevice = None) -> array";
+    return ops.function(name)
+        .signature("(a: array, /, " + axis_and_way + (dtype ? ", dtype: Dtype | None = None" : "") + stream)
+        .method("(" + axis_and_way + stream)
+        .summary(summary)
+        .details(std::string(
+                     "axis: one, or None for the flattened array. reverse: from the last element on. inclusive=False "
+                     "leaves the element itself out. ") +
+                 more + "Errors: ValueError and IndexError for an axis that does not exist.")
+        .oracle("np.flip(" + running + "(np.flip(a, axis), axis), axis) if reverse else " + running +
+                "(np.ravel(a) if axis is None else a, axis or 0)")
+        .sample("(7,)", "axis=0")
+        .sample("(3, 5)", "axis=0")
+        .sample("(3, 5)", "axis=-1, reverse=True")
+        .sample("(2, 3)", "axis=None")
+        .sample("(0, 3)", "axis=1")
+        .rejects("(3,)", "axis=1", "AxisError");
+  };
+  function("cumsum", "Sums along an axis of all elements so far.", "dtype: of the sums; bool becomes int32. ", true,
+           "np.cumsum")
+      .alias("cumulative_sum");
+  function("cumprod", "Products along an axis of all elements so far.", "dtype: of the products. ", true, "np.cumprod")
+      .alias("cumulative_prod");
+  function("cummax", "The largest element along an axis so far; NaN wins.", "", false, "np.maximum.accumulate");
+  function("cummin", "The smallest element along an axis so far; NaN wins.", "", false, "np.minimum.accumulate");
+  function("logcumsumexp", "Logarithms of the sums along an axis of the exponentials of all elements so far.",
+           "Integers become float32. ", false, "np.logaddexp.accumulate");
 }
 
 }  // namespace plait
