@@ -44,6 +44,10 @@ file(GLOB_RECURSE sources CONFIGURE_DEPENDS
 list(FILTER sources EXCLUDE REGEX "_test\\.(cpp|cu)$")
 add_library(plait_cuda_objects OBJECT ${sources})
 target_link_libraries(plait_cuda_objects PUBLIC plait_private CUDA::cudart_static)
+string(REGEX MATCHALL "[0-9]+" architectures "${CMAKE_CUDA_ARCHITECTURES}")
+list(SORT architectures COMPARE NATURAL)
+list(GET architectures 0 lowest)
+target_compile_definitions(plait_cuda_objects PRIVATE PLAIT_CUDA_LOWEST=${lowest})
 
 add_library(plait_cuda MODULE $<TARGET_OBJECTS:plait_cuda_objects>)
 target_link_libraries(plait_cuda PRIVATE plait $<BUILD_INTERFACE:plait_private> CUDA::cudart_static)

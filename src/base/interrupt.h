@@ -10,6 +10,6 @@ namespace plait {
 PLAIT_API void set_interrupt_hook(void (*hook)()) noexcept;
 
 /// Calls the hook if this thread has not done so for about 20 ms. Costs a few nanoseconds otherwise.
-void poll_interrupt();
+PLAIT_API void poll_interrupt();
 
 }  // namespace plait

@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "base/function_ref.h"
+#include "plait/export.h"
 
 namespace plait {
 
@@ -23,10 +24,10 @@ void set_thread_count(int n);
 /// own region gets an exception from that region if a worker had part of it. Errors: the first exception of a chunk
 /// stops the handing out of chunks and is rethrown here, as is that of `poll_interrupt`, which the caller's thread
 /// polls between its chunks and while it waits.
-void parallel_for(int64_t count, int64_t grain, FunctionRef<void(int64_t begin, int64_t end)> body);
+PLAIT_API void parallel_for(int64_t count, int64_t grain, FunctionRef<void(int64_t begin, int64_t end)> body);
 
 /// 0 on threads of the user, 1, 2, ... on workers. Inside a region it is below the `thread_count()` the region started
 /// with and differs between the threads of the region, so it can index scratch space made for that region.
-int worker_index() noexcept;
+PLAIT_API int worker_index() noexcept;
 
 }  // namespace plait

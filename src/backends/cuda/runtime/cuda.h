@@ -9,7 +9,8 @@
 
 namespace plait {
 
-/// The stream that the work of a queue goes to, and the device it belongs to.
+/// The stream that the work of a queue goes to, and the device it belongs to. Ask again before each group of launches,
+/// after allocating what they use: an upload compares how often it was asked for to know what it need not wait for.
 ///
 /// Threads: any. Errors: DeviceError for a queue nobody opened, after a device fault, and in the child of a fork.
 cudaStream_t stream_of(memory::Queue queue);

@@ -1,0 +1,221 @@
+#include "backends/cuda/runtime/cuda_backend.h"
+
+#include <utility>
+
+#include "backends/cuda/runtime/cuda.h"
+#include "backends/cuda/runtime/errors.h"
+#include "plait/error.h"
+#if __has_include("backends/cuda/regions/regions.h")
+#include "backends/cuda/regions/regions.h"
+#endif
+#if __has_include("backends/cuda/kernels/kernels.h")
+#include "backends/cuda/kernels/kernels.h"
+#endif
+
+namespace plait {
+namespace {
+
+std::string gigabytes(int64_t bytes) {
+  const int64_t hundredths = (bytes + 5'000'000) / 10'000'000;
+  const std::string after = std::to_string(hundredths % 100);
+  return std::to_string(hundredths / 100) + "." + (after.size() < 2 ? "0" : "") + after + " GB";
+}
+
+}  // namespace
+
+CudaBackend::CudaBackend(std::vector<DeviceInfo> infos) {
+  for (size_t i = 0; i < infos.size(); ++i)
+    devices_.push_back(std::make_unique<Device>(static_cast<int>(i), std::move(infos[i])));
+}
+
+DeviceInfo CudaBackend::info(int device) const { return this->device(device).info; }
+
+std::unique_ptr<CompiledRegion> CudaBackend::compile_region([[maybe_unused]] RegionProgram region) {
+#if __has_include("backends/cuda/regions/regions.h")
+  return compile_region_cuda(std::move(region));
+#else
+  throw DeviceError({.op = "cuda", .got = "a region: this build has no code for any"});
+#endif
+}
+
+const Kernel* CudaBackend::find_kernel([[maybe_unused]] std::string_view op) const {
+#if __has_include("backends/cuda/kernels/kernels.h")
+  return cuda_kernel(op);
+#else
+  return nullptr;
+#endif
+}
+
+// ---- queues ----
+
+CudaBackend::Device& CudaBackend::device(int index) const {
+  if (index >= 0 && index < device_count()) return *devices_[static_cast<size_t>(index)];
+  throw DeviceError({.op = "cuda",
+                     .got = "device " + std::to_string(index),
+                     .accepts = "0 to " + std::to_string(device_count() - 1)});
+}
+
+void CudaBackend::open(int index) {
+  Device& opened = device(index);
+  std::call_once(opened.opened, [&] {
+    const DeviceScope scope(index);
+    opened.uploads = std::make_unique<StreamQueue>(index);
+    for (int other = 0; other < device_count(); ++other) {  // copies between devices that see each other skip the host
+      int can = 0;
+      if (other == index || cudaDeviceCanAccessPeer(&can, index, other) != cudaSuccess || !can) continue;
+      if (cudaDeviceEnablePeerAccess(other, 0) != cudaSuccess) cudaGetLastError();
+    }
+  });
+}
+
+memory::Queue CudaBackend::open_queue(int device) {
+  check_usable();
+  open(device);
+  auto queue = std::make_unique<StreamQueue>(device);
+  const std::lock_guard lock(mutex_);
+  const uint32_t number = queue_count_.load();
+  if (number == kMostQueues) throw DeviceError({.op = "cuda", .got = "too many queues: " + std::to_string(number)});
+  queues_[number].store(queue.release(), std::memory_order_release);
+  queue_count_.store(number + 1);
+  return number;
+}
+
+StreamQueue& CudaBackend::at(memory::Queue queue) const {
+  check_usable();
+  StreamQueue* const found = queue < kMostQueues ? queues_[queue].load(std::memory_order_acquire) : nullptr;
+  if (!found) throw DeviceError({.op = "cuda", .got = "queue " + std::to_string(queue) + ", which nobody opened"});
+  return *found;
+}
+
+memory::Mark CudaBackend::mark(memory::Queue queue) { return {queue, at(queue).mark()}; }
+
+void CudaBackend::wait(memory::Queue queue, memory::Mark mark) {
+  if (mark.at > 0) at(queue).wait(at(mark.queue), mark.at);
+}
+
+bool CudaBackend::reached(memory::Mark mark) { return mark.at == 0 || at(mark.queue).reached(mark.at); }
+
+void CudaBackend::finish(memory::Mark mark) {
+  if (mark.at > 0) at(mark.queue).finish(mark.at);
+}
+
+// ---- memory ----
+
+void* CudaBackend::Source::map(int64_t bytes) {
+  const DeviceScope scope(device);
+  void* data = nullptr;
+  const cudaError_t error = cudaMalloc(&data, static_cast<size_t>(bytes));
+  if (error == cudaErrorMemoryAllocation) {
+    cudaGetLastError();
+    return nullptr;
+  }
+  check_cuda(error, "taking memory of the device");
+  return data;
+}
+
+void CudaBackend::Source::unmap(void* data) noexcept {
+  if (!usable()) return;
+  try {
+    const DeviceScope scope(device);
+    check_cuda(cudaFree(data), "giving memory of the device back");  // waits for all that runs there
+  } catch (...) {
+    // A fault is kept, and the next call reports it.
+  }
+}
+
+void* CudaBackend::allocate(memory::Queue queue, int64_t bytes) {
+  StreamQueue& stream = at(queue);
+  const int index = stream.device();
+  Blocks& blocks = device(index).blocks;
+  if (void* data = blocks.allocate(queue, bytes, stream.uses())) return data;
+  finish_all(index);
+  blocks.clear();
+  if (void* data = blocks.allocate(queue, bytes, stream.uses())) return data;
+
+  const Stats stats = blocks.stats();
+  size_t unused = 0, total = 0;
+  const DeviceScope scope(index);
+  check_cuda(cudaMemGetInfo(&unused, &total), "the device's memory");
+  throw OutOfMemory({.op = "device memory",
+                     .got = std::to_string(bytes) + " bytes asked; held " + gigabytes(stats.active) + ", cached " +
+                            gigabytes(stats.cached) + ", limit " +
+                            (blocks.limit() > 0 ? gigabytes(blocks.limit()) : "none") + ", unused " +
+                            gigabytes(static_cast<int64_t>(unused)) + " of " + gigabytes(stats.total),
+                     .hint = "release arrays, or take smaller batches"});
+}
+
+void CudaBackend::finish_all(int device) {
+  for (uint32_t queue = 0; queue < queue_count_.load(); ++queue)
+    if (StreamQueue& stream = at(queue); stream.device() == device) stream.finish(stream.mark());
+  if (StreamQueue* uploads = this->device(device).uploads.get()) uploads->finish(uploads->mark());
+}
+
+void CudaBackend::release(memory::Queue queue, void* data) noexcept {
+  StreamQueue* const stream = queue < kMostQueues ? queues_[queue].load(std::memory_order_acquire) : nullptr;
+  if (!stream || !usable()) return;  // after a fault, or in the child of a fork, nothing is handed out again
+  devices_[static_cast<size_t>(stream->device())]->blocks.release(data, stream->next_mark());
+}
+
+CudaBackend::Stats CudaBackend::stats(int device) { return this->device(device).blocks.stats(); }
+void CudaBackend::reset_peak(int device) { this->device(device).blocks.reset_peak(); }
+void CudaBackend::set_limit(int device, int64_t bytes) { this->device(device).blocks.set_limit(bytes); }
+
+void CudaBackend::set_cache_limit(int device, int64_t bytes) {
+  check_usable();
+  this->device(device).blocks.set_cache_limit(bytes);
+}
+
+void CudaBackend::clear_cache(int device) {
+  check_usable();
+  finish_all(device);
+  this->device(device).blocks.clear();
+}
+
+// ---- copies ----
+
+void CudaBackend::upload(memory::Queue queue, void* to, const void* from, int64_t bytes) {
+  if (bytes <= 0) return;
+  StreamQueue& stream = at(queue);
+  Device& device = this->device(stream.device());
+  if (copies_.small(bytes)) return copies_.upload(stream, to, from, bytes);
+  // Memory that came from `allocate` just now, with nothing enqueued since, is waited for as it was given back; else
+  // anything on the queue may use it.
+  const auto origin = device.blocks.origin(to);
+  if (!origin || origin->uses != stream.uses() || origin->free_after >= stream.next_mark()) {
+    device.uploads->wait(stream, stream.mark());
+  } else if (origin->free_after > 0) {
+    device.uploads->wait(stream, origin->free_after);
+  }
+  copies_.upload(*device.uploads, to, from, bytes);
+  stream.wait(*device.uploads, device.uploads->mark());
+}
+
+void CudaBackend::download(memory::Mark after, void* to, const void* from, int64_t bytes) {
+  if (bytes <= 0) return;
+  StreamQueue& stream = at(after.queue);
+  Device& device = this->device(stream.device());
+  std::unique_ptr<StreamQueue> own;
+  {
+    const std::lock_guard lock(device.mutex);
+    if (!device.idle_downloads.empty()) {
+      own = std::move(device.idle_downloads.back());
+      device.idle_downloads.pop_back();
+    }
+  }
+  if (!own) own = std::make_unique<StreamQueue>(stream.device());
+  const auto give_back = [&device](StreamQueue* idle) {
+    const std::lock_guard lock(device.mutex);
+    device.idle_downloads.emplace_back(idle);
+  };
+  const std::unique_ptr<StreamQueue, decltype(give_back)> lease(own.release(), give_back);
+  if (after.at > 0) lease->wait(stream, after.at);
+  copies_.download(*lease, to, from, bytes);
+}
+
+void CudaBackend::copy(memory::Queue queue, void* to, const void* from, int64_t bytes) {
+  if (bytes <= 0) return;
+  check_cuda(cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), cudaMemcpyDefault, at(queue).stream_for_use()),
+             "a copy on the device");
+}
+
+}  // namespace plait
