@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
 #include "plait/export.h"
 
@@ -22,6 +23,7 @@ struct Stream {
   bool operator==(const Stream&) const = default;
 };
 
+/// The device of new nodes: that of the calling thread's innermost StreamScope, else the process's.
 PLAIT_API Device default_device();
 /// Errors: DeviceError when the device is not available.
 PLAIT_API void set_default_device(Device device);
@@ -43,7 +45,8 @@ class PLAIT_API StreamScope {
   StreamScope& operator=(const StreamScope&) = delete;
 
  private:
-  Stream before_;
+  std::optional<Device> device_before_;
+  Stream stream_before_;
 };
 
 }  // namespace plait

@@ -10,10 +10,12 @@
 
 #include "base/fork.h"
 #include "base/trace.h"
+#include "engine/devices.h"
 #include "engine/job.h"
 #include "engine/plan_cache.h"
 #include "graph/registry.h"
 #include "graph/stream.h"
+#include "memory/residency.h"
 #include "plait/array.h"
 
 namespace plait {
@@ -107,6 +109,9 @@ class Engine final : public Evaluator {
     asked.add();
     // What another evaluation is computing is only waited for; if that one fails, the next round computes it here.
     while (const auto job = claim(arrays)) run(*job);
+    for (const Array& a : arrays)  // devices may still be at work
+      if (a.defined())
+        for (const Storage& s : a.node()->storages) memory::Residency::finish(*s.buffer);
   }
 
   void async_eval(std::span<const Array> arrays) override {
@@ -133,6 +138,7 @@ class Engine final : public Evaluator {
 
 void wait_for(Stream stream) {
   if (const auto event = worker_of(stream.index).last()) event->wait();
+  finish(stream);
 }
 
 }  // namespace
@@ -145,6 +151,7 @@ void start() {
   set_registry_source(register_all_ops);
   set_evaluator(engine);
   set_synchronize_hook(wait_for);
+  start_devices();
   at_fork(ForkOrder::engine, lock_for_fork, unlock_in_parent, restart_in_child);
 }
 

@@ -1,9 +1,13 @@
+#include <algorithm>
+
 #include "backends/strided.h"
 #include "base/interrupt.h"
 #include "base/trace.h"
+#include "engine/devices.h"
 #include "engine/plan.h"
 #include "graph/core_attrs.h"
 #include "graph/op.h"
+#include "memory/residency.h"
 
 namespace plait::engine {
 namespace {
@@ -25,11 +29,18 @@ class Run {
       }
       for (ValueId v : step.dies) results_[v] = Storage();
     }
+    if (!queues_.empty()) mark_results();
   }
 
  private:
   void run_step(const Step& step) {
     const Node& node = *g_.nodes[step.node];
+    node_ = step.node;
+    on_device_ = step.place != kCpu;
+    if (on_device_) {
+      queue_ = queue_of(step.place);
+      if (std::find(queues_.begin(), queues_.end(), queue_) == queues_.end()) queues_.push_back(queue_);
+    }
     switch (step.kind) {
       case Step::Kind::region: {
         const RegionStep& region = plan_.regions[step.region];
@@ -63,6 +74,50 @@ class Run {
     return value.leaf ? value.node->storages[value.output] : results_[v];
   }
 
+  // What later evaluations and the host wait for is complete now, not when the queue has done what comes after.
+  void mark_results() {
+    for (const memory::Queue queue : queues_) {
+      const memory::Mark mark = memory::device_memory()->mark(queue);
+      for (size_t i = 0; i < g_.nodes.size(); ++i) {
+        if (!g_.needed[i]) continue;
+        for (size_t k = 0; k < g_.nodes[i]->avals.size(); ++k)
+          memory::Residency::complete_at(*results_[g_.first_value[i] + k].buffer, mark);
+      }
+    }
+  }
+
+  // --- memory, where the step at hand runs ---
+
+  void* address(const Storage& s) {
+    const auto where = [&] { return line_of(node_); };
+    void* data = on_device_ ? memory::Residency::on_queue(*s.buffer, queue_, where)
+                            : memory::Residency::on_host(*s.buffer, where);
+    return static_cast<char*>(data) + s.offset;
+  }
+
+  Storage allocated(const Aval& aval) {
+    if (!on_device_) return allocate_storage(aval);
+    Storage s;
+    s.strides = row_major_strides(aval.shape);
+    s.row_major = true;
+    s.buffer = memory::allocate_on(queue_, byte_count(aval));
+    return s;
+  }
+
+  static int64_t byte_count(const Aval& aval) {
+    int64_t bytes = 0;
+    if (__builtin_mul_overflow(aval.shape.count_value(), static_cast<int64_t>(size_of(aval.dtype)), &bytes))
+      throw OutOfMemory({.op = "allocate", .got = "an array of shape " + to_string(aval.shape)});
+    return bytes;
+  }
+
+  void overwrite(Buffer& buffer) {
+    if (on_device_)
+      memory::Residency::overwrite_on(buffer, queue_);
+    else
+      memory::Residency::host_may_have_changed(buffer);
+  }
+
   // Whether nobody but this run will look at the memory of v again (v dies at `step`).
   bool may_take_over(ValueId v, const Step& step) {
     bool dies = false;
@@ -92,6 +147,7 @@ class Run {
     binding.inputs.resize(step.inputs.size());
     for (size_t i = 0; i < step.inputs.size(); ++i)
       bind(binding.inputs[i], step.inputs[i], storage(step.inputs[i].value), rank);
+
     binding.outputs.resize(step.outputs.size());
     for (size_t o = 0; o < step.outputs.size(); ++o) {
       const ValueId out = step.outputs[o].value;
@@ -100,16 +156,18 @@ class Run {
         const ValueId from = step.inputs[static_cast<size_t>(donor)].value;
         if (g_.values[from].leaf) consumed_.push_back(g_.values[from].node);
         results_[out] = storage(from);
+        overwrite(*results_[out].buffer);
       } else {
-        results_[out] = allocate_storage(g_.aval(out));
+        results_[out] = allocated(g_.aval(out));
       }
       bind(binding.outputs[o], step.outputs[o], results_[out], rank);
     }
+    binding.queue = queue_;
     step.code->run(binding);
   }
 
-  static void bind(RegionBinding::Operand& to, const RegionStep::Operand& operand, const Storage& s, size_t rank) {
-    to.data = s.data();
+  void bind(RegionBinding::Operand& to, const RegionStep::Operand& operand, const Storage& s, size_t rank) {
+    to.data = address(s);
     to.strides.assign(rank, 0);
     for (size_t i = 0; i < operand.axes.size(); ++i)
       if (operand.axes[i] != kNoAxis) to.strides[static_cast<size_t>(operand.axes[i])] = s.strides[i];
@@ -120,10 +178,14 @@ class Run {
     return s.row_major ? s : copied(s, g_.aval(v));
   }
 
-  static Storage copied(const Storage& s, const Aval& aval) {
-    Storage to = allocate_storage(aval);
+  Storage copied(const Storage& s, const Aval& aval) {
+    const void* from = address(s);
+    Storage to = allocated(aval);
     const std::vector<int64_t> extents = aval.shape.values();
-    copy_strided(to.data(), to.strides, s.data(), s.strides, extents, size_of(aval.dtype));
+    if (on_device_)
+      copy_strided_on(queue_, address(to), from, s.strides, extents, size_of(aval.dtype));
+    else
+      copy_strided(to.data(), to.strides, from, s.strides, extents, size_of(aval.dtype));
     return to;
   }
 
@@ -150,17 +212,44 @@ class Run {
     result.row_major = is_row_major(to.shape, result.strides);
   }
 
-  static TensorView tensor(const Storage& s, const Aval& aval) {
+  // Without memory: `data` comes when it is known where the kernel runs.
+  static TensorView described(const Aval& aval, const Strides& strides) {
     TensorView t;
-    t.data = s.data();
     t.dtype = aval.dtype;
     for (const Dim& d : aval.shape) t.shape.push_back(d.value());
-    t.strides.assign(s.strides.begin(), s.strides.end());
+    t.strides.assign(strides.begin(), strides.end());
     return t;
   }
 
+  KernelArgs arguments(const Node& node, std::span<const TensorView> in, std::span<const TensorView> out) const {
+    return {.op = node.op->name,
+            .inputs = in,
+            .outputs = out,
+            .attrs = AttrsView(&node.op->attrs, node.attrs ? node.attrs->data() : nullptr),
+            .queue = queue_};
+  }
+
+  // The kernel for where the node was put, or the CPU's where that device has none for these operands.
+  const Kernel& chosen_kernel(const Node& node, const Step& step) {
+    if (!on_device_) return *step.kernel;
+    if (const Kernel* kernel = step.device_kernel) {
+      if (!kernel->takes) return *kernel;
+      SmallVector<TensorView, 4> in;
+      SmallVector<TensorView, 2> to;
+      for (ValueId v : g_.inputs_of(step.node)) {
+        const Aval& aval = g_.aval(v);
+        in.push_back(described(aval, kernel->contiguous_inputs ? row_major_strides(aval.shape) : storage(v).strides));
+      }
+      for (const Aval& aval : node.avals) to.push_back(described(aval, row_major_strides(aval.shape)));
+      if (kernel->takes(arguments(node, in, to))) return *kernel;
+    }
+    note_fallback(node.op->name, line_of(step.node));
+    on_device_ = false;
+    return *step.kernel;
+  }
+
   void run_kernel(const Node& node, const Step& step) {
-    const Kernel& kernel = *step.kernel;
+    const Kernel& kernel = chosen_kernel(node, step);
     const auto inputs = g_.inputs_of(step.node);
     const ValueId out = g_.first_value[step.node];
     SmallVector<TensorView, 4> in;
@@ -171,23 +260,26 @@ class Run {
       if (may_take_over(v, step)) {
         if (g_.values[v].leaf) consumed_.push_back(g_.values[v].node);
         results_[out] = storage(v);
+        address(results_[out]);
+        overwrite(*results_[out].buffer);
       } else {
         results_[out] = copied(storage(v), g_.aval(v));
       }
     } else {
-      results_[out] = allocate_storage(g_.aval(out));
+      results_[out] = allocated(g_.aval(out));
     }
-    for (size_t k = 1; k < node.avals.size(); ++k) results_[out + k] = allocate_storage(g_.aval(out + k));
+    for (size_t k = 1; k < node.avals.size(); ++k) results_[out + k] = allocated(g_.aval(out + k));
     for (size_t i = 0; i < inputs.size(); ++i) {
       const bool aliased = i == 0 && kernel.output_aliases_input0;
       held.push_back(aliased ? results_[out] : kernel.contiguous_inputs ? row_major(inputs[i]) : storage(inputs[i]));
-      in.push_back(tensor(held.back(), g_.aval(inputs[i])));
+      in.push_back(described(g_.aval(inputs[i]), held.back().strides));
+      in.back().data = address(held.back());
     }
-    for (size_t k = 0; k < node.avals.size(); ++k) to.push_back(tensor(results_[out + k], g_.aval(out + k)));
-    kernel.run({.op = node.op->name,
-                .inputs = in,
-                .outputs = to,
-                .attrs = AttrsView(&node.op->attrs, node.attrs ? node.attrs->data() : nullptr)});
+    for (size_t k = 0; k < node.avals.size(); ++k) {
+      to.push_back(described(g_.aval(out + k), results_[out + k].strides));
+      to.back().data = address(results_[out + k]);
+    }
+    kernel.run(arguments(node, in, to));
   }
 
   const Plan& plan_;
@@ -195,6 +287,13 @@ class Run {
   std::vector<Storage>& results_;
   std::vector<Node*>& consumed_;
   const bool may_donate_leaves_;
+
+  // Of the step at hand.
+  uint32_t node_ = 0;
+  bool on_device_ = false;
+  memory::Queue queue_ = 0;
+
+  SmallVector<memory::Queue, 2> queues_;  // that were used
 };
 
 }  // namespace

@@ -240,7 +240,7 @@ class Former {
   bool join_elementwise(uint32_t node) {
     for (ValueId v : g_.inputs_of(node)) {
       const int32_t group = group_of_value(r_.base_of(g_, v).value);
-      if (group == kNoGroup || !has_room(group, 1)) continue;
+      if (group == kNoGroup || !takes(group, node)) continue;
       Placement place;
       if (!place_elementwise(node, group, place) || !independent(node, group)) continue;
       add(node, group, place);
@@ -254,7 +254,7 @@ class Former {
     const ValueId v = g_.inputs_of(node)[0];
     const Base base = r_.base_of(g_, v);
     const int32_t group = group_of_value(base.value);
-    if (group == kNoGroup || !has_room(group, 1)) return false;
+    if (group == kNoGroup || !takes(group, node)) return false;
     Group& to = r_.groups[group];
     const auto p = static_cast<uint32_t>(producer(g_, base.value));
     if (r_.levels[p] != ir::Level::row) return false;
@@ -294,6 +294,7 @@ class Former {
   void found_group(uint32_t node) {
     const bool reduction = g_.nodes[node]->op->kind == OpKind::reduction;
     Group group;
+    group.place = g_.places[node];
     group.founder = reduction ? g_.inputs_of(node)[0] : g_.first_value[node];
     const auto shape = g_.shape(group.founder);
     group.space.assign(shape.begin(), shape.end());
@@ -332,6 +333,9 @@ class Former {
     r_.groups[group].nodes.push_back(node);
   }
 
+  bool takes(int32_t group, uint32_t node) const {
+    return r_.groups[group].place == g_.places[node] && has_room(group, 1);
+  }
   bool has_room(int32_t group, size_t more) const { return r_.groups[group].nodes.size() + more <= kMaxGroupNodes; }
 
   static bool is_scalar_space(const Group& group) {
@@ -352,6 +356,7 @@ class Former {
   bool mergeable(int32_t into, int32_t other) const {
     const Group& a = r_.groups[into];
     const Group& b = r_.groups[other];
+    if (a.place != b.place) return false;
     const bool scalar = is_scalar_space(b) && !is_scalar_space(a);
     if (!scalar) {
       if (a.space != b.space) return false;

@@ -31,6 +31,7 @@ struct Group {
   ValueId founder = 0;          // its shape is the iteration space
   std::vector<SymbolId> space;
   uint32_t reduced = 0;         // bit per axis of the space
+  Place place = kCpu;
   bool alive = true;
 
   bool trailing() const;        // reduced axes are the innermost ones

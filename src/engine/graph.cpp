@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "graph/op.h"
+#include "graph/stream.h"
 
 namespace plait::engine {
 namespace {
@@ -93,8 +94,12 @@ class Collector {
     if (node->attrs)
       for (const auto& field : node->op->attrs)
         if (!field->bound) field->hash(node->attrs->data(), hasher_);
+    const Place place =
+        node->stream == 0 || device_of_stream(node->stream).type == DeviceType::cpu ? kCpu : node->stream;
+    hasher_.add(uint64_t{place});
     node->position = at;
     g_.nodes.push_back(node);
+    g_.places.push_back(place);
     g_.first_value.push_back(static_cast<ValueId>(g_.values.size()));
     for (uint32_t k = 0; k < node->avals.size(); ++k) add_value(node, k, false);
   }

@@ -16,6 +16,10 @@ using ValueId = uint32_t;
 /// Extents by equality class: equal ids mean equal extents in every graph with the same key. 0 and 1 name themselves.
 using SymbolId = uint32_t;
 
+/// Where a node runs: a stream of a device, or kCpu for all streams of the CPU, whose work is one.
+using Place = uint32_t;
+inline constexpr Place kCpu = 0;
+
 class Event;
 
 /// Borrowed, not owned: valid while the roots live and, for `nodes`, while the evaluation that claimed them runs.
@@ -36,6 +40,7 @@ struct Graph {
   std::vector<Value> values;
   std::vector<SymbolId> symbols;
   std::vector<uint8_t> needed;            // per node: must be in memory afterwards
+  std::vector<Place> places;              // per node
   std::vector<std::shared_ptr<Event>> waits;
   Key128 key;
 

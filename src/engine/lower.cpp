@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <unordered_map>
 
+#include "engine/devices.h"
 #include "engine/fuse.h"
 #include "engine/verify.h"
 #include "graph/op.h"
@@ -39,7 +40,7 @@ class Lowering {
     find_donors();
     if (verifying()) verify_program(program_);
     if (dumping("lowered")) dump("lowered", to_string(program_));
-    step_.code = compile_region_cpu(std::move(program_));
+    step_.code = compile_region_for(group_.place, std::move(program_));
     return std::move(step_);
   }
 
@@ -192,7 +193,7 @@ RegionStep lower_constant(const Graph& graph, uint32_t node) {
   step.outputs.push_back({out, {}});
   step.constants.push_back(node);
   step.donors.push_back(-1);
-  step.code = compile_region_cpu(std::move(program));
+  step.code = compile_region_for(graph.places[node], std::move(program));
   return step;
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <queue>
 
+#include "engine/devices.h"
 #include "engine/fuse.h"
 #include "engine/verify.h"
 #include "graph/op.h"
@@ -30,8 +31,13 @@ class Planner {
     connect();
     plan_ = std::make_unique<Plan>();
     plan_->node_count = g_.nodes.size();
-    // The oldest unit that is ready goes first: the order the user wrote, which keeps lifetimes short.
-    std::priority_queue<uint32_t, std::vector<uint32_t>, std::greater<>> ready;
+    // The oldest unit that is ready goes first: the order the user wrote, which keeps lifetimes short. Before it go those
+    // of devices: they are only enqueued, and run while the CPU works.
+    const auto later = [&](uint32_t a, uint32_t b) {
+      const bool on_cpu_a = place_of(a) == kCpu, on_cpu_b = place_of(b) == kCpu;
+      return on_cpu_a != on_cpu_b ? on_cpu_a : a > b;
+    };
+    std::priority_queue<uint32_t, std::vector<uint32_t>, decltype(later)> ready(later);
     for (uint32_t u = 0; u < units_.size(); ++u)
       if (units_[u].waits == 0) ready.push(u);
     size_t done = 0;
@@ -51,6 +57,8 @@ class Planner {
   }
 
  private:
+  Place place_of(uint32_t unit) const { return g_.places[units_[unit].nodes[0]]; }
+
   void make_units() {
     unit_of_.assign(g_.nodes.size(), kNone);
     std::vector<uint32_t> unit_of_group(r_.groups.size(), kNone);
@@ -93,6 +101,7 @@ class Planner {
     Step step;
     const uint32_t node = unit.nodes[0];
     step.node = node;
+    step.place = g_.places[node];
     if (unit.group != kNoGroup || r_.roles[node] == Role::constant) {
       step.kind = Step::Kind::region;
       step.region = static_cast<uint32_t>(plan_->regions.size());
@@ -102,6 +111,7 @@ class Planner {
       step.kind = Step::Kind::kernel;
       step.kernel = kernels().find(g_.nodes[node]->op->name);
       check_internal(step.kernel != nullptr, ("no kernel for " + g_.nodes[node]->op->name).c_str());
+      if (step.place != kCpu) step.device_kernel = device_backend()->find_kernel(g_.nodes[node]->op->name);
     } else {
       step.kind = Step::Kind::view;
     }
@@ -153,7 +163,9 @@ std::string to_string(const Plan& plan, const Graph& graph) {
                                                               ? graph.first_value[step.node]
                                                               : plan.regions[step.region].extents[0].value
                                                         : graph.first_value[step.node];
-    text += " " + std::string(name_of(graph.dtype(out))) + to_string(graph.aval(out).shape) + "\n";
+    text += " " + std::string(name_of(graph.dtype(out))) + to_string(graph.aval(out).shape);
+    if (step.place != kCpu) text += " on stream " + std::to_string(step.place);
+    text += "\n";
   }
   return text;
 }

@@ -40,7 +40,9 @@ struct Step {
   Kind kind = Kind::kernel;
   uint32_t node = 0;  // view, kernel: which
   uint32_t region = 0;
-  const Kernel* kernel = nullptr;
+  const Kernel* kernel = nullptr;         // the CPU's
+  const Kernel* device_kernel = nullptr;  // the device's, where `place` has one
+  Place place = kCpu;
   std::vector<ValueId> dies;  // values not needed after this step
 };
 
@@ -56,7 +58,8 @@ std::string to_string(const Plan& plan, const Graph& graph);
 /// Plans a graph: cuts it into regions and orders the steps. Errors: InternalError when an op has no way to run.
 std::unique_ptr<Plan> make_plan(const Graph& graph);
 
-/// Binds the plan to the graph and runs it. Afterwards `results[v]` holds the storage of every value of a needed node.
+/// Binds the plan to the graph and runs it. Afterwards `results[v]` holds the storage of every value of a needed node; what
+/// devices compute of it is enqueued.
 /// `consumed` collects leaf nodes whose memory was taken over. Errors: what steps raise, with the user's line.
 void run_plan(const Plan& plan, const Graph& graph, std::vector<Storage>& results, std::vector<Node*>& consumed);
 

@@ -7,6 +7,7 @@
 
 #include "graph/op.h"
 #include "graph/stream.h"
+#include "memory/residency.h"
 
 namespace plait {
 namespace {
@@ -127,7 +128,7 @@ Ref<Node> make_node(const OpDef& op, Ref<AttrsBase> attrs, SmallVector<Array, 2>
   node->avals = std::move(avals);
   node->level = level;
   node->source = current_source();
-  node->stream = current_stream_index();
+  node->stream = current_stream().index;
   const int64_t bytes = result_bytes(*node);
   node->pending = creator.pending;
   const int64_t nodes = node->pending->nodes.fetch_add(1, std::memory_order_relaxed) + 1;
@@ -190,7 +191,9 @@ const OpDef& evaluated_op() {
 
 const Storage& evaluated_storage(const Array& a) {
   if (!a.node()->done()) evaluator().eval(std::span(&a, 1));
-  return a.node()->storages[a.index()];
+  const Storage& storage = a.node()->storages[a.index()];
+  memory::Residency::on_host(*storage.buffer, [] { return describe_source(current_source()); });
+  return storage;
 }
 
 void set_evaluator(Evaluator* evaluator) { the_evaluator.store(evaluator, std::memory_order_release); }

@@ -7,7 +7,9 @@
 namespace plait {
 
 /// The stream new nodes of this thread go to.
-uint32_t current_stream_index();
+Stream current_stream();
+/// The device that a stream belongs to.
+Device device_of_stream(uint32_t stream);
 
 /// How a stream is waited for: the engine fills this in.
 void set_synchronize_hook(void (*wait)(Stream));

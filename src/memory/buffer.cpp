@@ -4,6 +4,7 @@
 
 #include "memory/allocator.h"
 #include "memory/poison.h"
+#include "memory/residency.h"
 #include "memory/size_class.h"
 #include "memory/slabs.h"
 #include "plait/error.h"
@@ -46,6 +47,22 @@ Ref<Buffer> allocate(int64_t bytes) {
   return storage.become(block.data, bytes, block.capacity);
 }
 
+Ref<Buffer> memory::allocate_on(Queue queue, int64_t bytes) {
+  DeviceMemory* devices = device_memory();
+  check_internal(devices != nullptr, "memory of a device was asked for where there is none");
+  BufferStorage storage;
+  auto copies = std::make_unique<std::vector<DeviceCopy>>(1);
+  DeviceCopy& copy = copies->front();
+  copy.device = devices->device_of(queue);
+  copy.current = true;
+  copy.home = copy.writer = queue;
+  copy.data = devices->allocate(queue, bytes);
+  Ref<Buffer> buffer = storage.become(nullptr, bytes, 0);
+  buffer->copies_ = std::move(copies);
+  buffer->state_.store(Buffer::kHostStale | Buffer::kOnDevice, std::memory_order_relaxed);
+  return buffer;
+}
+
 Ref<Buffer> Buffer::adopt_foreign(void* data, int64_t bytes, bool writable, ForeignDeleter deleter, void* context) {
   check_internal(deleter != nullptr, "foreign memory came without a deleter");
   Ref<Buffer> buffer = BufferStorage().become(data, bytes, 0);
@@ -63,8 +80,9 @@ void Buffer::destroy(Buffer* buffer) noexcept {
       buffer->foreign_(buffer->foreign_context_);
     }
   } else {
-    memory::return_block({buffer->data_, buffer->capacity_});
+    if (buffer->data_) memory::return_block({buffer->data_, buffer->capacity_});
   }
+  if (buffer->copies_) memory::Residency::release_copies(*buffer);
   BufferStorage::release(buffer);
 }
 
@@ -80,7 +98,10 @@ bool Buffer::add_view() noexcept {
   return true;
 }
 
-void Buffer::remove_view() noexcept { state_.fetch_sub(1, std::memory_order_acq_rel); }
+void Buffer::remove_view() noexcept {
+  if (state_.load(std::memory_order_acquire) & kOnDevice) memory::Residency::host_may_have_changed(*this);
+  state_.fetch_sub(1, std::memory_order_acq_rel);
+}
 
 bool Buffer::try_claim_donation() noexcept {
   if (foreign_) return false;
@@ -93,30 +114,5 @@ bool Buffer::try_claim_donation() noexcept {
 }
 
 void Buffer::end_donation() noexcept { state_.fetch_and(~kClaimed, std::memory_order_acq_rel); }
-
-DeviceCopy* Buffer::copy_on(int device) noexcept {
-  if (copies_) {
-    for (DeviceCopy& copy : *copies_) {
-      if (copy.device == device) return &copy;
-    }
-  }
-  return nullptr;
-}
-
-DeviceCopy& Buffer::add_copy(DeviceCopy copy) {
-  if (!copies_) copies_ = std::make_unique<std::vector<DeviceCopy>>();
-  return copies_->emplace_back(copy);
-}
-
-void Buffer::written_on(int device) noexcept {
-  if (copies_) {
-    for (DeviceCopy& copy : *copies_) copy.current = copy.device == device;
-  }
-  if (device == kHost) {
-    state_.fetch_and(~kHostStale, std::memory_order_acq_rel);
-  } else {
-    state_.fetch_or(kHostStale, std::memory_order_acq_rel);
-  }
-}
 
 }  // namespace plait

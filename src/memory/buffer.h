@@ -6,18 +6,35 @@
 #include <memory>
 #include <vector>
 
+#include "memory/device.h"
 #include "plait/export.h"
 #include "plait/ref.h"
+#include "plait/small_vector.h"
 
 namespace plait {
 
+class Buffer;
+
+namespace memory {
+class Residency;
+
+/// A buffer whose only copy is on the queue's device, for work enqueued on the queue from now on; contents undefined.
+///
+/// Threads: any. Errors: OutOfMemory, DeviceError.
+[[nodiscard]] Ref<Buffer> allocate_on(Queue queue, int64_t bytes);
+}  // namespace memory
+
 inline constexpr int kHost = -1;  // devices count from 0
 
-/// What one memory holds of a buffer.
+/// What one device holds of a buffer.
 struct DeviceCopy {
-  int device = kHost;
+  int device = 0;
   void* data = nullptr;
-  bool current = false;  // otherwise stale: another memory has newer contents
+  bool current = false;      // otherwise stale: another memory has newer contents
+  memory::Queue home = 0;    // whose memory it is
+  memory::Queue writer = 0;  // where the contents come from
+  memory::Mark written;      // when they are complete; `at` 0: not before all that the writer has to do by now
+  SmallVector<memory::Queue, 2> readers;  // other queues whose work may still use it
 };
 
 /// Called on the last release of foreign memory. It may not throw.
@@ -27,7 +44,7 @@ using ForeignDeleter = void (*)(void* context);
 /// once.
 PLAIT_API void set_foreign_release_hook(void (*hook)(ForeignDeleter deleter, void* context)) noexcept;
 
-/// Memory under one identity: a host block, foreign memory, and copies on devices.
+/// Memory under one identity: a host block, foreign memory, and copies on devices. residency.h keeps the copies current.
 ///
 /// Units: `bytes` is what was asked for, `capacity` what may be used (0 for foreign memory).
 /// Ownership: shared by Ref; the last one returns the block, or calls the foreign deleter through the release hook.
@@ -38,7 +55,8 @@ class PLAIT_API Buffer final : public RefCounted {
   /// written to.
   static Ref<Buffer> adopt_foreign(void* data, int64_t bytes, bool writable, ForeignDeleter deleter, void* context);
 
-  /// The host copy; aligned to 64 bytes unless foreign, never null for a block, not even without bytes.
+  /// The host copy; aligned to 64 bytes unless foreign, never null for a block, not even without bytes. Null, or stale, while
+  /// `host_current` is false.
   [[nodiscard]] void* data() const noexcept { return data_; }
   [[nodiscard]] int64_t bytes() const noexcept { return bytes_; }
   [[nodiscard]] int64_t capacity() const noexcept { return foreign_ ? 0 : capacity_; }
@@ -56,24 +74,21 @@ class PLAIT_API Buffer final : public RefCounted {
   [[nodiscard]] bool try_claim_donation() noexcept;
   void end_donation() noexcept;
 
-  /// The copy on a device, or null. The host's own is `data()`; `host_current` tells whether it is up to date.
-  [[nodiscard]] DeviceCopy* copy_on(int device) noexcept;
-  DeviceCopy& add_copy(DeviceCopy copy);
   [[nodiscard]] bool host_current() const noexcept { return !(state_.load(std::memory_order_acquire) & kHostStale); }
-  /// After a write on `device` (or kHost): its copy is current and all others are stale. Callers order writes and this
-  /// themselves.
-  void written_on(int device) noexcept;
 
   static void destroy(Buffer* buffer) noexcept;
 
  private:
   friend Ref<Buffer> allocate(int64_t bytes);
+  friend Ref<Buffer> memory::allocate_on(memory::Queue queue, int64_t bytes);
   friend struct BufferStorage;
+  friend class memory::Residency;
 
   static constexpr uint32_t kClaimed = 1u << 31;
   static constexpr uint32_t kReadOnly = 1u << 30;
   static constexpr uint32_t kHostStale = 1u << 29;
-  static constexpr uint32_t kViews = kHostStale - 1;
+  static constexpr uint32_t kOnDevice = 1u << 28;  // there are copies on devices
+  static constexpr uint32_t kViews = kOnDevice - 1;
 
   Buffer(void* data, int64_t bytes, int64_t capacity) noexcept : data_(data), bytes_(bytes), capacity_(capacity) {}
   ~Buffer() = default;
@@ -86,7 +101,7 @@ class PLAIT_API Buffer final : public RefCounted {
     void* foreign_context_;  // of foreign memory
   };
   ForeignDeleter foreign_ = nullptr;
-  std::unique_ptr<std::vector<DeviceCopy>> copies_;
+  std::unique_ptr<std::vector<DeviceCopy>> copies_;  // under the lock of memory::Residency
 };
 
 /// A buffer for `bytes` bytes, contents undefined, aligned to 64 bytes (2 MiB from 2 MiB on).

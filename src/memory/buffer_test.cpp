@@ -92,20 +92,5 @@ TEST(Buffer, OneClaimantWins) {
   EXPECT_EQ(winners, 1);
 }
 
-TEST(Buffer, AWriteMakesTheOtherCopiesStale) {
-  const Ref<Buffer> buffer = allocate(8);
-  EXPECT_TRUE(buffer->host_current());
-  EXPECT_EQ(buffer->copy_on(0), nullptr);
-  buffer->add_copy({.device = 0, .data = nullptr, .current = true});
-  buffer->add_copy({.device = 1, .data = nullptr, .current = true});
-  buffer->written_on(1);
-  EXPECT_FALSE(buffer->host_current());
-  EXPECT_FALSE(buffer->copy_on(0)->current);
-  EXPECT_TRUE(buffer->copy_on(1)->current);
-  buffer->written_on(kHost);
-  EXPECT_TRUE(buffer->host_current());
-  EXPECT_FALSE(buffer->copy_on(1)->current);
-}
-
 }  // namespace
 }  // namespace plait

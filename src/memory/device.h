@@ -20,7 +20,7 @@ struct Mark {
   uint64_t at = 0;
 };
 
-/// Threads: any, also two on one queue at once, whose order is then theirs to arrange.
+/// Threads: any, also two on one queue at once, whose order is then theirs to arrange. Only `finish` answers interrupts.
 /// Errors: DeviceError for a fault of the device, which may come from work enqueued before; every later call repeats it.
 class PLAIT_API DeviceMemory {
  public:
@@ -69,7 +69,9 @@ class PLAIT_API DeviceMemory {
 
 /// The devices of this process, or null where there are none. The first call asks the loader. Threads: any.
 PLAIT_API DeviceMemory* device_memory();
-/// Who finds the devices; set by the engine when the library is loaded.
-PLAIT_API void set_device_loader(DeviceMemory* (*load)()) noexcept;
+/// Why there are none, for a message.
+PLAIT_API const std::string& why_no_devices();
+/// Who finds the devices, or says why there are none; set by the engine when the library is loaded.
+PLAIT_API void set_device_loader(DeviceMemory* (*load)(std::string& why_not)) noexcept;
 
 }  // namespace plait::memory

@@ -1,10 +1,13 @@
 #include "memory/ledger.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cstdio>
 #include <deque>
 #include <mutex>
 #include <tuple>
+
+#include "plait/error.h"
 
 namespace plait::ledger {
 namespace {
@@ -29,9 +32,29 @@ void add(Totals& totals, const Totals& more) {
   totals.duration_ns += more.duration_ns;
 }
 
+constinit std::atomic<Guard> the_guard{Guard::allow};
+
 std::string name_of(int memory) { return memory < 0 ? "host" : "device " + std::to_string(memory); }
 
 }  // namespace
+
+Guard set_guard(Guard guard) noexcept { return the_guard.exchange(guard); }
+Guard guard() noexcept { return the_guard.load(std::memory_order_relaxed); }
+
+void admit(int from, int to, int64_t bytes, const std::string& where) {
+  const Guard now = guard();
+  if (now == Guard::allow) [[likely]]
+    return;
+  const std::string what = std::to_string(bytes) + " bytes from " + name_of(from) + " to " + name_of(to);
+  if (now == Guard::error)
+    throw DeviceError({.op = "transfer",
+                       .got = what + " where transfers are forbidden",
+                       .accepts = "values that are in the memory of the device that uses them",
+                       .hint = "let the operation run where its operands are (stream=...), or allow the transfer: "
+                               "with transfers.guard('allow')",
+                       .where = where});
+  std::fprintf(stderr, "plait: %s%s%s\n", what.c_str(), where.empty() ? "" : " at ", where.c_str());
+}
 
 void record(Transfer transfer) {
   Ledger& all = ledger();

@@ -48,7 +48,7 @@ def test_axis() -> None:
     assert "axis 2" in raised.value.got and raised.value.accepts == "-2 to 1"
 
 
-@pytest.mark.parametrize("positions", [[1, 2], "a", 1.5, object()], ids=str)
+@pytest.mark.parametrize("positions", [[1, 2], "a", 1.5, object()], ids=["list", "str", "float", "object"])
 def test_positions_of_a_wrong_type(positions: object) -> None:
     for call in (lambda: pc.take(pc.arange(6), positions), lambda: pc.random.permutation(positions)):  # type: ignore[arg-type]
         with pytest.raises(pc.ArgumentTypeError) as raised:

@@ -1,0 +1,240 @@
+#include "backends/simulated/simulated.h"
+
+#include <condition_variable>
+#include <cstdlib>
+#include <cstring>
+#include <deque>
+#include <functional>
+#include <mutex>
+#include <thread>
+#include <unordered_map>
+#include <vector>
+
+#include "base/interrupt.h"
+#include "plait/error.h"
+
+namespace plait {
+namespace {
+
+using memory::Mark;
+using memory::Queue;
+
+/// Runs tasks one after the other on a thread of its own.
+class TaskQueue {
+ public:
+  explicit TaskQueue(int device) : device(device), thread_([this] { loop(); }) { thread_.detach(); }
+
+  const int device;
+
+  uint64_t add(std::function<void()> task) {
+    const std::lock_guard lock(mutex_);
+    tasks_.push_back(std::move(task));
+    changed_.notify_all();
+    return ++added_;
+  }
+  uint64_t added() {
+    const std::lock_guard lock(mutex_);
+    return added_;
+  }
+  bool reached(uint64_t at) {
+    const std::lock_guard lock(mutex_);
+    return done_ >= at;
+  }
+  void wait(uint64_t at, bool answer_interrupts) {
+    std::unique_lock lock(mutex_);
+    while (!changed_.wait_for(lock, std::chrono::milliseconds(20), [&] { return done_ >= at; })) {
+      if (!answer_interrupts) continue;
+      lock.unlock();
+      poll_interrupt();
+      lock.lock();
+    }
+    if (fault_) std::rethrow_exception(fault_);
+  }
+
+ private:
+  [[noreturn]] void loop() {
+    std::unique_lock lock(mutex_);
+    for (;;) {
+      changed_.wait(lock, [&] { return !tasks_.empty(); });
+      std::function<void()> task = std::move(tasks_.front());
+      tasks_.pop_front();
+      lock.unlock();
+      std::exception_ptr fault;
+      try {
+        task();
+      } catch (...) {
+        fault = std::current_exception();
+      }
+      task = nullptr;
+      lock.lock();
+      if (fault && !fault_) fault_ = fault;
+      ++done_;
+      changed_.notify_all();
+    }
+  }
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::deque<std::function<void()>> tasks_;
+  uint64_t added_ = 0;
+  uint64_t done_ = 0;
+  std::exception_ptr fault_;
+  std::thread thread_;
+};
+
+class Simulated final : public DeviceBackend {
+ public:
+  Simulated(int devices, std::string_view without) : devices_(devices), stats_(static_cast<size_t>(devices)) {
+    for (size_t at = 0; at < without.size();) {
+      const size_t end = std::min(without.find(',', at), without.size());
+      kernels_.emplace(without.substr(at, end - at), Kernel{});
+      at = end + 1;
+    }
+  }
+
+  std::string_view name() const override { return "simulated"; }
+  int device_count() const override { return devices_; }
+  DeviceInfo info(int) const override { return {"simulated GPU", "host", kTotal}; }
+
+  Queue open_queue(int device) override {
+    const std::lock_guard lock(mutex_);
+    queues_.push_back(std::make_unique<TaskQueue>(device));
+    return static_cast<Queue>(queues_.size() - 1);
+  }
+  int device_of(Queue queue) const override { return at(queue).device; }
+  Mark mark(Queue queue) override { return {queue, at(queue).added()}; }
+  void wait(Queue queue, Mark mark) override {
+    if (queue != mark.queue) at(queue).add([this, mark] { at(mark.queue).wait(mark.at, false); });
+  }
+  bool reached(Mark mark) override { return at(mark.queue).reached(mark.at); }
+  void finish(Mark mark) override { at(mark.queue).wait(mark.at, true); }
+
+  void* allocate(Queue queue, int64_t bytes) override {
+    const auto device = static_cast<size_t>(device_of(queue));
+    const int64_t size = (std::max<int64_t>(bytes, 1) + kAlign - 1) / kAlign * kAlign;
+    const std::lock_guard lock(mutex_);
+    Stats& stats = stats_[device];
+    if (size > limits_[device] - stats.active)
+      throw OutOfMemory({.op = "allocate on a device",
+                         .got = std::to_string(bytes) + " bytes beside " + std::to_string(stats.active) + " in use",
+                         .accepts = "at most " + std::to_string(limits_[device]) + " bytes at once"});
+    void* data = std::aligned_alloc(kAlign, static_cast<size_t>(size));
+    if (!data) throw OutOfMemory({.op = "allocate on a device", .got = std::to_string(bytes) + " bytes"});
+    sizes_[data] = size;
+    stats.active += size;
+    stats.peak = std::max(stats.peak, stats.active);
+    return data;
+  }
+  void release(Queue queue, void* data) noexcept override {
+    TaskQueue& tasks = at(queue);
+    {
+      const std::lock_guard lock(mutex_);
+      const auto found = sizes_.find(data);
+      stats_[static_cast<size_t>(tasks.device)].active -= found->second;
+      sizes_.erase(found);
+    }
+    tasks.add([data] { std::free(data); });
+  }
+
+  void upload(Queue queue, void* to, const void* from, int64_t bytes) override {
+    const auto* begin = static_cast<const char*>(from);
+    at(queue).add([to, staged = std::vector<char>(begin, begin + bytes)] {
+      if (!staged.empty()) std::memcpy(to, staged.data(), staged.size());
+    });
+  }
+  void download(Mark after, void* to, const void* from, int64_t bytes) override {
+    at(after.queue).wait(after.at, false);
+    if (bytes) std::memcpy(to, from, static_cast<size_t>(bytes));
+  }
+  void copy(Queue queue, void* to, const void* from, int64_t bytes) override {
+    at(queue).add([=] {
+      if (bytes) std::memcpy(to, from, static_cast<size_t>(bytes));
+    });
+  }
+
+  Stats stats(int device) override {
+    const std::lock_guard lock(mutex_);
+    Stats stats = stats_[static_cast<size_t>(device)];
+    stats.total = kTotal;
+    return stats;
+  }
+  void reset_peak(int device) override {
+    const std::lock_guard lock(mutex_);
+    stats_[static_cast<size_t>(device)].peak = 0;
+  }
+  void set_limit(int device, int64_t bytes) override {
+    const std::lock_guard lock(mutex_);
+    limits_[device] = bytes ? bytes : kTotal;
+  }
+  void set_cache_limit(int, int64_t) override {}
+  void clear_cache(int) override {}
+
+  std::unique_ptr<CompiledRegion> compile_region(RegionProgram region) override {
+    return std::make_unique<Region>(*this, std::move(region));
+  }
+  const Kernel* find_kernel(std::string_view op) const override {
+    const std::lock_guard lock(mutex_);
+    const auto [found, is_new] = kernels_.try_emplace(std::string(op));
+    if (is_new && kernels().find(op)) {
+      found->second = *kernels().find(op);
+      found->second.run = run_kernel;
+    }
+    return found->second.run ? &found->second : nullptr;
+  }
+
+ private:
+  static constexpr int64_t kTotal = int64_t{1} << 40;
+  static constexpr int64_t kAlign = 256;
+
+  class Region final : public CompiledRegion {
+   public:
+    Region(Simulated& owner, RegionProgram program) : owner_(owner), code_(compile_region_cpu(std::move(program))) {}
+    void run(const RegionBinding& binding) const override {
+      owner_.at(binding.queue).add([code = code_, binding] { code->run(binding); });
+    }
+
+   private:
+    Simulated& owner_;
+    std::shared_ptr<CompiledRegion> code_;
+  };
+
+  static void run_kernel(const KernelArgs& args);
+
+  TaskQueue& at(Queue queue) const {
+    const std::lock_guard lock(mutex_);
+    return *queues_[queue];
+  }
+
+  const int devices_;
+  mutable std::mutex mutex_;
+  std::vector<std::unique_ptr<TaskQueue>> queues_;
+  std::unordered_map<void*, int64_t> sizes_;
+  std::vector<Stats> stats_;
+  std::vector<int64_t> limits_ = std::vector<int64_t>(static_cast<size_t>(devices_), kTotal);
+  mutable std::unordered_map<std::string, Kernel> kernels_;
+};
+
+Simulated* the_backend = nullptr;
+
+// Attributes are borrowed from the graph, so the kernel runs before this returns.
+void Simulated::run_kernel(const KernelArgs& args) {
+  TaskQueue& queue = the_backend->at(args.queue);
+  queue.wait(queue.add([&] { kernels().find(args.op)->run(args); }), false);
+}
+
+}  // namespace
+
+DeviceBackend* simulated_backend() {
+  const char* asked = std::getenv("PLAIT_SIMULATE_GPU");
+  if (!asked) return nullptr;
+  char* end = nullptr;
+  const long devices = std::strtol(asked, &end, 10);
+  if (end == asked || *end || devices < 0 || devices > 16)
+    throw DeviceError({.op = "PLAIT_SIMULATE_GPU", .got = asked, .accepts = "a number of devices from 0 to 16"});
+  const char* without = std::getenv("PLAIT_SIMULATE_WITHOUT");
+  if (devices == 0) return nullptr;
+  the_backend = new Simulated(static_cast<int>(devices), without ? without : "");
+  return the_backend;
+}
+
+}  // namespace plait

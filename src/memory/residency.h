@@ -1,0 +1,47 @@
+// Which memories hold the contents of a buffer, and making them current where they are needed.
+#pragma once
+
+#include <string>
+
+#include "base/function_ref.h"
+#include "memory/buffer.h"
+
+namespace plait::memory {
+
+/// The user's line that a transfer is for; asked only when there is one.
+using Where = FunctionRef<std::string()>;
+
+/// All of these may be called from any thread. Copies between memories go through the ledger, which may refuse them.
+/// Errors: OutOfMemory, DeviceError, Interrupted; the buffer is as before then.
+class PLAIT_API Residency {
+ public:
+  /// The host copy, current and complete: waits for the device that wrote last, and copies from it, when it is stale.
+  static void* on_host(Buffer& buffer, Where where) {
+    return buffer.host_current() ? buffer.data() : fetch(buffer, where);
+  }
+
+  /// The copy on the queue's device, current for what is enqueued on `queue` from now on. While user code has a view of
+  /// the host copy that one counts, and is copied each time.
+  static void* on_queue(Buffer& buffer, Queue queue, Where where);
+
+  /// The copy that `on_queue` gave, to be overwritten by work enqueued on `queue` next: waits for others that use it;
+  /// afterwards it alone is current. For the holder of the donation.
+  static void overwrite_on(Buffer& buffer, Queue queue);
+  /// The same for the host copy, which must be current.
+  static void overwrite_on_host(Buffer& buffer);
+
+  /// The contents are complete at `mark`, a mark of the queue that wrote them.
+  static void complete_at(Buffer& buffer, Mark mark);
+  /// Blocks until the device that wrote the contents is done.
+  static void finish(Buffer& buffer);
+
+  /// User code may have written through a view: copies on devices are stale.
+  static void host_may_have_changed(Buffer& buffer) noexcept;
+  /// Only for the end of the buffer.
+  static void release_copies(Buffer& buffer) noexcept;
+
+ private:
+  static void* fetch(Buffer& buffer, Where where);
+};
+
+}  // namespace plait::memory
