@@ -32,12 +32,19 @@ if(PLAIT_CCACHE)
   set(CMAKE_CUDA_COMPILER_LAUNCHER ${PLAIT_CCACHE})
 endif()
 enable_language(CUDA)
-set(CMAKE_CUDA_STANDARD 20)
-set(CMAKE_CUDA_STANDARD_REQUIRED ON)
+foreach(kind STANDARD EXTENSION)  # CMake 3.25 knows of C++17 at most for nvcc
+  if(NOT CMAKE_CUDA20_${kind}_COMPILE_OPTION)
+    set(CMAKE_CUDA20_${kind}_COMPILE_OPTION -std=c++20)
+  endif()
+endforeach()
+# Named with -isystem, the host compiler's own directories would come too early.
+list(APPEND CMAKE_CUDA_IMPLICIT_INCLUDE_DIRECTORIES ${CMAKE_CXX_IMPLICIT_INCLUDE_DIRECTORIES})
 find_package(CUDAToolkit 12.8 REQUIRED)
 
 # Contraction is off because both tiers round alike: an FMA is written where one is meant.
-target_compile_options(plait_flags INTERFACE $<$<COMPILE_LANGUAGE:CUDA>:-fmad=false -Xcompiler=-Wall,-ffp-contract=off>)
+# The text that nvcc hands on has parentheses of its own.
+target_compile_options(plait_flags INTERFACE
+  $<$<COMPILE_LANGUAGE:CUDA>:-fmad=false -Xcompiler=-Wall,-Wno-parentheses,-ffp-contract=off>)
 
 file(GLOB_RECURSE sources CONFIGURE_DEPENDS
   ${PROJECT_SOURCE_DIR}/src/backends/cuda/*.cpp ${PROJECT_SOURCE_DIR}/src/backends/cuda/*.cu)

@@ -11,9 +11,9 @@ namespace plait {
 /// that is set (empty: no device), else libplait_cuda.so beside libplait.so, else the one the system's loader finds.
 ///
 /// Threads: any. It never throws: what went wrong is in `why_no_device`.
-DeviceBackend* device_backend() noexcept;
+PLAIT_API DeviceBackend* device_backend() noexcept;
 
 /// Why `device_backend` is null; empty when it is not.
-const std::string& why_no_device() noexcept;
+PLAIT_API const std::string& why_no_device() noexcept;
 
 }  // namespace plait
