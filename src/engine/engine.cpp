@@ -120,7 +120,11 @@ class Engine final : public Evaluator {
     std::shared_ptr<Job> left;  // for want of a thread
     try {
       claim(arrays, [&](const std::shared_ptr<Job>& job) {
-        if (!worker_of(job->roots.front().node()->stream).submit(job)) left = job;
+        Worker& worker = worker_of(job->roots.front().node()->stream);
+        if (worker.submit(job))
+          job->queue = &worker;
+        else
+          left = job;
       });
     } catch (const TransformError&) {
       throw;
@@ -137,7 +141,7 @@ class Engine final : public Evaluator {
 };
 
 void wait_for(Stream stream) {
-  if (const auto event = worker_of(stream.index).last()) event->wait();
+  if (const auto event = worker_of(stream.index).last()) wait_for(*event);
   finish(stream);
 }
 

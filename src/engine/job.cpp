@@ -1,8 +1,10 @@
 #include "engine/job.h"
 
+#include <algorithm>
 #include <mutex>
 #include <system_error>
 #include <thread>
+#include <unordered_set>
 #include <utility>
 
 #include "base/trace.h"
@@ -76,16 +78,31 @@ void finish(Job& job, std::vector<Storage>* results, const std::exception_ptr& e
 
 constinit thread_local const Job* run_now = nullptr;  // by this thread
 
-void wait(const Job& job, const Job* interrupted) {
-  for (const auto& event : job.graph.waits) {
-    if (interrupted && event == interrupted->event)
-      throw DeviceError({.op = "eval",
-                         .got = "a signal handler asked for what the evaluation that it interrupted is computing",
-                         .accepts = "other values",
-                         .hint = "let the handler set a flag, and act on it between two steps",
-                         .where = describe_source(job.roots.front().node()->source)});
-    event->wait();
+/// Whether the event comes only after the interrupted job: it is that one's, or of a job that waits for such a one, by
+/// itself or behind another in its queue. Jobs wait only for those before them in the list.
+bool comes_after(const Job& interrupted, const Event& event) {
+  const std::lock_guard lock(graph_mutex());
+  std::unordered_set<const void*> held{interrupted.event.get()};  // events and queues
+  for (const Job* job = interrupted.after; job; job = job->after) {
+    const auto& waits = job->graph.waits;
+    const bool waiting = std::any_of(waits.begin(), waits.end(), [&](const auto& e) { return held.contains(e.get()); });
+    if (!waiting && !(job->queue && held.contains(job->queue))) continue;
+    held.insert(job->event.get());
+    if (job->queue) held.insert(job->queue);
   }
+  return held.contains(&event);
+}
+
+void wait(Event& event, const Job* interrupted, const char* op, SourceId source) {
+  if (interrupted && comes_after(*interrupted, event))
+    throw DeviceError(
+        {.op = op,
+         .got = "a signal handler asked for what the evaluation that it interrupted is computing, or for what "
+                "waits for it",
+         .accepts = "other values",
+         .hint = "let the handler set a flag, and act on it between two steps",
+         .where = describe_source(source)});
+  event.wait();
 }
 
 /// Per value, whether the plan may overwrite it; all of them when there is no plan yet to ask.
@@ -115,7 +132,7 @@ bool run_here(Job& job, const Job* interrupted) {
   } now(job);
   std::vector<Storage> results;
   try {
-    wait(job, interrupted);
+    for (const auto& event : job.graph.waits) wait(*event, interrupted, "eval", job.roots.front().node()->source);
     for (const auto& value : job.graph.values)
       if (value.leaf && !value.node->done()) {
         finish(job, nullptr, nullptr);
@@ -185,6 +202,8 @@ bool run(Job& job) {
   if (error) std::rethrow_exception(error);
   return done;
 }
+
+void wait_for(Event& event) { wait(event, run_now, "synchronize", 0); }
 
 void abandon_jobs_of_others() {
   static const auto lost = std::make_exception_ptr(

@@ -24,6 +24,7 @@ struct Job {
   std::vector<Node*> consumed;  // leaves whose memory was taken over
   bool running = false;  // or about to be; this and what follows: under the graph lock
   pthread_t runner = {};
+  const void* queue = nullptr;  // jobs of one queue run in the order of their claims
   Job* before = nullptr;
   Job* after = nullptr;
 };
@@ -38,9 +39,12 @@ void claim(std::span<const Array> arrays, FunctionRef<void(const std::shared_ptr
 
 /// Computes it on the calling thread. False when an evaluation it waited for failed: its nodes are pending again, and
 /// this job's too. Inside a signal handler that interrupts another run it computes on a thread of its own. Errors: what the
-/// operations raise, with the user's line; DeviceError when it needs what the interrupted run computes; then, too, its nodes
-/// are pending again.
+/// operations raise, with the user's line; DeviceError when it needs what the interrupted run computes, or what waits for
+/// that; then, too, its nodes are pending again.
 bool run(Job& job);
+
+/// Waits for the end of another job. Errors: DeviceError in a signal handler that interrupts a run which the other waits for.
+void wait_for(Event& event);
 
 /// In a forked child, with the locks of the graph and the plan cache held: the jobs of threads that are gone give their nodes back.
 void abandon_jobs_of_others();

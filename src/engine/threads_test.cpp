@@ -133,11 +133,24 @@ TEST(EngineThreads, HandlersEvaluateInTheMidstOfAnEvaluation) {
   set_interrupt_hook([] {
     if (std::this_thread::get_id() != here) return;
     if (floats(grid(8, 8) * 2.0 + 1.0) == aside) ++right;
-    try {
-      y.eval();  // what is being computed
-    } catch (const DeviceError&) {
-      ++refused;
+    const Array behind = y + 1.0, last = grid(8, 8) * 3.0;  // another thread waits for y, and then has a queue
+    for (const Array& a : {behind, last}) {
+      const Array list[] = {a};
+      async_eval(list);
     }
+    int refusals = 0;
+    const auto refuses = [&](const auto& ask) {
+      try {
+        ask();
+      } catch (const DeviceError&) {
+        ++refusals;
+      }
+    };
+    refuses([] { y.eval(); });  // what is being computed
+    refuses([&] { behind.eval(); });
+    refuses([&] { last.eval(); });
+    refuses([] { synchronize(default_stream(default_device())); });
+    if (refusals == 4) ++refused;
   });
   for (int i = 0; i < 200 && refused < 3; ++i) {
     y = f(x);
