@@ -107,8 +107,11 @@ void set(TileKernels& table, Op op, DType type, TileFn fn) {
 template <class U>
 void add_width(TileKernels& table) {
   using S = std::make_signed_t<U>;
-  for (const DType type : {dtype_of<U>, dtype_of<S>}) {
-    for (const Op op : {Op::floor, Op::ceil, Op::trunc, Op::rint}) set(table, op, type, unary_tile<U, Same>);
+  // Arrays, as a list's `begin` and `end` would be code of this instruction set that the linker may share.
+  constexpr DType kTypes[] = {dtype_of<U>, dtype_of<S>};
+  constexpr Op kRounding[] = {Op::floor, Op::ceil, Op::trunc, Op::rint};
+  for (const DType type : kTypes) {
+    for (const Op op : kRounding) set(table, op, type, unary_tile<U, Same>);
     set(table, Op::neg, type, unary_tile<U, Neg>);
     set(table, Op::bit_not, type, unary_tile<U, Not>);
     set(table, Op::is_nan, type, test_tile<U, Never>);
@@ -146,15 +149,18 @@ void add_width(TileKernels& table) {
 void add_bool(TileKernels& table) {
   using U = uint8_t;
   const auto put = [&](Op op, TileFn fn) { set(table, op, DType::bool_, fn); };
-  for (const Op op : {Op::neg, Op::abs, Op::sign, Op::floor, Op::ceil, Op::trunc, Op::rint})
-    put(op, unary_tile<U, Same>);
+  constexpr Op kSame[] = {Op::neg, Op::abs, Op::sign, Op::floor, Op::ceil, Op::trunc, Op::rint};
+  constexpr Op kOr[] = {Op::add, Op::max, Op::bit_or};
+  constexpr Op kAnd[] = {Op::mul, Op::min, Op::bit_and};
+  constexpr Op kXor[] = {Op::sub, Op::bit_xor};
+  for (const Op op : kSame) put(op, unary_tile<U, Same>);
   put(Op::bit_not, unary_tile<U, LogicalNot>);
   put(Op::is_nan, test_tile<U, Never>);
   put(Op::is_inf, test_tile<U, Never>);
   put(Op::is_finite, test_tile<U, Always>);
-  for (const Op op : {Op::add, Op::max, Op::bit_or}) put(op, binary_tile<U, Or>);
-  for (const Op op : {Op::mul, Op::min, Op::bit_and}) put(op, binary_tile<U, And>);
-  for (const Op op : {Op::sub, Op::bit_xor}) put(op, binary_tile<U, Xor>);
+  for (const Op op : kOr) put(op, binary_tile<U, Or>);
+  for (const Op op : kAnd) put(op, binary_tile<U, And>);
+  for (const Op op : kXor) put(op, binary_tile<U, Xor>);
   put(Op::pow, binary_tile<U, PowBool>);
   put(Op::eq, compare_tile<U, Eq>);
   put(Op::ne, compare_tile<U, Ne>);
