@@ -21,7 +21,7 @@ constexpr int64_t kMiB = int64_t{1} << 20;
 template <class Copy>
 double speed(int64_t bytes, const Copy& copy) {
   double best = 0;
-  for (int run = 0; run < 7; ++run) {
+  for (int run = 0; run < 10; ++run) {
     const auto start = std::chrono::steady_clock::now();
     copy();
     const std::chrono::duration<double> time = std::chrono::steady_clock::now() - start;
@@ -45,7 +45,7 @@ TEST(CudaBandwidth, PageableBesidePinned) {
   const auto finish = [&] { queue.finish(queue.mark()); };
 
   std::printf("%d threads\n", thread_count());
-  for (int64_t bytes : {kMiB, 8 * kMiB, 64 * kMiB, most}) {
+  for (int64_t bytes : {kMiB / 4, kMiB, 4 * kMiB, 16 * kMiB, 64 * kMiB, most}) {
     const auto size = static_cast<size_t>(bytes);
     const double up = speed(bytes, [&] {
       check_cuda(cudaMemcpyAsync(device, pinned, size, cudaMemcpyHostToDevice, queue.stream_for_use()), "copy");
@@ -55,8 +55,8 @@ TEST(CudaBandwidth, PageableBesidePinned) {
       check_cuda(cudaMemcpyAsync(pinned, device, size, cudaMemcpyDeviceToHost, queue.stream_for_use()), "copy");
       finish();
     });
-    std::printf("%4d MiB pinned: up %.1f GB/s, down %.1f GB/s\n", static_cast<int>(bytes / kMiB), up, down);
-    for (int64_t chunk : {1, 2, 4, 8}) {
+    std::printf("%7.2f MiB pinned: up %.1f GB/s, down %.1f GB/s\n", static_cast<double>(bytes) / kMiB, up, down);
+    for (int64_t chunk : {8, 16, 32}) {
       Copies copies(chunk * kMiB, static_cast<int>(64 / chunk));
       const double through_up = speed(bytes, [&] {
         copies.upload(queue, device, pageable.data(), bytes);

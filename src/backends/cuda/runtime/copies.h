@@ -11,21 +11,28 @@ namespace plait {
 /// Copies to and from ordinary host memory through pinned chunks, which the pool's threads fill and empty while the device
 /// copies others.
 ///
-/// Threads: any. Errors: DeviceError, OutOfMemory, Interrupted; then the target's contents are undefined.
+/// Threads: any. Errors: DeviceError, OutOfMemory, Interrupted; then the target's contents are undefined, and what was
+/// enqueued may still write to it.
 class Copies {
  public:
-  /// Chunks for large copies: `chunks` of `chunk_bytes`.
-  explicit Copies(int64_t chunk_bytes = int64_t{4} << 20, int chunks = 16) : large_(chunk_bytes, chunks) {}
+  /// Large copies go through `chunks` of `chunk_bytes`.
+  explicit Copies(int64_t chunk_bytes = int64_t{16} << 20, int chunks = 4) : large_(chunk_bytes, chunks) {}
 
   /// As work of `queue`. `from` has been read when it returns.
   void upload(StreamQueue& queue, void* to, const void* from, int64_t bytes);
+  /// Complete when it returns.
   void download(StreamQueue& queue, void* to, const void* from, int64_t bytes);
 
-  /// So small that it does not pay to have another stream do it.
+  /// So few bytes that it does not pay to have another stream move them.
   bool small(int64_t bytes) const { return bytes <= small_.chunk_bytes(); }
 
  private:
+  Staging& staging_for(int64_t bytes) {
+    return small(bytes) ? small_ : bytes <= middle_.chunk_bytes() ? middle_ : large_;
+  }
+
   Staging small_{int64_t{16} << 10, 256};
+  Staging middle_{int64_t{1} << 20, 16};
   Staging large_;
 };
 

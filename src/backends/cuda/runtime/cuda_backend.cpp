@@ -186,7 +186,12 @@ void CudaBackend::upload(memory::Queue queue, void* to, const void* from, int64_
   } else if (origin->free_after > 0) {
     device.uploads->wait(stream, origin->free_after);
   }
-  copies_.upload(*device.uploads, to, from, bytes);
+  try {
+    copies_.upload(*device.uploads, to, from, bytes);
+  } catch (...) {  // who has the memory next must not meet what is on its way
+    stream.wait(*device.uploads, device.uploads->mark());
+    throw;
+  }
   stream.wait(*device.uploads, device.uploads->mark());
 }
 

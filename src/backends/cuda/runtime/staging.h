@@ -35,8 +35,6 @@ class Staging {
       chunk_.user = &queue;
       chunk_.at = at;
     }
-    /// Waits for that work.
-    void finish() { chunk_.user->finish(chunk_.at); }
 
    private:
     friend class Staging;
