@@ -1,0 +1,14 @@
+// Kernels of opaque ops on CUDA devices, one for each op that the reference has (covariance_root stays on the CPU).
+#pragma once
+
+#include <string_view>
+
+#include "backends/kernel.h"
+
+namespace plait {
+
+/// The kernel of an op, or null. It enqueues its work on `KernelArgs::queue`; positions that lie outside are noted and
+/// reported by `throw_noted_fault` (faults.h).
+const Kernel* cuda_kernel(std::string_view op);
+
+}  // namespace plait
