@@ -1,0 +1,43 @@
+#include "backends/cuda/libraries/cudnn.h"
+
+#include <map>
+#include <type_traits>
+
+#include "backends/cuda/libraries/library.h"
+#include "backends/cuda/runtime/cuda.h"
+
+namespace plait::cuda {
+
+const Cudnn& Cudnn::get() {
+  static const Cudnn* table = [] {
+    const Library library(kCudnn);
+    auto* t = new Cudnn;
+#define PLAIT_MEMBER(name) t->name = library.function<std::remove_pointer_t<decltype(t->name)>>("cudnn" #name);
+    PLAIT_CUDNN_FUNCTIONS(PLAIT_MEMBER)
+#undef PLAIT_MEMBER
+    return t;
+  }();
+  return *table;
+}
+
+CudnnHandle& CudnnHandle::of(int device) {
+  static std::mutex mutex;
+  static std::map<int, CudnnHandle> handles;
+  const std::lock_guard lock(mutex);
+  CudnnHandle& found = handles[device];
+  if (!found.handle) {
+    const DeviceScope scope(device);
+    const cudnnStatus_t status = Cudnn::get().Create(&found.handle);
+    if (status != CUDNN_STATUS_SUCCESS) {
+      found.handle = nullptr;
+      throw library_error(kCudnn, std::string("it could not be initialised: ") + Cudnn::get().GetErrorString(status));
+    }
+  }
+  return found;
+}
+
+void check_cudnn(cudnnStatus_t status, const char* what) {
+  if (status != CUDNN_STATUS_SUCCESS) throw DeviceError({.op = what, .got = Cudnn::get().GetErrorString(status)});
+}
+
+}  // namespace plait::cuda

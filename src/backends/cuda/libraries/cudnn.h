@@ -1,0 +1,37 @@
+// cuDNN: convolutions. Types come from its headers, functions from the library once it is open.
+#pragma once
+
+#include <cudnn.h>
+
+#include <mutex>
+
+namespace plait::cuda {
+
+struct Cudnn {
+#define PLAIT_CUDNN_FUNCTIONS(F)                                                                                       \
+  F(Create) F(SetStream) F(GetErrorString) F(CreateTensorDescriptor) F(DestroyTensorDescriptor)                        \
+  F(SetTensorNdDescriptorEx) F(CreateFilterDescriptor) F(DestroyFilterDescriptor) F(SetFilterNdDescriptor)             \
+  F(CreateConvolutionDescriptor) F(DestroyConvolutionDescriptor) F(SetConvolutionNdDescriptor)                         \
+  F(SetConvolutionGroupCount) F(SetConvolutionMathType) F(GetConvolutionForwardAlgorithm_v7)                           \
+  F(GetConvolutionBackwardDataAlgorithm_v7) F(GetConvolutionBackwardFilterAlgorithm_v7) F(ConvolutionForward)          \
+  F(ConvolutionBackwardData) F(ConvolutionBackwardFilter)
+#define PLAIT_MEMBER(name) decltype(&::cudnn##name) name;
+  PLAIT_CUDNN_FUNCTIONS(PLAIT_MEMBER)
+#undef PLAIT_MEMBER
+
+  /// Errors: DeviceError when the library cannot be had.
+  static const Cudnn& get();
+};
+
+/// The handle of a device, which one thread at a time may use: hold the lock from setting its stream to the last call.
+struct CudnnHandle {
+  std::mutex mutex;
+  cudnnHandle_t handle = nullptr;
+
+  static CudnnHandle& of(int device);
+};
+
+/// Errors: DeviceError naming `what`.
+void check_cudnn(cudnnStatus_t status, const char* what);
+
+}  // namespace plait::cuda
