@@ -30,7 +30,7 @@ struct TensorView {
     for (int64_t d : shape) n *= d;
     return n;
   }
-  bool contiguous() const;
+  PLAIT_API bool contiguous() const;
   template <class T>
   T* as() const {
     return static_cast<T*>(data);

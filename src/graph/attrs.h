@@ -70,7 +70,7 @@ struct NoAttrs {
 using AttrFields = std::vector<std::unique_ptr<AttrField>>;
 
 /// Fields by name, for kernels: `attrs.get<int64_t>("axis")`. Dims come as plain numbers.
-class AttrsView {
+class PLAIT_API AttrsView {
  public:
   AttrsView() = default;
   AttrsView(const AttrFields* fields, const void* data) : fields_(fields), data_(data) {}

@@ -12,7 +12,7 @@ namespace {
 
 constexpr std::array<std::string_view, 6> kOps = {"take",         "take_along_axis", "put_along_axis",
                                                   "scatter_rows", "slice_dynamic",   "slice_update_dynamic"};
-constexpr memory::Queue kNotes = 1024;  // queues past that share
+constexpr memory::Queue kNotes = 4096;  // as many as there can be queues
 std::atomic<FaultNote*> notes{nullptr};
 
 FaultNote* allocate_notes() {
@@ -32,7 +32,7 @@ FaultNote* allocate_notes() {
 FaultNote* fault_note(memory::Queue queue) {
   FaultNote* all = notes.load(std::memory_order_acquire);
   if (!all) all = allocate_notes();
-  return all + queue % kNotes;
+  return all + queue;
 }
 
 int64_t fault_op(std::string_view op) {
@@ -44,7 +44,7 @@ int64_t fault_op(std::string_view op) {
 void throw_noted_fault(memory::Queue queue) {
   FaultNote* all = notes.load(std::memory_order_acquire);
   if (!all) return;
-  volatile FaultNote& note = all[queue % kNotes];
+  volatile FaultNote& note = all[queue];
   if (note.op == 0) return;
   const FaultNote seen{note.op, note.given, note.n, note.most};
   note.op = 0;

@@ -138,7 +138,7 @@ struct Attr {
 /// Attributes as a node would hold them.
 class Attrs {
  public:
-  Attrs(std::string_view op, const std::vector<Attr>& given) : def_(detail::find_op(op)) {
+  Attrs(std::string_view op, const std::vector<Attr>& given) : def_(OpHandle(op).operator->()) {
     if (!def_->default_attrs) return;
     attrs_ = def_->default_attrs();
     for (const Attr& a : given)
@@ -206,7 +206,8 @@ inline Tensor on_device(const std::string& op, const Attrs& attrs, const std::ve
 }
 
 inline Tensor on_cpu(const std::string& op, const Attrs& attrs, std::vector<Tensor> inputs) {
-  const Kernel& kernel = *kernels().find(op);
+  const Kernel* reference = kernels().find(op, Backend::reference);
+  const Kernel& kernel = reference ? *reference : *kernels().find(op);
   Tensor out = kernel.output_aliases_input0 ? inputs[0] : output_of(attrs, inputs);
   std::vector<TensorView> views;
   for (size_t i = 0; i < inputs.size(); ++i)

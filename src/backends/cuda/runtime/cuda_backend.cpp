@@ -2,14 +2,13 @@
 
 #include <utility>
 
+#include "backends/cuda/kernels/faults.h"
+#include "backends/cuda/kernels/kernels.h"
 #include "backends/cuda/runtime/cuda.h"
 #include "backends/cuda/runtime/errors.h"
 #include "plait/error.h"
 #if __has_include("backends/cuda/regions/regions.h")
 #include "backends/cuda/regions/regions.h"
-#endif
-#if __has_include("backends/cuda/kernels/kernels.h")
-#include "backends/cuda/kernels/kernels.h"
 #endif
 
 namespace plait {
@@ -38,13 +37,7 @@ std::unique_ptr<CompiledRegion> CudaBackend::compile_region([[maybe_unused]] Reg
 #endif
 }
 
-const Kernel* CudaBackend::find_kernel([[maybe_unused]] std::string_view op) const {
-#if __has_include("backends/cuda/kernels/kernels.h")
-  return cuda_kernel(op);
-#else
-  return nullptr;
-#endif
-}
+const Kernel* CudaBackend::find_kernel(std::string_view op) const { return cuda_kernel(op); }
 
 // ---- queues ----
 
@@ -96,7 +89,9 @@ void CudaBackend::wait(memory::Queue queue, memory::Mark mark) {
 bool CudaBackend::reached(memory::Mark mark) { return mark.at == 0 || at(mark.queue).reached(mark.at); }
 
 void CudaBackend::finish(memory::Mark mark) {
-  if (mark.at > 0) at(mark.queue).finish(mark.at);
+  if (mark.at == 0) return;
+  at(mark.queue).finish(mark.at);
+  throw_noted_fault(mark.queue);
 }
 
 // ---- memory ----
@@ -215,6 +210,7 @@ void CudaBackend::download(memory::Mark after, void* to, const void* from, int64
   const std::unique_ptr<StreamQueue, decltype(give_back)> lease(own.release(), give_back);
   if (after.at > 0) lease->wait(stream, after.at);
   copies_.download(*lease, to, from, bytes);
+  throw_noted_fault(after.queue);
 }
 
 void CudaBackend::copy(memory::Queue queue, void* to, const void* from, int64_t bytes) {
