@@ -17,6 +17,10 @@
 #include "graph/op.h"
 #include "graph/registry.h"
 
+namespace plait {
+void register_all_ops(OpRegistry& ops);  // generated from the list of op files
+}
+
 namespace plait::cuda_test {
 
 /// First line of a test that needs a GPU.
@@ -135,10 +139,15 @@ struct Attr {
   AttrValue value;
 };
 
+inline const OpDef& op_named(std::string_view name) {
+  set_registry_source(register_all_ops);
+  return *OpHandle(name);
+}
+
 /// Attributes as a node would hold them.
 class Attrs {
  public:
-  Attrs(std::string_view op, const std::vector<Attr>& given) : def_(OpHandle(op).operator->()) {
+  Attrs(std::string_view op, const std::vector<Attr>& given) : def_(&op_named(op)) {
     if (!def_->default_attrs) return;
     attrs_ = def_->default_attrs();
     for (const Attr& a : given)
