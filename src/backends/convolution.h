@@ -54,7 +54,8 @@ struct ConvGeometry {
   }
 
   /// Whichever of the three are inputs of `args`, and whichever is its output.
-  PLAIT_API static ConvGeometry of(const KernelArgs& args, const TensorView& x, const TensorView& w, const TensorView& y);
+  PLAIT_API static ConvGeometry of(const KernelArgs& args, const TensorView& x, const TensorView& w,
+                                   const TensorView& y);
 };
 
 }  // namespace plait

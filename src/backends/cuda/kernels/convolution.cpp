@@ -125,8 +125,8 @@ std::shared_ptr<const Plan> make_plan(const Key& key) {
       if (dnn.GetConvolutionForwardAlgorithm_v7(handle.handle, plan->x, plan->w, plan->convolution, plan->y, kMost,
                                                 &count, results) == CUDNN_STATUS_SUCCESS)
         keep(*plan, results, count, key.dtype,
-             {CUDNN_CONVOLUTION_FWD_ALGO_FFT, CUDNN_CONVOLUTION_FWD_ALGO_FFT_TILING, CUDNN_CONVOLUTION_FWD_ALGO_WINOGRAD,
-              CUDNN_CONVOLUTION_FWD_ALGO_WINOGRAD_NONFUSED});
+             {CUDNN_CONVOLUTION_FWD_ALGO_FFT, CUDNN_CONVOLUTION_FWD_ALGO_FFT_TILING,
+              CUDNN_CONVOLUTION_FWD_ALGO_WINOGRAD, CUDNN_CONVOLUTION_FWD_ALGO_WINOGRAD_NONFUSED});
       break;
     }
     case ConvKind::input: {

@@ -1,5 +1,4 @@
 #include "backends/cuda/kernels/convolution_plain.h"
-
 #include "backends/cuda/kernels/element.cuh"
 
 namespace plait::cuda {
@@ -62,7 +61,8 @@ __device__ Sum<T> product(T a, T b) {
 
 template <class T>
 __device__ Sum<T> forward(const Geometry& g, const T* x, const T* w, int64_t i) {
-  const int64_t channels = g.groups * g.o, o = i % channels, p = i / channels % count(g.out), image = i / channels / count(g.out);
+  const int64_t channels = g.groups * g.o, o = i % channels, p = i / channels % count(g.out),
+                image = i / channels / count(g.out);
   const Point at_p = split(p, g.out);
   Sum<T> sum = 0;
   for (int64_t k = 0; k < count(g.kernel); ++k) {
@@ -77,7 +77,8 @@ __device__ Sum<T> forward(const Geometry& g, const T* x, const T* w, int64_t i) 
 
 template <class T>
 __device__ Sum<T> input(const Geometry& g, const T* y, const T* w, int64_t i) {
-  const int64_t channels = g.groups * g.c, c = i % channels, q = i / channels % count(g.in), image = i / channels / count(g.in);
+  const int64_t channels = g.groups * g.c, c = i % channels, q = i / channels % count(g.in),
+                image = i / channels / count(g.in);
   const int64_t first = c / g.c * g.o;
   const Point at_q = split(q, g.in);
   Sum<T> sum = 0;
@@ -160,8 +161,7 @@ void convolution_plain(const Work& work, ConvKind kind, const ConvGeometry& g, D
     switch (kind) {
       case ConvKind::forward:
         return launch.template operator()<ConvKind::forward>(g.n * g.out_count() * g.y_channels());
-      case ConvKind::input:
-        return launch.template operator()<ConvKind::input>(g.n * g.in_count() * g.x_channels());
+      case ConvKind::input: return launch.template operator()<ConvKind::input>(g.n * g.in_count() * g.x_channels());
       case ConvKind::weight:
         return launch.template operator()<ConvKind::weight>(g.y_channels() * g.kernel_count() * g.c);
     }

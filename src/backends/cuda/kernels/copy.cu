@@ -1,5 +1,4 @@
 #include "backends/cuda/kernels/copy.h"
-
 #include "backends/cuda/kernels/tables.h"
 
 namespace plait::cuda {
@@ -18,8 +17,7 @@ struct Plan {
 };
 
 template <class T, class Index>
-__global__ void __launch_bounds__(kThreads)
-    copy_elements(T* to, const T* from, Plan plan, DeviceOffsets offsets) {
+__global__ void __launch_bounds__(kThreads) copy_elements(T* to, const T* from, Plan plan, DeviceOffsets offsets) {
   if (offsets.to) to += *offsets.to;
   if (offsets.from) from += *offsets.from;
   const auto count = static_cast<Index>(plan.count);

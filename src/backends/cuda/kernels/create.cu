@@ -52,9 +52,8 @@ void run_extent(const KernelArgs& args) {
   const Work work(args);
   const TensorView& out = args.outputs[0];
   const ScalarBits value = ScalarBits::of(Scalar(args.attrs.get<int64_t>("value")), out.dtype);
-  dispatch_width(size_of(out.dtype), [&]<class T>() {
-    put_element<<<1, 1, 0, work.stream()>>>(out.as<T>(), static_cast<T>(value.bits));
-  });
+  dispatch_width(size_of(out.dtype),
+                 [&]<class T>() { put_element<<<1, 1, 0, work.stream()>>>(out.as<T>(), static_cast<T>(value.bits)); });
   work.launched("extent");
 }
 
@@ -81,8 +80,7 @@ __device__ uint2 threefry_words(uint2 key, uint32_t a, uint32_t b) {
 }
 
 // Block i of a stream of n words gives word i and one of the upper half (backends/threefry.h).
-__global__ void __launch_bounds__(kThreads)
-    random_words(uint32_t* to, const uint2* keys, int64_t streams, int64_t n) {
+__global__ void __launch_bounds__(kThreads) random_words(uint32_t* to, const uint2* keys, int64_t streams, int64_t n) {
   const int64_t half = n / 2, upper = n - half, count = streams * upper;
   for (int64_t at = blockIdx.x * int64_t{kThreads} + threadIdx.x; at < count; at += gridDim.x * int64_t{kThreads}) {
     const int64_t stream = upper == count ? 0 : at / upper, i = at - stream * upper;

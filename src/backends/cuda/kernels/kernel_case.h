@@ -24,15 +24,14 @@ void register_all_ops(OpRegistry& ops);  // generated from the list of op files
 namespace plait::cuda_test {
 
 /// First line of a test that needs a GPU.
-#define PLAIT_NEEDS_GPU()                                                                              \
-  if (int devices = 0; cudaGetDeviceCount(&devices) != cudaSuccess || devices == 0)                    \
+#define PLAIT_NEEDS_GPU()                                                           \
+  if (int devices = 0; cudaGetDeviceCount(&devices) != cudaSuccess || devices == 0) \
   GTEST_SKIP() << "NO GPU: this test of a kernel did not run"
 
-inline constexpr DType kAll[] = {DType::bool_,   DType::uint8,   DType::uint16,   DType::uint32,  DType::uint64,
-                                 DType::int8,    DType::int16,   DType::int32,    DType::int64,   DType::float16,
+inline constexpr DType kAll[] = {DType::bool_,    DType::uint8,   DType::uint16,  DType::uint32,   DType::uint64,
+                                 DType::int8,     DType::int16,   DType::int32,   DType::int64,    DType::float16,
                                  DType::bfloat16, DType::float32, DType::float64, DType::complex64};
-inline constexpr DType kInexact[] = {DType::float16, DType::bfloat16, DType::float32, DType::float64,
-                                     DType::complex64};
+inline constexpr DType kInexact[] = {DType::float16, DType::bfloat16, DType::float32, DType::float64, DType::complex64};
 
 using Extents = std::vector<int64_t>;
 
@@ -189,7 +188,6 @@ class Device {
   std::vector<void*> blocks_;
 };
 
-
 inline Tensor output_of(const Attrs& attrs, const std::vector<Tensor>& inputs) {
   std::vector<Aval> in;
   for (const Tensor& t : inputs) in.push_back({Shape(std::span<const int64_t>(t.shape)), t.dtype});
@@ -206,8 +204,8 @@ inline Tensor on_device(const std::string& op, const Attrs& attrs, const std::ve
   for (const Tensor& t : inputs) views.push_back(t.view(device.put(t)));
   void* to = kernel.output_aliases_input0 ? views[0].data : device.put(out);
   const TensorView out_view = out.view(to);
-  const KernelArgs args{.op = op, .inputs = views, .outputs = {&out_view, 1}, .attrs = attrs.view(),
-                        .queue = device.queue()};
+  const KernelArgs args{
+      .op = op, .inputs = views, .outputs = {&out_view, 1}, .attrs = attrs.view(), .queue = device.queue()};
   EXPECT_TRUE(!kernel.takes || kernel.takes(args)) << op;
   kernel.run(args);
   device.get(out, to);

@@ -4,11 +4,33 @@ namespace plait::cuda_test {
 namespace {
 
 TEST(CudaKernels, EveryOpaqueOpHasOneButCovarianceRoot) {
-  for (const char* op :
-       {"arange", "argmax", "argmin", "argsort", "concatenate", "convolution", "convolution_input", "convolution_weight",
-        "cummax", "cummin", "cumprod", "cumsum", "extent", "linear_scan", "logcumsumexp", "matmul", "put_along_axis",
-        "random_bits", "scatter_rows", "searchsorted", "slice_dynamic", "slice_update_dynamic", "slice_update_static",
-        "sort", "take", "take_along_axis", "top_positions"}) {
+  for (const char* op : {"arange",
+                         "argmax",
+                         "argmin",
+                         "argsort",
+                         "concatenate",
+                         "convolution",
+                         "convolution_input",
+                         "convolution_weight",
+                         "cummax",
+                         "cummin",
+                         "cumprod",
+                         "cumsum",
+                         "extent",
+                         "linear_scan",
+                         "logcumsumexp",
+                         "matmul",
+                         "put_along_axis",
+                         "random_bits",
+                         "scatter_rows",
+                         "searchsorted",
+                         "slice_dynamic",
+                         "slice_update_dynamic",
+                         "slice_update_static",
+                         "sort",
+                         "take",
+                         "take_along_axis",
+                         "top_positions"}) {
     ASSERT_NE(cuda_kernel(op), nullptr) << op;
     ASSERT_NE(kernels().find(op), nullptr) << op;
     EXPECT_EQ(cuda_kernel(op)->output_aliases_input0, kernels().find(op)->output_aliases_input0) << op;
@@ -93,8 +115,15 @@ TEST(CudaKernels, Scatter) {
     int64_t batch, n, m, rest;
   };
   // Few updates, long rows, short rows, many columns; targets that repeat often and seldom.
-  for (const Sizes s : {Sizes{1, 5, 20, 3}, {2, 300, 40, 600}, {1, 7, 3000, 1}, {1, 40, 2000, 33}, {3, 1000, 5000, 2},
-                        {1, 1, 4096, 1}, {2100, 4, 40, 1}, {1, 5, 0, 3}, {2, 5, 30, 0}})
+  for (const Sizes s : {Sizes{1, 5, 20, 3},
+                        {2, 300, 40, 600},
+                        {1, 7, 3000, 1},
+                        {1, 40, 2000, 33},
+                        {3, 1000, 5000, 2},
+                        {1, 1, 4096, 1},
+                        {2100, 4, 40, 1},
+                        {1, 5, 0, 3},
+                        {2, 5, 30, 0}})
     for (int64_t mode = 0; mode < 5; ++mode)
       for (DType d : kAll) {
         const bool rounds = is_half(d) && (mode == 1 || mode == 2);  // every sum on the CPU, once here
@@ -149,8 +178,12 @@ TEST(CudaKernels, Create) {
   for (DType d : kAll) {
     if (d == DType::bool_) continue;
     const bool inexact = is_inexact(d);
-    expect_same("arange", {{"start", inexact ? Scalar(-1.25) : Scalar(-7)}, {"step", inexact ? Scalar(0.1) : Scalar(3)},
-                           {"size", Dim(10001)}, {"dtype", d}}, {});
+    expect_same("arange",
+                {{"start", inexact ? Scalar(-1.25) : Scalar(-7)},
+                 {"step", inexact ? Scalar(0.1) : Scalar(3)},
+                 {"size", Dim(10001)},
+                 {"dtype", d}},
+                {});
     expect_same("arange", {{"start", Scalar(1)}, {"step", Scalar(1)}, {"size", Dim(0)}, {"dtype", d}}, {});
     expect_same("extent", {{"value", Dim(77)}, {"dtype", d}}, {});
   }
@@ -159,7 +192,8 @@ TEST(CudaKernels, Create) {
 TEST(CudaKernels, RandomBitsAreTheCpus) {
   PLAIT_NEEDS_GPU();
   for (int64_t n : {0, 1, 2, 3, 7, 31, 32, 33, 1000, 100003})
-    for (int64_t streams : {1, 5}) expect_same("random_bits", {{"shape", Shape{n}}}, {any(DType::uint32, {streams, 2})});
+    for (int64_t streams : {1, 5})
+      expect_same("random_bits", {{"shape", Shape{n}}}, {any(DType::uint32, {streams, 2})});
   expect_same("random_bits", {{"shape", Shape{}}}, {any(DType::uint32, {2})});
 }
 
@@ -172,8 +206,8 @@ TEST(CudaKernels, PastFourBillionElements) {
   void* data = memory.allocate(device.queue(), n);
   const TensorView whole{.data = data, .dtype = DType::uint8, .shape = {n}, .strides = {1}};
   const Attrs arange("arange", {{"start", Scalar(0)}, {"step", Scalar(1)}, {"size", Dim(n)}, {"dtype", DType::uint8}});
-  cuda_kernel("arange")->run({.op = "arange", .inputs = {}, .outputs = {&whole, 1}, .attrs = arange.view(),
-                              .queue = device.queue()});
+  cuda_kernel("arange")->run(
+      {.op = "arange", .inputs = {}, .outputs = {&whole, 1}, .attrs = arange.view(), .queue = device.queue()});
   const std::vector<int64_t> wanted{0, -1, (int64_t{1} << 31) + 5, (int64_t{1} << 32) + 77};
   Tensor at = Tensor::empty(DType::int64, {4});
   std::memcpy(at.bytes.data(), wanted.data(), at.bytes.size());
@@ -181,8 +215,8 @@ TEST(CudaKernels, PastFourBillionElements) {
   void* to = device.put(out);
   const TensorView inputs[] = {whole, at.view(device.put(at))}, out_view = out.view(to);
   const Attrs take("take", {{"axis", int64_t{0}}, {"batch", int64_t{0}}});
-  cuda_kernel("take")->run({.op = "take", .inputs = inputs, .outputs = {&out_view, 1}, .attrs = take.view(),
-                            .queue = device.queue()});
+  cuda_kernel("take")->run(
+      {.op = "take", .inputs = inputs, .outputs = {&out_view, 1}, .attrs = take.view(), .queue = device.queue()});
   device.get(out, to);
   for (size_t i = 0; i < wanted.size(); ++i)
     EXPECT_EQ(static_cast<uint8_t>(out.bytes[i]), static_cast<uint8_t>(wanted[i] < 0 ? wanted[i] + n : wanted[i]));
@@ -193,8 +227,11 @@ TEST(CudaKernels, PastFourBillionElements) {
   void* places = device.put(two);
   const TensorView two_view = two.view(places);
   const Attrs argmax("argmax", {{"axis", int64_t{1}}});
-  cuda_kernel("argmax")->run({.op = "argmax", .inputs = {&halves, 1}, .outputs = {&two_view, 1},
-                              .attrs = argmax.view(), .queue = device.queue()});
+  cuda_kernel("argmax")->run({.op = "argmax",
+                              .inputs = {&halves, 1},
+                              .outputs = {&two_view, 1},
+                              .attrs = argmax.view(),
+                              .queue = device.queue()});
   device.get(two, places);
   uint32_t first[2];
   std::memcpy(first, two.bytes.data(), sizeof(first));

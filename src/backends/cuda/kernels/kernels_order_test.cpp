@@ -7,8 +7,8 @@ namespace {
 TEST(CudaKernels, Sort) {
   PLAIT_NEEDS_GPU();
   for (DType d : kAll)
-    for (const Extents& shape : {Extents{0}, {3, 0}, {1}, {2, 3}, {7, 33}, {5, 512}, {3, 513}, {2, 4096}, {1, 4097},
-                                 {3, 5000}, {1, 70001}}) {
+    for (const Extents& shape :
+         {Extents{0}, {3, 0}, {1}, {2, 3}, {7, 33}, {5, 512}, {3, 513}, {2, 4096}, {1, 4097}, {3, 5000}, {1, 70001}}) {
       const Tensor a = crowded(d, shape), b = any(d, shape);
       for (const char* op : {"sort", "argsort"}) {
         expect_same(op, {}, {a});
@@ -38,7 +38,8 @@ TEST(CudaKernels, Argmax) {
   PLAIT_NEEDS_GPU();
   for (DType d : kAll)
     for (const char* op : {"argmax", "argmin"})
-      for (const Extents& shape : {Extents{1, 1, 1}, {5, 7, 3}, {3, 1000, 1}, {2, 50000, 1}, {1, 40000, 33}, {600, 9, 2}})
+      for (const Extents& shape :
+           {Extents{1, 1, 1}, {5, 7, 3}, {3, 1000, 1}, {2, 50000, 1}, {1, 40000, 33}, {600, 9, 2}})
         for (int64_t axis : {0, 1, 2}) {
           expect_same(op, {{"axis", axis}}, {crowded(d, shape)});
           expect_same(op, {{"axis", axis}}, {any(d, shape)});
@@ -60,8 +61,17 @@ TEST(CudaKernels, Scans) {
   PLAIT_NEEDS_GPU();
   for (DType d : kAll)
     for (bool reverse : {false, true})
-      for (const Extents& shape : {Extents{0, 3}, {1, 1}, {3, 2}, {5, 31}, {4, 33}, {2, 2049}, {1, 100001}, {700, 2500},
-                                   {40, 3000}, {3000, 5}, {20000, 2}})
+      for (const Extents& shape : {Extents{0, 3},
+                                   {1, 1},
+                                   {3, 2},
+                                   {5, 31},
+                                   {4, 33},
+                                   {2, 2049},
+                                   {1, 100001},
+                                   {700, 2500},
+                                   {40, 3000},
+                                   {3000, 5},
+                                   {20000, 2}})
         for (int64_t axis : {0, 1}) {
           if (shape[0] * shape[1] > 200000 && d != DType::float32) continue;
           const std::vector<Attr> attrs{{"axis", axis}, {"reverse", reverse}};
@@ -77,7 +87,8 @@ TEST(CudaKernels, Scans) {
           expect_same("cummax", attrs, {crowded(d, shape)});
           expect_same("cummin", attrs, {any(d, shape)});
           if (is_inexact(d)) expect_same("logcumsumexp", attrs, {draw(small)}, rounding(d) * 2);
-          if (is_inexact(d) && d != DType::complex64) expect_same("logcumsumexp", attrs, {crowded(d, shape)}, rounding(d) * 2);
+          if (is_inexact(d) && d != DType::complex64)
+            expect_same("logcumsumexp", attrs, {crowded(d, shape)}, rounding(d) * 2);
           if (d != DType::bool_) expect_same("linear_scan", attrs, {draw(small), draw(small)}, rounding(d));
         }
 }

@@ -40,9 +40,9 @@ void expect_product(const Tensor& a, const Tensor& b) {
     }
     worst = std::max(worst, std::abs(at(out, i) - sum) / (std::abs(sum) + std::sqrt(static_cast<double>(k) + 1) * 0.3));
   }
-  EXPECT_LE(worst, 4 * rounding(a.dtype)) << describe("matmul", {}, {a, b}) << " a strides "
-                                      << ::testing::PrintToString(a.strides) << " b strides "
-                                      << ::testing::PrintToString(b.strides);
+  EXPECT_LE(worst, 4 * rounding(a.dtype))
+      << describe("matmul", {}, {a, b}) << " a strides " << ::testing::PrintToString(a.strides) << " b strides "
+      << ::testing::PrintToString(b.strides);
 }
 
 Tensor turned(Tensor t) {
@@ -58,8 +58,18 @@ TEST(CudaKernels, Matmul) {
     int64_t m, k, n;
   };
   for (DType d : kInexact)
-    for (const Size s : {Size{1, 1, 1}, {3, 5, 7}, {1, 64, 33}, {40, 17, 1}, {1, 300, 1}, {128, 256, 64}, {65, 129, 33},
-                         {4, 0, 5}, {0, 3, 2}, {2, 3, 0}, {7, 1, 9}, {513, 700, 255}}) {
+    for (const Size s : {Size{1, 1, 1},
+                         {3, 5, 7},
+                         {1, 64, 33},
+                         {40, 17, 1},
+                         {1, 300, 1},
+                         {128, 256, 64},
+                         {65, 129, 33},
+                         {4, 0, 5},
+                         {0, 3, 2},
+                         {2, 3, 0},
+                         {7, 1, 9},
+                         {513, 700, 255}}) {
       const Tensor a = any(d, {s.m, s.k}), b = any(d, {s.k, s.n});
       expect_product(a, b);
       expect_product(turned(any(d, {s.k, s.m})), b);
@@ -115,10 +125,15 @@ TEST(CudaKernels, PlainMatmul) {
     Device device;
     Tensor out = Tensor::empty(d, {3, 19, 21});
     void* to = device.put(out);
-    cuda::Product p{.dtype = d, .m = 19, .n = 21, .k = 40, .batch = 3,
+    cuda::Product p{.dtype = d,
+                    .m = 19,
+                    .n = 21,
+                    .k = 40,
+                    .batch = 3,
                     .a = {static_cast<const char*>(device.put(a)), 40, 1, 760},
                     .b = {static_cast<const char*>(device.put(b)), 21, 1, 840},
-                    .out = static_cast<char*>(to), .out_batch = 399};
+                    .out = static_cast<char*>(to),
+                    .out_batch = 399};
     cuda::matmul_plain(cuda::Work(device.queue()), p);
     device.get(out, to);
     EXPECT_LE(difference(out, on_cpu("matmul", Attrs("matmul", {}), {a, b})), 8 * rounding(d)) << name_of(d);

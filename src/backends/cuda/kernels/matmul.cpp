@@ -82,9 +82,9 @@ cublasLtMatrixLayout_t make_layout(cudaDataType type, int64_t rows, int64_t colu
   const CublasLt& lt = CublasLt::get();
   cublasLtMatrixLayout_t made = nullptr;
   if (layout.transposed) std::swap(rows, columns);
-  check_cublaslt(lt.MatrixLayoutCreate(&made, type, static_cast<uint64_t>(rows), static_cast<uint64_t>(columns),
-                                       layout.stride),
-                 "matmul");
+  check_cublaslt(
+      lt.MatrixLayoutCreate(&made, type, static_cast<uint64_t>(rows), static_cast<uint64_t>(columns), layout.stride),
+      "matmul");
   const auto count = static_cast<int32_t>(batch);
   lt.MatrixLayoutSetAttribute(made, CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT, &count, sizeof(count));
   lt.MatrixLayoutSetAttribute(made, CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET, &batch_stride, sizeof(batch_stride));

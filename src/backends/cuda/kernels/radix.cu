@@ -1,6 +1,6 @@
-#include "backends/cuda/kernels/radix.h"
-
 #include <cub/device/device_radix_sort.cuh>
+
+#include "backends/cuda/kernels/radix.h"
 
 namespace plait::cuda {
 namespace {
@@ -10,9 +10,8 @@ void sort(Work& work, SortRoom<Key>& room, int64_t n, int bits) {
   cub::DoubleBuffer<Key> keys(room.keys, room.spare_keys);
   cub::DoubleBuffer<uint32_t> values(room.values, room.spare_values);
   const auto run = [&](void* temporary, size_t& bytes) {
-    check_cuda(room.values
-                   ? cub::DeviceRadixSort::SortPairs(temporary, bytes, keys, values, n, 0, bits, work.stream())
-                   : cub::DeviceRadixSort::SortKeys(temporary, bytes, keys, n, 0, bits, work.stream()),
+    check_cuda(room.values ? cub::DeviceRadixSort::SortPairs(temporary, bytes, keys, values, n, 0, bits, work.stream())
+                           : cub::DeviceRadixSort::SortKeys(temporary, bytes, keys, n, 0, bits, work.stream()),
                "sort");
   };
   size_t bytes = 0;

@@ -76,9 +76,8 @@ constexpr int kTile = kThreads * kItems;
 // inner is 1. A block goes through a chunk of a row, tile by tile. With `totals` it keeps but the chunk's total, and skips
 // the last chunk, whose total nobody needs: so all chunks are full then.
 template <class S>
-__global__ void __launch_bounds__(kThreads)
-    scan_rows(S scan, const typename S::T* from, typename S::T* to, Extents e, typename S::Running* totals,
-              const typename S::Running* carries) {
+__global__ void __launch_bounds__(kThreads) scan_rows(S scan, const typename S::T* from, typename S::T* to, Extents e,
+                                                      typename S::Running* totals, const typename S::Running* carries) {
   using T = typename S::T;
   using Running = typename S::Running;
   using Exchange = cub::BlockExchange<T, kThreads, kItems>;
@@ -207,10 +206,10 @@ void run_scan(const KernelArgs& args, S scan) {
   const auto launch = [&](typename S::Running* to_totals, const typename S::Running* carries, int64_t chunks) {
     if (rows)
       scan_rows<<<blocks_for(e.outer * chunks, 1), kThreads, 0, work.stream()>>>(scan, from, out.as<T>(), e, to_totals,
-                                                                              carries);
+                                                                                 carries);
     else
       scan_columns<<<blocks_for(e.outer * chunks * e.inner), kThreads, 0, work.stream()>>>(scan, from, out.as<T>(), e,
-                                                                                        to_totals, carries);
+                                                                                           to_totals, carries);
   };
   if (cut > 0) {
     totals = work.scratch<typename S::Running>(e.outer * cut * e.inner);

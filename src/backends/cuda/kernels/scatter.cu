@@ -126,16 +126,17 @@ __global__ void __launch_bounds__(kThreads) scatter_long_rows(C combine, typenam
 #pragma unroll
       for (int u = 0; u < 4; ++u) running = combine.join(running, combine.start(x[u]));
     }
-    for (; at < count && keys[at] == key; ++at) running = combine.join(running, combine.start(source[updates[at] * d.rest]));
+    for (; at < count && keys[at] == key; ++at)
+      running = combine.join(running, combine.start(source[updates[at] * d.rest]));
     target = combine.value(running);
   }
 }
 
 // Short rows: the lanes of a warp load the updates of one target together, and take them in one after the other.
 template <class C>
-__global__ void __launch_bounds__(kThreads) scatter_short_rows(C combine, typename C::T* to,
-                                                               const typename C::T* update, const u64* keys,
-                                                               const uint32_t* updates, Places d) {
+__global__ void __launch_bounds__(kThreads)
+    scatter_short_rows(C combine, typename C::T* to, const typename C::T* update, const u64* keys,
+                       const uint32_t* updates, Places d) {
   constexpr int kWarp = 32, kWarps = kThreads / kWarp;
   const int64_t count = d.updates(), work = count * d.rest;
   const auto outside = static_cast<u64>(d.targets());
@@ -150,7 +151,8 @@ __global__ void __launch_bounds__(kThreads) scatter_short_rows(C combine, typena
       const bool mine = at + lane < count && keys[at + lane] == key;
       const int here = __popc(__ballot_sync(0xFFFFFFFF, mine));
       const typename C::T x = mine ? update[updates[at + lane] * d.rest + k] : typename C::T{};
-      for (int l = kLastOnly<C> && here ? here - 1 : 0; l < here; ++l) running = combine.join(running, combine.start(from_lane(x, l)));
+      for (int l = kLastOnly<C> && here ? here - 1 : 0; l < here; ++l)
+        running = combine.join(running, combine.start(from_lane(x, l)));
       if (here < kWarp) break;
     }
     __syncwarp();
@@ -167,10 +169,10 @@ void scatter_sorted(Work& work, C combine, typename C::T* to, const typename C::
   radix_sort(work, room, count, bits_below(static_cast<uint64_t>(d.targets()) + 1));
   if (d.rest >= 32)
     scatter_long_rows<<<blocks_for(count * d.rest), kThreads, 0, work.stream()>>>(combine, to, update, room.keys,
-                                                                               room.values, d);
+                                                                                  room.values, d);
   else
     scatter_short_rows<<<blocks_for(count * d.rest * 32), kThreads, 0, work.stream()>>>(combine, to, update, room.keys,
-                                                                                     room.values, d);
+                                                                                        room.values, d);
 }
 
 void scatter(const KernelArgs& args, const Places& d, int64_t mode) {

@@ -80,12 +80,11 @@ void run(const KernelArgs& args) {
       }
       const int64_t pieces = (e.n + s.piece - 1) / s.piece;
       auto* to = args.outputs[0].as<uint32_t>();
-      search<Bits, kAcross><<<blocks_for(columns * pieces, 1), kThreads, 0, work.stream()>>>(in.as<const Bits>(), to,
-                                                                                          found, nullptr, s);
+      search<Bits, kAcross>
+          <<<blocks_for(columns * pieces, 1), kThreads, 0, work.stream()>>>(in.as<const Bits>(), to, found, nullptr, s);
       if (found) {
         s.n = s.piece = pieces;
-        search<Bits, kAcross>
-            <<<blocks_for(columns, 1), kThreads, 0, work.stream()>>>(nullptr, to, nullptr, found, s);
+        search<Bits, kAcross><<<blocks_for(columns, 1), kThreads, 0, work.stream()>>>(nullptr, to, nullptr, found, s);
       }
       work.launched("argmax");
     };

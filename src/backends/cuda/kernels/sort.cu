@@ -177,9 +177,9 @@ void top_positions(const KernelArgs& args) {
 
 // Every row of values (..., m) is looked up in a row of its own of sorted (..., n), or all of them in the only row.
 template <class Bits>
-__global__ void __launch_bounds__(kThreads) search_sorted(const Bits* sorted, const Bits* values, uint32_t* to,
-                                                          int64_t n, int64_t each, int64_t count, KeyKind kind,
-                                                          bool right) {
+__global__ void __launch_bounds__(kThreads)
+    search_sorted(const Bits* sorted, const Bits* values, uint32_t* to, int64_t n, int64_t each, int64_t count,
+                  KeyKind kind, bool right) {
   for (int64_t i = blockIdx.x * int64_t{kThreads} + threadIdx.x; i < count; i += gridDim.x * int64_t{kThreads}) {
     const Bits* row = sorted + i / each * n;
     const Bits x = key_of(values[i], kind);

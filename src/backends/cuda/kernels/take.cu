@@ -31,7 +31,7 @@ void launch_take(const Work& work, void* to, const void* from, const Positions& 
   const int64_t count = d.groups * d.m * d.words;
   dispatch_index(count + int64_t{kThreads} * blocks_for(count), [&]<class Index>() {
     take<Word, Index><<<blocks_for(count), kThreads, 0, work.stream()>>>(static_cast<Word*>(to),
-                                                                        static_cast<const Word*>(from), at, d);
+                                                                         static_cast<const Word*>(from), at, d);
   });
   work.launched("take");
 }

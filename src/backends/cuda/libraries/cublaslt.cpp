@@ -13,8 +13,7 @@ const CublasLt& CublasLt::get() {
   static const CublasLt* table = [] {
     const Library library(kCublasLt);
     auto* t = new CublasLt;
-#define PLAIT_MEMBER(name) \
-  t->name = library.function<std::remove_pointer_t<decltype(t->name)>>("cublasLt" #name);
+#define PLAIT_MEMBER(name) t->name = library.function<std::remove_pointer_t<decltype(t->name)>>("cublasLt" #name);
     PLAIT_CUBLASLT_FUNCTIONS(PLAIT_MEMBER)
 #undef PLAIT_MEMBER
     return t;
