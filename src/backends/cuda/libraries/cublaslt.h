@@ -6,12 +6,12 @@
 namespace plait::cuda {
 
 struct CublasLt {
-#define PLAIT_CUBLASLT_FUNCTIONS(F)                                                                                    \
-  F(Create)                                                                                                            \
-  F(Matmul)                                                                                                            \
-  F(MatmulDescCreate) F(MatmulDescDestroy) F(MatmulDescSetAttribute) F(MatrixLayoutCreate) F(MatrixLayoutDestroy)      \
-      F(MatrixLayoutSetAttribute) F(MatmulPreferenceCreate) F(MatmulPreferenceDestroy) F(MatmulPreferenceSetAttribute) \
-          F(MatmulAlgoGetHeuristic)
+// clang-format off: it would move the list at every run
+#define PLAIT_CUBLASLT_FUNCTIONS(F) \
+  F(Create) F(Matmul) F(MatmulDescCreate) F(MatmulDescDestroy) F(MatmulDescSetAttribute) \
+  F(MatrixLayoutCreate) F(MatrixLayoutDestroy) F(MatrixLayoutSetAttribute) F(MatmulPreferenceCreate) \
+  F(MatmulPreferenceDestroy) F(MatmulPreferenceSetAttribute) F(MatmulAlgoGetHeuristic)
+// clang-format on
 #define PLAIT_MEMBER(name) decltype(&::cublasLt##name) name;
   PLAIT_CUBLASLT_FUNCTIONS(PLAIT_MEMBER)
 #undef PLAIT_MEMBER

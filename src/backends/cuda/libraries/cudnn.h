@@ -8,15 +8,15 @@
 namespace plait::cuda {
 
 struct Cudnn {
-#define PLAIT_CUDNN_FUNCTIONS(F)                                                                                       \
-  F(Create)                                                                                                            \
-  F(SetStream)                                                                                                         \
-  F(GetErrorString) F(CreateTensorDescriptor) F(DestroyTensorDescriptor) F(SetTensorNdDescriptorEx)                    \
-      F(CreateFilterDescriptor) F(DestroyFilterDescriptor) F(SetFilterNdDescriptor) F(CreateConvolutionDescriptor)     \
-          F(DestroyConvolutionDescriptor) F(SetConvolutionNdDescriptor) F(SetConvolutionGroupCount)                    \
-              F(SetConvolutionMathType) F(GetConvolutionForwardAlgorithm_v7) F(GetConvolutionBackwardDataAlgorithm_v7) \
-                  F(GetConvolutionBackwardFilterAlgorithm_v7) F(ConvolutionForward) F(ConvolutionBackwardData)         \
-                      F(ConvolutionBackwardFilter)
+// clang-format off: it would move the list at every run
+#define PLAIT_CUDNN_FUNCTIONS(F) \
+  F(Create) F(SetStream) F(GetErrorString) F(CreateTensorDescriptor) F(DestroyTensorDescriptor) \
+  F(SetTensorNdDescriptorEx) F(CreateFilterDescriptor) F(DestroyFilterDescriptor) F(SetFilterNdDescriptor) \
+  F(CreateConvolutionDescriptor) F(DestroyConvolutionDescriptor) F(SetConvolutionNdDescriptor) \
+  F(SetConvolutionGroupCount) F(SetConvolutionMathType) F(GetConvolutionForwardAlgorithm_v7) \
+  F(GetConvolutionBackwardDataAlgorithm_v7) F(GetConvolutionBackwardFilterAlgorithm_v7) F(ConvolutionForward) \
+  F(ConvolutionBackwardData) F(ConvolutionBackwardFilter)
+// clang-format on
 #define PLAIT_MEMBER(name) decltype(&::cudnn##name) name;
   PLAIT_CUDNN_FUNCTIONS(PLAIT_MEMBER)
 #undef PLAIT_MEMBER
