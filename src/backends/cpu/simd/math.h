@@ -5,7 +5,9 @@
 // element type (constants, polynomials) is in kernels_f32.h and kernels_f64.h.
 #pragma once
 
+#if !defined(__CUDACC__)
 #include <math.h>
+#endif
 
 #include "backends/cpu/simd/kernels_f32.h"
 #include "backends/cpu/simd/kernels_f64.h"
@@ -172,14 +174,27 @@ PLAIT_SIMD V log10(V x) {
 
 // --- circular functions ----------------------------------------------------------------------------------------------
 
+/// Which function far_angles works out.
+struct Sin {};
+struct Cos {};
+struct Tan {};
+#if defined(__CUDACC__)
+template <class Function, class V>
+PLAIT_RARE V far_angles(V x, V near);  // backends/cuda/regions/device/far_angles.cuh
+#else
+PLAIT_SIMD double far_angle(Sin, double x) { return ::sin(x); }
+PLAIT_SIMD double far_angle(Cos, double x) { return ::cos(x); }
+PLAIT_SIMD double far_angle(Tan, double x) { return ::tan(x); }
+
 /// Lanes with |x| above kFarAngle by the C library, whose double functions reduce any argument.
-template <double (*kFunction)(double), class V>
+template <class Function, class V>
 PLAIT_RARE V far_angles(V x, V near) {
   for (int i = 0; i < kLanesOf<V>; ++i) {
-    if (__builtin_fabs(x[i]) > KernelOf<V>::kFarAngle) near[i] = static_cast<LaneOf<V>>(kFunction(x[i]));
+    if (__builtin_fabs(x[i]) > KernelOf<V>::kFarAngle) near[i] = static_cast<LaneOf<V>>(far_angle(Function{}, x[i]));
   }
   return near;
 }
+#endif
 
 /// The sign bit set where the integer n is odd; `n_magic` is n + kMagic.
 template <class V>
@@ -195,7 +210,7 @@ PLAIT_SIMD V sin(V x) {
   const V n_magic = fma(a, K::kOverPi, K::kMagic);
   const V r = K::minus_multiple_of_pi(a, n_magic - K::kMagic);
   const V y = flip_sign(flip_sign(fma(r, K::sin_tail(r * r), r), sign_if_odd(n_magic)), x);
-  if (__builtin_expect(any(a > K::kFarAngle), 0)) return far_angles<::sin>(x, y);
+  if (__builtin_expect(any(a > K::kFarAngle), 0)) return far_angles<Sin>(x, y);
   return y;
 }
 
@@ -208,7 +223,7 @@ PLAIT_SIMD V cos(V x) {
   const V n_magic = fma(a, K::kOverPi, T(-0.5)) + K::kMagic;
   const V r = -K::minus_multiple_of_pi(a, n_magic - K::kMagic + T(0.5));
   const V y = flip_sign(fma(r, K::sin_tail(r * r), r), sign_if_odd(n_magic));
-  if (__builtin_expect(any(a > K::kFarAngle), 0)) return far_angles<::cos>(x, y);
+  if (__builtin_expect(any(a > K::kFarAngle), 0)) return far_angles<Cos>(x, y);
   return y;
 }
 
@@ -225,7 +240,7 @@ PLAIT_SIMD V tan(V x) {
   const auto product = two_product(q, t);
   const V lacking = (product.high + 1) + fma(q, (r - t) + tail, product.low);
   const V y = flip_sign(select(sign_bit_set(sign_if_odd(n_magic)), fma(q, lacking, q), t), x);
-  if (__builtin_expect(any(a > K::kFarAngle), 0)) return far_angles<::tan>(x, y);
+  if (__builtin_expect(any(a > K::kFarAngle), 0)) return far_angles<Tan>(x, y);
   return y;
 }
 

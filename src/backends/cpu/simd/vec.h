@@ -13,13 +13,18 @@
 #include <type_traits>
 #include <utility>
 
+#if defined(__CUDACC__)
+#include "backends/cuda/regions/device/vec.cuh"
+#define PLAIT_SIMD_GIVEN 1
+#elif defined(PLAIT_RECORDED)
+#include "backends/cpu/jit/recorded.h"
+#define PLAIT_SIMD_GIVEN 1
+#endif
 #ifndef PLAIT_TARGET
 #error "compile with -DPLAIT_TARGET=portable|avx2|avx512"
 #endif
 
-#if defined(PLAIT_RECORDED)
-#include "backends/cpu/jit/recorded.h"
-
+#if defined(PLAIT_SIMD_GIVEN)
 namespace plait::cpu::PLAIT_TARGET {
 #else
 #if defined(__x86_64__)
@@ -275,7 +280,7 @@ PLAIT_SIMD V fma(V a, V b, V c) {
 #endif
   return a * b + c;
 }
-#endif  // !PLAIT_RECORDED
+#endif  // !PLAIT_SIMD_GIVEN
 
 template <class V>
 PLAIT_SIMD V fma(V a, V b, LaneOf<V> c) {
@@ -294,7 +299,11 @@ PLAIT_SIMD V fma(V a, LaneOf<V> b, LaneOf<V> c) {
 template <class V, int N>
 PLAIT_SIMD V polynomial(V x, const LaneOf<V> (&c)[N]) {
   V p = splat<V>(c[N - 1]);
+#if defined(__CUDACC__)
+#pragma unroll
+#else
 #pragma GCC unroll 32
+#endif
   for (int i = N - 2; i >= 0; --i) p = fma(p, x, c[i]);
   return p;
 }
@@ -339,7 +348,7 @@ constexpr LaneOf<V> kInfinity = static_cast<LaneOf<V>>(__builtin_inf());
 template <class V>
 constexpr LaneOf<V> kNaN = static_cast<LaneOf<V>>(__builtin_nan(""));
 
-#if !defined(PLAIT_RECORDED)
+#if !defined(PLAIT_SIMD_GIVEN)
 template <class V>
 PLAIT_SIMD V sqrt(V x) {
 #if defined(PLAIT_SIMD_AVX512)
@@ -454,7 +463,7 @@ PLAIT_SIMD V clamp(V x, LaneOf<V> low, LaneOf<V> high) {
 // 2^23 or 2^52: from here on every value is integral; adding and taking away again rounds to nearest even below.
 template <class V>
 constexpr LaneOf<V> kIntegral = sizeof(LaneOf<V>) == 4 ? 8388608.0 : 4503599627370496.0;
-#if !defined(PLAIT_RECORDED)
+#if !defined(PLAIT_SIMD_GIVEN)
 template <class V>
 PLAIT_SIMD V round_even_by_magic(V x) {
   const V a = abs(x);
@@ -524,7 +533,7 @@ PLAIT_SIMD V round_even(V x) {
   return round_to<Rounding::even>(x);
 }
 
-#if !defined(PLAIT_RECORDED)
+#if !defined(PLAIT_SIMD_GIVEN)
 // --- horizontal ------------------------------------------------------------------------------------------------------
 
 /// Combine the lanes of v in a fixed tree: upper half onto lower half until one lane is left. The tree depends on the

@@ -1,0 +1,185 @@
+// Elements of operands, several at a time: one wide access where they are neighbours and aligned.
+#pragma once
+
+#include "backends/cuda/regions/device/bound.h"
+#include "backends/cuda/regions/device/types.cuh"
+
+namespace plait::cuda {
+
+/// Elements moved by one access of up to 16 bytes.
+template <int kBytes>
+struct Access {
+  using type = uint4;
+};
+template <>
+struct Access<1> {
+  using type = u8;
+};
+template <>
+struct Access<2> {
+  using type = u16;
+};
+template <>
+struct Access<4> {
+  using type = u32;
+};
+template <>
+struct Access<8> {
+  using type = uint2;
+};
+template <class T, int V>
+PLAIT_D bool is_aligned(const char* p) {
+  constexpr u64 kAlign = sizeof(T) * V < 16 ? sizeof(T) * V : 16;
+  return (reinterpret_cast<u64>(p) & (kAlign - 1)) == 0;
+}
+template <class T, int V>
+PLAIT_D void load_wide(const char* p, T (&x)[V]) {
+  using A = typename Access<static_cast<int>(sizeof(T) * V)>::type;
+  A raw[sizeof(T) * V / sizeof(A)];
+#pragma unroll
+  for (int i = 0; i < static_cast<int>(sizeof(raw) / sizeof(A)); ++i) raw[i] = reinterpret_cast<const A*>(p)[i];
+  __builtin_memcpy(&x, &raw, sizeof(raw));
+}
+template <class T, int V>
+PLAIT_D void store_wide(char* p, const T (&x)[V]) {
+  using A = typename Access<static_cast<int>(sizeof(T) * V)>::type;
+  A raw[sizeof(T) * V / sizeof(A)];
+  __builtin_memcpy(&raw, &x, sizeof(raw));
+#pragma unroll
+  for (int i = 0; i < static_cast<int>(sizeof(raw) / sizeof(A)); ++i) reinterpret_cast<A*>(p)[i] = raw[i];
+}
+/// The first `valid` of V elements that lie `stride` bytes apart; the others are zero.
+template <class T, int V>
+PLAIT_D void load(const char* p, i64 stride, int valid, T (&x)[V]) {
+  if (valid >= V && stride == static_cast<i64>(sizeof(T)) && is_aligned<T, V>(p)) {
+    load_wide(p, x);
+  } else if (stride == 0) {
+    const T one = valid > 0 ? *reinterpret_cast<const T*>(p) : T{};
+#pragma unroll
+    for (int j = 0; j < V; ++j) x[j] = one;
+  } else {
+#pragma unroll
+    for (int j = 0; j < V; ++j) x[j] = j < valid ? *reinterpret_cast<const T*>(p + j * stride) : T{};
+  }
+}
+template <class T, int V>
+PLAIT_D void store(char* p, i64 stride, int valid, const T (&x)[V]) {
+  if (valid >= V && stride == static_cast<i64>(sizeof(T)) && is_aligned<T, V>(p)) {
+    store_wide(p, x);
+  } else {
+#pragma unroll
+    for (int j = 0; j < V; ++j)
+      if (j < valid) *reinterpret_cast<T*>(p + j * stride) = x[j];
+  }
+}
+/// Elements of a linear operand from `at` on, of `count`; whole vectors are aligned.
+template <class T, int V>
+PLAIT_D void load_linear(const char* data, i64 at, i64 count, T (&x)[V]) {
+  if (at + V <= count) {
+    load_wide(data + at * static_cast<i64>(sizeof(T)), x);
+  } else {
+#pragma unroll
+    for (int j = 0; j < V; ++j) x[j] = at + j < count ? reinterpret_cast<const T*>(data)[at + j] : T{};
+  }
+}
+template <class T, int V>
+PLAIT_D void store_linear(char* data, i64 at, i64 count, const T (&x)[V]) {
+  if (at + V <= count) {
+    store_wide(data + at * static_cast<i64>(sizeof(T)), x);
+  } else {
+#pragma unroll
+    for (int j = 0; j < V; ++j)
+      if (at + j < count) reinterpret_cast<T*>(data)[at + j] = x[j];
+  }
+}
+
+/// Bytes from the start of each of N operands to `row`.
+template <int N, class Index>
+PLAIT_D void row_offsets(const Space& space, const Operand* operands, Index row, i64 (&offset)[N]) {
+#pragma unroll
+  for (int k = 0; k < N; ++k) offset[k] = 0;
+  for (int axis = space.split - 1; axis >= 0; --axis) {
+    Index index = row;
+    if (axis > 0) {
+      const Index extent = static_cast<Index>(space.extent[axis]);
+      row = index / extent;
+      index -= row * extent;
+    }
+#pragma unroll
+    for (int k = 0; k < N; ++k) offset[k] += static_cast<i64>(index) * operands[k].stride[axis];
+  }
+}
+PLAIT_D i64 row_offset(const Space& space, const Operand& operand, i64 row) {
+  i64 offset = 0;
+  for (int axis = space.split - 1; axis >= 0; --axis) {
+    i64 index = row;
+    if (axis > 0) {
+      row = index / space.extent[axis];
+      index -= row * space.extent[axis];
+    }
+    offset += index * operand.stride[axis];
+  }
+  return offset;
+}
+/// Bytes from the start of a row to its element `at`.
+PLAIT_D i64 element_offset(const Space& space, const Operand& operand, i64 at) {
+  i64 offset = 0;
+  for (int axis = space.rank - 1; axis >= space.split; --axis) {
+    i64 index = at;
+    if (axis > space.split) {
+      at = index / space.extent[axis];
+      index -= at * space.extent[axis];
+    }
+    offset += index * operand.stride[axis];
+  }
+  return offset;
+}
+/// Elements of a row from `at` on.
+template <class T, int V>
+PLAIT_D void load_row(const Space& space, const Operand& operand, i64 row, i64 at, int valid, T (&x)[V]) {
+  const char* const p = operand.data + row;
+  if (space.rank - space.split <= 1) {
+    const i64 stride = space.rank > space.split ? operand.stride[space.split] : 0;
+    load<T, V>(p + at * stride, stride, valid, x);
+  } else {
+#pragma unroll
+    for (int j = 0; j < V; ++j)
+      x[j] = j < valid ? *reinterpret_cast<const T*>(p + element_offset(space, operand, at + j)) : T{};
+  }
+}
+template <class T, int V>
+PLAIT_D void store_row(const Space& space, const Operand& operand, i64 row, i64 at, int valid, const T (&x)[V]) {
+  char* const p = operand.data + row;
+  if (space.rank - space.split <= 1) {
+    const i64 stride = space.rank > space.split ? operand.stride[space.split] : 0;
+    store<T, V>(p + at * stride, stride, valid, x);
+  } else {
+#pragma unroll
+    for (int j = 0; j < V; ++j)
+      if (j < valid) *reinterpret_cast<T*>(p + element_offset(space, operand, at + j)) = x[j];
+  }
+}
+template <class T>
+PLAIT_D T element(const Space& space, const Operand& operand, i64 row, i64 at) {
+  return *reinterpret_cast<const T*>(operand.data + row + element_offset(space, operand, at));
+}
+template <class T>
+PLAIT_D T& place(const Space& space, const Operand& operand, i64 row, i64 at) {
+  return *reinterpret_cast<T*>(operand.data + row + element_offset(space, operand, at));
+}
+
+/// V elements in as few registers as they need, for later passes over the row.
+template <class T, int V>
+struct Kept {
+  static constexpr int kWords = (sizeof(T) * V + 3) / 4;
+  u32 word[kWords];
+  PLAIT_D void keep(const T (&x)[V]) { __builtin_memcpy(&word, &x, sizeof(x)); }
+  PLAIT_D void give(T (&x)[V]) const { __builtin_memcpy(&x, &word, sizeof(x)); }
+};
+
+PLAIT_D int valid_of(i64 length, i64 at, int most) {
+  const i64 left = length - at;
+  return left >= most ? most : left > 0 ? static_cast<int>(left) : 0;
+}
+
+}  // namespace plait::cuda

@@ -1,0 +1,163 @@
+// Reductions in the tree of bound.h: what is combined in which order, however many threads take part.
+#pragma once
+
+#include "backends/cuda/regions/device/bound.h"
+#include "backends/cuda/regions/device/ops.cuh"
+
+namespace plait::cuda {
+
+template <class T>
+PLAIT_D T lowest() {
+  if constexpr (is_complex<T>)
+    return {__uint_as_float(0xff800000u), __uint_as_float(0xff800000u)};
+  else if constexpr (is_real<T>)
+    return static_cast<T>(-real::kInfinity<real::Lane<T>>);
+  else if constexpr (is_signed_integer<T>)
+    return static_cast<T>(1ull << (8 * sizeof(T) - 1));
+  else
+    return T(0);
+}
+template <class T>
+PLAIT_D T highest() {
+  if constexpr (is_complex<T>)
+    return {__uint_as_float(0x7f800000u), __uint_as_float(0x7f800000u)};
+  else if constexpr (is_real<T>)
+    return static_cast<T>(real::kInfinity<real::Lane<T>>);
+  else if constexpr (is_signed_integer<T>)
+    return static_cast<T>((1ull << (8 * sizeof(T) - 1)) - 1);
+  else
+    return static_cast<T>(~0ull);
+}
+
+// kOrdered: combine(a, b) and combine(b, a) may differ in bits (zeros of either sign, kinds of NaN).
+struct reduce_sum {
+  static constexpr bool kOrdered = false;
+  template <class T>
+  static PLAIT_D T identity() {
+    return T{};
+  }
+  template <class T>
+  static PLAIT_D T combine(T a, T b) {
+    return op_add(a, b);
+  }
+};
+struct reduce_prod {
+  static constexpr bool kOrdered = false;
+  template <class T>
+  static PLAIT_D T identity() {
+    if constexpr (is_complex<T>)
+      return {1.0f, 0.0f};
+    else
+      return T(1);
+  }
+  template <class T>
+  static PLAIT_D T combine(T a, T b) {
+    return op_mul(a, b);
+  }
+};
+struct reduce_max {
+  static constexpr bool kOrdered = true;
+  template <class T>
+  static PLAIT_D T identity() {
+    return lowest<T>();
+  }
+  template <class T>
+  static PLAIT_D T combine(T a, T b) {
+    return op_max(a, b);
+  }
+};
+struct reduce_min {
+  static constexpr bool kOrdered = true;
+  template <class T>
+  static PLAIT_D T identity() {
+    return highest<T>();
+  }
+  template <class T>
+  static PLAIT_D T combine(T a, T b) {
+    return op_min(a, b);
+  }
+};
+
+template <class T>
+PLAIT_D T from_lane(T x, int distance) {
+  if constexpr (sizeof(T) == 8)
+    return from_bits<T>(__shfl_xor_sync(~0u, to_bits(x), distance));
+  else
+    return from_bits<T>(__shfl_xor_sync(~0u, static_cast<u32>(to_bits(x)), distance));
+}
+/// Combines neighbours pairwise over groups of `group` threads, a power of two up to 32; every thread gets the result.
+template <class R, class T>
+PLAIT_D T across(T x, int group) {
+  const int lane = threadIdx.x % 32;
+  for (int d = 1; d < group; d *= 2) {
+    const T other = from_lane(x, d);
+    x = R::kOrdered && (lane & d) ? R::combine(other, x) : R::combine(x, other);
+  }
+  return x;
+}
+
+/// The lanes of one chunk in a warp, or of one row in a smaller group of threads: `at[h][j]` of thread t is lane
+/// (h * group + t) * V + j. Lanes of h > 0 hold the identity unless the group is a warp.
+template <class R, class T, int H, int V>
+PLAIT_D T chunk_tree(T (&at)[H][V], int group) {
+#pragma unroll
+  for (int h = 0; h < H; ++h) {
+#pragma unroll
+    for (int width = 1; width < V; width *= 2)
+#pragma unroll
+      for (int j = 0; j + width < V; j += 2 * width) at[h][j] = R::combine(at[h][j], at[h][j + width]);
+    at[h][0] = across<R>(at[h][0], group);
+  }
+#pragma unroll
+  for (int width = 1; width < H; width *= 2)
+#pragma unroll
+    for (int h = 0; h + width < H; h += 2 * width) at[h][0] = R::combine(at[h][0], at[h + width][0]);
+  return at[0][0];
+}
+/// The results of up to 32 chunks, one a warp of the block; every thread gets the result. `shared` has 32 places.
+template <class R, class T>
+PLAIT_D T block_tree(T x, u64* shared) {
+  const int lane = threadIdx.x % 32;
+  __syncthreads();
+  if (lane == 0) shared[threadIdx.x / 32] = to_bits(x);
+  __syncthreads();
+  return across<R>(lane < static_cast<int>(blockDim.x / 32) ? from_bits<T>(shared[lane]) : R::template identity<T>(), 32);
+}
+
+/// Neighbouring lanes of a chunk as one thread gets them, one after the other: combined like the carries of a counter.
+template <class R, class T>
+struct Carries {
+  T at[8];
+  u32 count = 0;
+  T last;  // the tree's result when the count is a power of two
+  PLAIT_D void push(T x) {
+    bool placed = false;
+#pragma unroll
+    for (int bit = 0; bit < 8; ++bit) {
+      if (placed) continue;
+      if (count >> bit & 1) {
+        x = R::combine(at[bit], x);
+      } else {
+        at[bit] = x;
+        placed = true;
+      }
+    }
+    last = x;
+    ++count;
+  }
+};
+/// Neighbouring lanes' trees of the threads of one column, threadIdx.y being their order; thread 0 gets the result. `shared`
+/// has 32 places for each y.
+template <class R, class T>
+PLAIT_D T column_tree(T x, u64* shared) {
+  const int column = threadIdx.x, y = threadIdx.y;
+  for (int width = 1; width < static_cast<int>(blockDim.y); width *= 2) {
+    __syncthreads();
+    shared[y * 32 + column] = to_bits(x);
+    __syncthreads();
+    if (y % (2 * width) == 0) x = R::combine(x, from_bits<T>(shared[(y + width) * 32 + column]));
+  }
+  return x;
+}
+
+}  // namespace plait::cuda

@@ -1,0 +1,113 @@
+#include <algorithm>
+
+#include "backends/cuda/regions/writer.h"
+
+namespace plait::cuda {
+
+using ir::Level;
+
+int elementwise_lanes(const Staged& staged) {
+  int widest = 1;
+  for (int k = 0; k < staged.operand_count(); ++k) {
+    const auto inputs = static_cast<int>(staged.program.inputs.size());
+    if (k < inputs && staged.program.inputs[static_cast<size_t>(k)].level == Level::scalar) continue;
+    widest = std::max(widest, size_of(staged.operand_dtype(k)));
+  }
+  return std::min(16 / widest, 8);
+}
+int elementwise_steps(const Staged& staged) { return staged.operand_count() <= 6 ? 2 : 1; }
+
+namespace {
+
+/// From elements x<k> to elements y<k>.
+void body(Writer& w, const Staged& staged, const std::vector<uint32_t>& ids, const std::string& at) {
+  w.element_format = "x%" + at + "[j]";
+  w.line("#pragma unroll");
+  w.open("for (int j = 0; j < kV; ++j)");
+  w.values(ids, Level::row);
+  for (int k : staged.row_outputs) {
+    const auto& out = staged.program.outputs[static_cast<size_t>(k)];
+    w.line("y" + num(k) + "[j] = narrowed<" + memory_type(out.dtype) + ">(" + w.value(out.value) + ");");
+  }
+  w.close();
+  w.forget(Level::row);
+}
+void declare_outputs(Writer& w, const Staged& staged) {
+  for (int k : staged.row_outputs)
+    w.line(std::string(memory_type(staged.program.outputs[static_cast<size_t>(k)].dtype)) + " y" + num(k) + "[kV];");
+}
+
+void linear(Writer& w, Source& source, const Staged& staged, const std::vector<uint32_t>& ids) {
+  w.kernel(source, "linear", kThreads);
+  w.values(ids, Level::scalar);
+  w.line("const i64 n = a.space.length, tile = i64{" + num(kThreads) + "} * kV * kU;");
+  w.open("for (i64 start = blockIdx.x * tile + threadIdx.x * kV; start < n; start += gridDim.x * tile)");
+  const auto inputs = w.row_inputs(ids);
+  for (int k : inputs) w.line(std::string(memory_type(staged.operand_dtype(k))) + " x" + num(k) + "[kU][kV];");
+  w.line("#pragma unroll");
+  w.open("for (int u = 0; u < kU; ++u)");
+  for (int k : inputs)
+    w.line("load_linear(a.operand[" + num(k) + "].data, start + u * " + num(kThreads) + " * kV, n, x" + num(k) + "[u]);");
+  w.close();
+  w.line("#pragma unroll");
+  w.open("for (int u = 0; u < kU; ++u)");
+  declare_outputs(w, staged);
+  body(w, staged, ids, "[u]");
+  for (int k : staged.row_outputs)
+    w.line("store_linear(a.operand[" + num(staged.output_operand(k)) + "].data, start + u * " + num(kThreads) +
+           " * kV, n, y" + num(k) + ");");
+  w.close();
+  w.close();
+  w.close();
+  w.forget(Level::scalar);
+}
+
+void strided(Writer& w, const Staged& staged, const std::vector<uint32_t>& ids) {
+  w.line("template <class Index>");
+  w.open("PLAIT_D void strided_as(const A& a)");
+  w.values(ids, Level::scalar);
+  w.line("const Index vectors = static_cast<Index>((a.space.length + kV - 1) / kV);");
+  w.line("const Index count = static_cast<Index>(a.space.rows) * vectors;");
+  w.open("for (Index unit = blockIdx.x * Index{" + num(kThreads) + "} + threadIdx.x; unit < count; unit += gridDim.x * Index{" +
+         num(kThreads) + "})");
+  w.line("const Index row = unit / vectors;");
+  w.line("const i64 at = static_cast<i64>(unit - row * vectors) * kV;");
+  w.line("const int valid = valid_of(a.space.length, at, kV);");
+  w.line("i64 off[" + num(staged.operand_count()) + "];");
+  w.line("row_offsets<" + num(staged.operand_count()) + ">(a.space, a.operand, row, off);");
+  for (int k : w.row_inputs(ids)) {
+    w.line(std::string(memory_type(staged.operand_dtype(k))) + " x" + num(k) + "[kV];");
+    w.line("load_row(a.space, a.operand[" + num(k) + "], off[" + num(k) + "], at, valid, x" + num(k) + ");");
+  }
+  declare_outputs(w, staged);
+  body(w, staged, ids, "");
+  for (int k : staged.row_outputs) {
+    const auto o = num(staged.output_operand(k));
+    w.line("store_row(a.space, a.operand[" + o + "], off[" + o + "], at, valid, y" + num(k) + ");");
+  }
+  w.close();
+  w.close();
+  w.forget(Level::scalar);
+}
+
+}  // namespace
+
+Source elementwise_source(const Staged& staged) {
+  Source source;
+  Writer w(staged);
+  w.prelude(elementwise_lanes(staged));
+  w.line("constexpr int kU = " + num(elementwise_steps(staged)) + ";");
+  const auto ids = staged.needed(staged.values_of(staged.row_outputs));
+  linear(w, source, staged, ids);
+  strided(w, staged, ids);
+  w.kernel(source, "strided", kThreads);
+  w.line("strided_as<u32>(a);");
+  w.close();
+  w.kernel(source, "strided_wide", kThreads);
+  w.line("strided_as<u64>(a);");
+  w.close();
+  source.text = std::move(w.text);
+  return source;
+}
+
+}  // namespace plait::cuda

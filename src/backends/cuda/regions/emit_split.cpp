@@ -1,0 +1,269 @@
+#include "backends/cuda/regions/writer.h"
+
+namespace plait::cuda {
+namespace {
+
+using ir::Level;
+
+/// One text with a kernel for each pass.
+class SplitSource {
+ public:
+  explicit SplitSource(const Staged& staged) : staged_(staged), w_(staged), lanes_(row_lanes(staged)) {}
+
+  Source write() {
+    w_.prelude(lanes_);
+    w_.line("constexpr int kH = kLanesOfChunk / 32 / kV;");
+    w_.line("constexpr int kSteps = kChunk / kLanesOfChunk;");
+    for (int p = 0; p < staged_.passes; ++p) {
+      pass_rows(p);
+      pass_columns(p);
+    }
+    if (!staged_.row_outputs.empty()) {
+      final_rows();
+      final_columns();
+    }
+    if (!staged_.outer_outputs.empty()) outer();
+    source_.text = std::move(w_.text);
+    return std::move(source_);
+  }
+
+ private:
+  const ir::Inst& inst(uint32_t id) const { return staged_.program.code[id]; }
+  std::string operand(int k) const { return "a.operand[" + num(k) + "]"; }
+  uint32_t reduction(int slot) const { return staged_.reductions[static_cast<size_t>(slot)]; }
+  int first(int p) const { return staged_.first_slot[static_cast<size_t>(p)]; }
+  int last(int p) const { return staged_.first_slot[static_cast<size_t>(p) + 1]; }
+
+  void begin(const std::string& name, int threads, const std::vector<uint32_t>& ids) {
+    w_.kernel(source_, name, threads, ", const Batch batch");
+    w_.values(ids, Level::scalar);
+  }
+  void end() {
+    w_.close();
+    w_.forget(Level::scalar);
+  }
+  /// Offsets of row `batch.first + row`, and the outer values there.
+  void begin_row(const std::vector<uint32_t>& ids) {
+    const auto n = num(staged_.operand_count());
+    w_.line("i64 off[" + n + "];");
+    w_.line("row_offsets<" + n + ">(a.space, a.operand, static_cast<u64>(batch.first + row), off);");
+    for (uint32_t id : ids) {
+      const int slot = staged_.slot_of[id];
+      if (slot < 0) continue;
+      w_.line("const " + std::string(value_type(inst(id).type)) + " " + w_.value(id) + " = from_bits<" +
+              value_type(inst(id).type) + ">(batch.results[" + num(slot) + " * batch.count + row]);");
+      w_.define(id);
+    }
+    w_.values(ids, Level::outer);
+  }
+  void end_row() { w_.forget(Level::outer); }
+
+  void load_vectors(const std::vector<uint32_t>& ids) {
+    for (int k : w_.row_inputs(ids)) {
+      w_.line(std::string(memory_type(staged_.operand_dtype(k))) + " x" + num(k) + "[kV];");
+      w_.line("load_row(a.space, " + operand(k) + ", off[" + num(k) + "], at, valid, x" + num(k) + ");");
+    }
+    w_.element_format = "x%[j]";
+  }
+  void load_elements(const std::vector<uint32_t>& ids) {
+    for (int k : w_.row_inputs(ids))
+      w_.line("const " + std::string(memory_type(staged_.operand_dtype(k))) + " x" + num(k) + " = element<" +
+              memory_type(staged_.operand_dtype(k)) + ">(a.space, " + operand(k) + ", off[" + num(k) + "], at);");
+    w_.element_format = "x%";
+  }
+
+  /// Warps take chunks of rows.
+  void begin_warps(const std::vector<uint32_t>& ids) {
+    w_.line("const int lane = threadIdx.x % 32;");
+    w_.line("const i64 units = batch.count * batch.chunks;");
+    w_.open("for (i64 unit = blockIdx.x * i64{" + num(kThreads / 32) + "} + threadIdx.x / 32; unit < units; unit += gridDim.x * i64{" +
+            num(kThreads / 32) + "})");
+    w_.line("const i64 row = unit / batch.chunks, chunk = unit - row * batch.chunks;");
+    begin_row(ids);
+  }
+  void begin_vectors() {
+    w_.line("#pragma unroll 1");
+    w_.open("for (int step = 0; step < kSteps; ++step)");
+    w_.line("#pragma unroll");
+    w_.open("for (int h = 0; h < kH; ++h)");
+    w_.line("const i64 at = chunk * kChunk + ((step * kH + h) * 32 + lane) * kV;");
+    w_.line("const int valid = valid_of(a.space.length, at, kV);");
+    w_.line("if (valid == 0) continue;");
+  }
+  void end_vectors() {
+    w_.close();
+    w_.close();
+  }
+
+  void pass_rows(int p) {
+    const auto ids = staged_.needed(staged_.operands_of_pass(p));
+    begin("pass" + num(p) + "_rows", kThreads, ids);
+    begin_warps(ids);
+    for (int slot = first(p); slot < last(p); ++slot) {
+      const ir::Inst& r = inst(reduction(slot));
+      w_.line(std::string(value_type(r.type)) + " acc" + num(slot) + "[kH][kV];");
+    }
+    w_.line("#pragma unroll");
+    w_.open("for (int i = 0; i < kH * kV; ++i)");
+    for (int slot = first(p); slot < last(p); ++slot) {
+      const ir::Inst& r = inst(reduction(slot));
+      w_.line("acc" + num(slot) + "[i / kV][i % kV] = " + Writer::reduction(r.op) + "::identity<" + value_type(r.type) + ">();");
+    }
+    w_.close();
+    begin_vectors();
+    load_vectors(ids);
+    w_.line("#pragma unroll");
+    w_.open("for (int j = 0; j < kV; ++j)");
+    w_.values(ids, Level::row);
+    for (int slot = first(p); slot < last(p); ++slot) {
+      const ir::Inst& r = inst(reduction(slot));
+      const std::string acc = "acc" + num(slot) + "[h][j]";
+      w_.line("if (j < valid) " + acc + " = " + Writer::reduction(r.op) + "::combine(" + acc + ", " + w_.value(r.a) + ");");
+    }
+    w_.close();
+    w_.forget(Level::row);
+    end_vectors();
+    for (int slot = first(p); slot < last(p); ++slot) {
+      const ir::Inst& r = inst(reduction(slot));
+      w_.line("const u64 bits" + num(slot) + " = to_bits(chunk_tree<" + Writer::reduction(r.op) + ">(acc" + num(slot) + ", 32));");
+      w_.line("if (lane == 0) batch.partials[(" + num(slot - first(p)) + " * batch.count + row) * batch.chunks + chunk] = bits" +
+              num(slot) + ";");
+    }
+    w_.close();
+    end_row();
+    end();
+  }
+
+  /// Blocks take 32 neighbouring rows of a chunk, one a thread of x; those of y share the chunk's lanes.
+  void begin_columns(const std::vector<uint32_t>& ids) {
+    w_.line("const i64 groups = (batch.count + 31) / 32, units = groups * batch.chunks;");
+    w_.open("for (i64 unit = blockIdx.x; unit < units; unit += gridDim.x)");
+    w_.line("const i64 chunk = unit / groups, group = unit - chunk * groups, asked = group * 32 + threadIdx.x;");
+    w_.line("const bool active = asked < batch.count;");
+    w_.line("const i64 row = active ? asked : batch.count - 1;");
+    begin_row(ids);
+  }
+
+  void pass_columns(int p) {
+    const auto ids = staged_.needed(staged_.operands_of_pass(p));
+    begin("pass" + num(p) + "_columns", kThreads, ids);
+    w_.line("__shared__ u64 shared[8 * 32];");
+    w_.line("int lanes = 1;");
+    w_.line("while (lanes < kLanesOfChunk && lanes < a.space.length) lanes *= 2;");
+    w_.line("lanes = lanes > static_cast<int>(blockDim.y) ? lanes / blockDim.y : 1;");
+    begin_columns(ids);
+    for (int slot = first(p); slot < last(p); ++slot) {
+      const ir::Inst& r = inst(reduction(slot));
+      w_.line("Carries<" + Writer::reduction(r.op) + ", " + value_type(r.type) + "> tree" + num(slot) + ";");
+    }
+    w_.line("#pragma unroll 2");
+    w_.open("for (int l = 0; l < lanes; ++l)");
+    for (int slot = first(p); slot < last(p); ++slot) {
+      const ir::Inst& r = inst(reduction(slot));
+      w_.line(std::string(value_type(r.type)) + " acc" + num(slot) + " = " + Writer::reduction(r.op) + "::identity<" +
+              value_type(r.type) + ">();");
+    }
+    w_.line("#pragma unroll");
+    w_.open("for (int step = 0; step < kSteps; ++step)");
+    w_.line("const i64 at = chunk * kChunk + step * kLanesOfChunk + static_cast<int>(threadIdx.y) * lanes + l;");
+    w_.line("if (at >= a.space.length) continue;");
+    load_elements(ids);
+    w_.values(ids, Level::row);
+    for (int slot = first(p); slot < last(p); ++slot) {
+      const ir::Inst& r = inst(reduction(slot));
+      const std::string acc = "acc" + num(slot);
+      w_.line(acc + " = " + Writer::reduction(r.op) + "::combine(" + acc + ", " + w_.value(r.a) + ");");
+    }
+    w_.forget(Level::row);
+    w_.close();
+    for (int slot = first(p); slot < last(p); ++slot) w_.line("tree" + num(slot) + ".push(acc" + num(slot) + ");");
+    w_.close();
+    for (int slot = first(p); slot < last(p); ++slot) {
+      const ir::Inst& r = inst(reduction(slot));
+      w_.line("const u64 bits" + num(slot) + " = to_bits(column_tree<" + Writer::reduction(r.op) + ">(tree" + num(slot) +
+              ".last, shared));");
+      w_.line("if (active && threadIdx.y == 0) batch.partials[(" + num(slot - first(p)) +
+              " * batch.count + row) * batch.chunks + chunk] = bits" + num(slot) + ";");
+    }
+    w_.close();
+    end_row();
+    end();
+  }
+
+  void final_rows() {
+    const auto ids = staged_.needed(staged_.values_of(staged_.row_outputs));
+    begin("final_rows", kThreads, ids);
+    begin_warps(ids);
+    begin_vectors();
+    load_vectors(ids);
+    for (int k : staged_.row_outputs)
+      w_.line(std::string(memory_type(staged_.program.outputs[static_cast<size_t>(k)].dtype)) + " y" + num(k) + "[kV];");
+    w_.line("#pragma unroll");
+    w_.open("for (int j = 0; j < kV; ++j)");
+    w_.values(ids, Level::row);
+    for (int k : staged_.row_outputs) {
+      const auto& out = staged_.program.outputs[static_cast<size_t>(k)];
+      w_.line("y" + num(k) + "[j] = narrowed<" + memory_type(out.dtype) + ">(" + w_.value(out.value) + ");");
+    }
+    w_.close();
+    w_.forget(Level::row);
+    for (int k : staged_.row_outputs) {
+      const int o = staged_.output_operand(k);
+      w_.line("store_row(a.space, " + operand(o) + ", off[" + num(o) + "], at, valid, y" + num(k) + ");");
+    }
+    end_vectors();
+    w_.close();
+    end_row();
+    end();
+  }
+
+  void final_columns() {
+    const auto ids = staged_.needed(staged_.values_of(staged_.row_outputs));
+    begin("final_columns", kThreads, ids);
+    begin_columns(ids);
+    w_.line("const i64 left = a.space.length - chunk * kChunk, count = left < kChunk ? left : kChunk;");
+    w_.line("#pragma unroll 4");
+    w_.open("for (int i = threadIdx.y; i < count; i += blockDim.y)");
+    w_.line("if (!active) continue;");
+    w_.line("const i64 at = chunk * kChunk + i;");
+    load_elements(ids);
+    w_.values(ids, Level::row);
+    store_elements(staged_.row_outputs, "place", "at");
+    w_.forget(Level::row);
+    w_.close();
+    w_.close();
+    end_row();
+    end();
+  }
+  void store_elements(const std::vector<int>& outputs, const std::string& place, const std::string& at) {
+    for (int k : outputs) {
+      const auto& out = staged_.program.outputs[static_cast<size_t>(k)];
+      const int o = staged_.output_operand(k);
+      w_.line(place + "<" + memory_type(out.dtype) + ">(a.space, " + operand(o) + ", off[" + num(o) + "], " + at +
+              ") = narrowed<" + memory_type(out.dtype) + ">(" + w_.value(out.value) + ");");
+    }
+  }
+
+  void outer() {
+    const auto ids = staged_.needed(staged_.values_of(staged_.outer_outputs));
+    begin("outer", kThreads, ids);
+    w_.open("for (i64 row = blockIdx.x * i64{" + num(kThreads) + "} + threadIdx.x; row < batch.count; row += gridDim.x * i64{" +
+            num(kThreads) + "})");
+    begin_row(ids);
+    store_elements(staged_.outer_outputs, "place", "0");
+    w_.close();
+    end_row();
+    end();
+  }
+
+  const Staged& staged_;
+  Writer w_;
+  Source source_;
+  int lanes_;
+};
+
+}  // namespace
+
+Source split_source(const Staged& staged) { return SplitSource(staged).write(); }
+
+}  // namespace plait::cuda
