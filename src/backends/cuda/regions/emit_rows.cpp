@@ -160,6 +160,10 @@ class RowsSource {
     const auto n = num(staged_.operand_count());
     w_.line("i64 off[" + n + "];");
     w_.line("row_offsets<" + n + ">(a.space, a.operand, static_cast<u64>(row), off);");
+    std::vector<uint32_t> read;
+    for (const auto& ids : plan.ids) read.insert(read.end(), ids.begin(), ids.end());
+    for (int k : w_.row_inputs(read)) declare_row(k);
+    for (int k : staged_.row_outputs) declare_row(staged_.output_operand(k));
     for (uint32_t id : all) {
       if (!plan.kept[id]) continue;
       if (inst(id).op == Op::input)
@@ -174,6 +178,12 @@ class RowsSource {
     w_.forget(Level::outer);
     w_.close();
     w_.forget(Level::scalar);
+  }
+
+  void declare_row(int operand) {
+    const auto k = num(operand);
+    w_.line("const RowOf<" + std::string(memory_type(staged_.operand_dtype(operand))) + ", kV> row" + k + "(a.space, a.operand[" +
+            k + "], off[" + k + "]);");
   }
 
   void outer_outputs() {
@@ -220,7 +230,7 @@ class RowsSource {
       if (plan.finds(id, p)) {
         w_.line("kept" + num(id) + "[k].give(x" + k + ");");
       } else {
-        w_.line("load_row(a.space, a.operand[" + k + "], off[" + k + "], at, valid, x" + k + ");");
+        w_.line("row" + k + ".load(at, valid, x" + k + ");");
         if (plan.leaves(id, p)) w_.line("kept" + num(id) + "[k].keep(x" + k + ");");
       }
     }
@@ -255,7 +265,7 @@ class RowsSource {
     if (last) {
       for (int k : staged_.row_outputs) {
         const auto o = num(staged_.output_operand(k));
-        w_.line("store_row(a.space, a.operand[" + o + "], off[" + o + "], at, valid, y" + num(k) + ");");
+        w_.line("row" + o + ".store(at, valid, y" + num(k) + ");");
       }
     }
     w_.close();

@@ -134,11 +134,11 @@ class SplitSource {
     end();
   }
 
-  /// Blocks take 32 neighbouring rows of a chunk, one a thread of x; those of y share the chunk's lanes.
+  /// Blocks take neighbouring rows of a chunk, one a thread of x; those of y share the chunk's lanes.
   void begin_columns(const std::vector<uint32_t>& ids) {
-    w_.line("const i64 groups = (batch.count + 31) / 32, units = groups * batch.chunks;");
+    w_.line("const i64 groups = (batch.count + blockDim.x - 1) / blockDim.x, units = groups * batch.chunks;");
     w_.open("for (i64 unit = blockIdx.x; unit < units; unit += gridDim.x)");
-    w_.line("const i64 chunk = unit / groups, group = unit - chunk * groups, asked = group * 32 + threadIdx.x;");
+    w_.line("const i64 chunk = unit / groups, group = unit - chunk * groups, asked = group * blockDim.x + threadIdx.x;");
     w_.line("const bool active = asked < batch.count;");
     w_.line("const i64 row = active ? asked : batch.count - 1;");
     begin_row(ids);
@@ -147,7 +147,7 @@ class SplitSource {
   void pass_columns(int p) {
     const auto ids = staged_.needed(staged_.operands_of_pass(p));
     begin("pass" + num(p) + "_columns", kThreads, ids);
-    w_.line("__shared__ u64 shared[8 * 32];");
+    w_.line("__shared__ u64 shared[" + num(kThreads) + "];");
     w_.line("int lanes = 1;");
     w_.line("while (lanes < kLanesOfChunk && lanes < a.space.length) lanes *= 2;");
     w_.line("lanes = lanes > static_cast<int>(blockDim.y) ? lanes / blockDim.y : 1;");

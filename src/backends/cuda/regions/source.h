@@ -30,7 +30,7 @@ Source rows_source(const Staged& staged);
 int row_lanes(const Staged& staged);
 
 /// Rows of any length, a launch for each pass: `pass0_rows`, `pass0_columns`, ... and `final_rows`, `final_columns`, `outer`. A warp
-/// takes a chunk of a row, or a block 32 neighbouring rows of a chunk.
+/// takes a chunk of a row, or a block of up to 8 threads of y a chunk of as many neighbouring rows as it has threads of x.
 Source split_source(const Staged& staged);
 
 /// The first line of every text: the headers that it needs.

@@ -53,10 +53,6 @@ template <class T, int V>
 PLAIT_D void load(const char* p, i64 stride, int valid, T (&x)[V]) {
   if (valid >= V && stride == static_cast<i64>(sizeof(T)) && is_aligned<T, V>(p)) {
     load_wide(p, x);
-  } else if (stride == 0) {
-    const T one = valid > 0 ? *reinterpret_cast<const T*>(p) : T{};
-#pragma unroll
-    for (int j = 0; j < V; ++j) x[j] = one;
   } else {
 #pragma unroll
     for (int j = 0; j < V; ++j) x[j] = j < valid ? *reinterpret_cast<const T*>(p + j * stride) : T{};
@@ -121,8 +117,8 @@ PLAIT_D i64 row_offset(const Space& space, const Operand& operand, i64 row) {
   }
   return offset;
 }
-/// Bytes from the start of a row to its element `at`.
-PLAIT_D i64 element_offset(const Space& space, const Operand& operand, i64 at) {
+/// Bytes from the start of a row to its element `at`, where a row has several axes. Not inlined: compilers take long over many copies.
+static __device__ __noinline__ i64 offset_in_axes(const Space& space, const Operand& operand, i64 at) {
   i64 offset = 0;
   for (int axis = space.rank - 1; axis >= space.split; --axis) {
     i64 index = at;
@@ -134,29 +130,64 @@ PLAIT_D i64 element_offset(const Space& space, const Operand& operand, i64 at) {
   }
   return offset;
 }
+PLAIT_D i64 row_stride(const Space& space, const Operand& operand) {
+  return space.rank > space.split ? operand.stride[space.split] : 0;
+}
+PLAIT_D i64 element_offset(const Space& space, const Operand& operand, i64 at) {
+  return space.rank - space.split <= 1 ? at * row_stride(space, operand) : offset_in_axes(space, operand, at);
+}
+
+/// One operand along one row of a single axis: whether vectors are moved whole is decided once.
+template <class T, int V>
+struct RowOf {
+  char* data;
+  i64 stride;
+  bool wide;
+  PLAIT_D RowOf(const Space& space, const Operand& operand, i64 row)
+      : data(operand.data + row), stride(row_stride(space, operand)),
+        wide(stride == static_cast<i64>(sizeof(T)) && is_aligned<T, V>(data)) {}
+  PLAIT_D void load(int at, int valid, T (&x)[V]) const {
+    if (wide && valid == V) {
+      load_wide(data + at * static_cast<i64>(sizeof(T)), x);
+    } else {
+#pragma unroll
+      for (int j = 0; j < V; ++j) x[j] = j < valid ? *reinterpret_cast<const T*>(data + (at + j) * stride) : T{};
+    }
+  }
+  PLAIT_D void store(int at, int valid, const T (&x)[V]) const {
+    if (wide && valid == V) {
+      store_wide(data + at * static_cast<i64>(sizeof(T)), x);
+    } else {
+#pragma unroll
+      for (int j = 0; j < V; ++j)
+        if (j < valid) *reinterpret_cast<T*>(data + (at + j) * stride) = x[j];
+    }
+  }
+};
+
 /// Elements of a row from `at` on.
 template <class T, int V>
 PLAIT_D void load_row(const Space& space, const Operand& operand, i64 row, i64 at, int valid, T (&x)[V]) {
   const char* const p = operand.data + row;
   if (space.rank - space.split <= 1) {
-    const i64 stride = space.rank > space.split ? operand.stride[space.split] : 0;
+    const i64 stride = row_stride(space, operand);
     load<T, V>(p + at * stride, stride, valid, x);
   } else {
 #pragma unroll
     for (int j = 0; j < V; ++j)
-      x[j] = j < valid ? *reinterpret_cast<const T*>(p + element_offset(space, operand, at + j)) : T{};
+      x[j] = j < valid ? *reinterpret_cast<const T*>(p + offset_in_axes(space, operand, at + j)) : T{};
   }
 }
 template <class T, int V>
 PLAIT_D void store_row(const Space& space, const Operand& operand, i64 row, i64 at, int valid, const T (&x)[V]) {
   char* const p = operand.data + row;
   if (space.rank - space.split <= 1) {
-    const i64 stride = space.rank > space.split ? operand.stride[space.split] : 0;
+    const i64 stride = row_stride(space, operand);
     store<T, V>(p + at * stride, stride, valid, x);
   } else {
 #pragma unroll
     for (int j = 0; j < V; ++j)
-      if (j < valid) *reinterpret_cast<T*>(p + element_offset(space, operand, at + j)) = x[j];
+      if (j < valid) *reinterpret_cast<T*>(p + offset_in_axes(space, operand, at + j)) = x[j];
   }
 }
 template <class T>

@@ -5,6 +5,8 @@
 #include "backends/cuda/regions/device/complex.cuh"
 #include "backends/cuda/regions/device/types.cuh"
 
+#pragma nv_diag_suppress 186  // comparing an unsigned with zero: one text serves all types
+
 namespace plait::cuda {
 
 // --- conversions -------------------------------------------------------------------------------------------------------

@@ -147,15 +147,15 @@ struct Carries {
   }
 };
 /// Neighbouring lanes' trees of the threads of one column, threadIdx.y being their order; thread 0 gets the result. `shared`
-/// has 32 places for each y.
+/// has a place for each thread.
 template <class R, class T>
 PLAIT_D T column_tree(T x, u64* shared) {
   const int column = threadIdx.x, y = threadIdx.y;
   for (int width = 1; width < static_cast<int>(blockDim.y); width *= 2) {
     __syncthreads();
-    shared[y * 32 + column] = to_bits(x);
+    shared[y * blockDim.x + column] = to_bits(x);
     __syncthreads();
-    if (y % (2 * width) == 0) x = R::combine(x, from_bits<T>(shared[(y + width) * 32 + column]));
+    if (y % (2 * width) == 0) x = R::combine(x, from_bits<T>(shared[(y + width) * blockDim.x + column]));
   }
   return x;
 }

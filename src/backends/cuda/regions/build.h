@@ -1,0 +1,30 @@
+// Source to machine code: NVRTC, opened when first needed, and a cache of what it made on disk.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "backends/cuda/regions/source.h"
+
+namespace plait::cuda {
+
+/// A header that sources include, with the name they include it by.
+struct Header {
+  const char* name;
+  const char* text;
+};
+const std::vector<Header>& device_headers();
+
+/// Machine code for GPUs of compute capability `capability` (90 for 9.0), from the cache or from NVRTC.
+///
+/// Threads: any; several processes may share the cache. Errors: DeviceError when NVRTC cannot be opened, InternalError with its log when
+/// it rejects the text.
+std::string build(const Source& source, int capability);
+/// The same without the cache.
+std::string compile(const Source& source, int capability);
+
+/// Runs `job` on one of a few threads of its own; before the process ends what runs is waited for, what has not begun is dropped.
+void run_in_background(std::function<void()> job);
+
+}  // namespace plait::cuda

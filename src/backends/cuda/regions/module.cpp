@@ -1,0 +1,88 @@
+#include "backends/cuda/regions/module.h"
+
+#include <atomic>
+#include <cstdio>
+#include <map>
+#include <mutex>
+#include <string>
+
+#include "backends/cuda/regions/build.h"
+#include "backends/cuda/runtime/cuda.h"
+#include "base/hash.h"
+#include "plait/error.h"
+
+namespace plait::cuda {
+namespace {
+
+struct Entry {
+  Source source;
+  int capability = 0;
+  std::mutex mutex;  // held while it is built
+  bool begun = false;
+  std::atomic<const Module*> module = nullptr;
+};
+
+/// Leaked: background threads may use it until the process ends.
+struct Registry {
+  std::mutex mutex;
+  std::map<Key128, std::unique_ptr<Entry>> entries;
+};
+Registry& registry() {
+  static Registry* const all = new Registry;
+  return *all;
+}
+
+void make(Entry& entry) {
+  const std::lock_guard lock(entry.mutex);
+  if (entry.module) return;
+  const std::string image = build(entry.source, entry.capability);
+  cudaLibrary_t library = nullptr;
+  check_cuda(cudaLibraryLoadData(&library, image.data(), nullptr, nullptr, 0, nullptr, nullptr, 0), "load of a region's code");
+  auto module = std::make_unique<Module>();
+  for (const std::string& name : entry.source.kernels) {
+    cudaKernel_t kernel = nullptr;
+    check_cuda(cudaLibraryGetKernel(&kernel, library, name.c_str()), name.c_str());
+    module->kernels.push_back(kernel);
+  }
+  entry.module = module.release();
+}
+
+void say_once(const std::string& what) {
+  static std::atomic<bool> said = false;
+  if (!said.exchange(true))
+    std::fprintf(stderr, "plait: regions stay on the slower tier 0 of the GPU where no code could be built: %s\n", what.c_str());
+}
+
+}  // namespace
+
+const Module* module_of(const Source& source, int capability, Wait wait) {
+  const Key128 key = Hasher().add(source.text).add(capability).key();
+  Entry* entry;
+  bool begin;
+  {
+    const std::lock_guard lock(registry().mutex);
+    auto& place = registry().entries[key];
+    if (!place) {
+      place = std::make_unique<Entry>();
+      place->source = source;
+      place->capability = capability;
+    }
+    entry = place.get();
+    begin = !entry->begun;
+    entry->begun = true;
+  }
+  if (wait == Wait::yes) {
+    make(*entry);
+  } else if (begin) {
+    run_in_background([entry] {
+      try {
+        make(*entry);
+      } catch (const std::exception& error) {
+        say_once(error.what());
+      }
+    });
+  }
+  return entry->module;
+}
+
+}  // namespace plait::cuda

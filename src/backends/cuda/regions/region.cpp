@@ -1,0 +1,273 @@
+#include "backends/cuda/regions/region.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <string_view>
+
+#include "backends/cuda/regions/regions.h"
+#include "backends/cuda/regions/source.h"
+#include "backends/cuda/runtime/cuda.h"
+#include "plait/error.h"
+
+namespace plait::cuda {
+namespace {
+
+Tier tier_of_environment() {
+  const char* const set = std::getenv("PLAIT_CUDA_TIER");
+  if (!set || !*set) return Tier::automatic;
+  if (std::string_view(set) == "0") return Tier::zero;
+  if (std::string_view(set) == "1") return Tier::one;
+  throw DeviceError({.op = "PLAIT_CUDA_TIER", .got = set, .accepts = "0 or 1"});
+}
+
+int capability_of(int device) {
+  int major = 0, minor = 0;
+  check_cuda(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device), "compute capability");
+  check_cuda(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device), "compute capability");
+  return 10 * major + minor;
+}
+
+/// Scratch memory of a queue for as long as work is being enqueued.
+class Scratch {
+ public:
+  Scratch(memory::Queue queue, int64_t bytes) : queue_(queue), data_(cuda_memory().allocate(queue, std::max<int64_t>(bytes, 1))) {}
+  ~Scratch() { cuda_memory().release(queue_, data_); }
+  Scratch(const Scratch&) = delete;
+  Scratch& operator=(const Scratch&) = delete;
+  char* bytes() const { return static_cast<char*>(data_); }
+  unsigned long long* words() const { return static_cast<unsigned long long*>(data_); }
+
+ private:
+  memory::Queue queue_;
+  void* data_;
+};
+
+constexpr long long kMostBlocks = 1 << 20;
+unsigned blocks_for(long long units, long long units_of_block) {
+  return static_cast<unsigned>(std::clamp((units + units_of_block - 1) / units_of_block, 1ll, kMostBlocks));
+}
+constexpr int64_t kBatchBytes = int64_t{64} << 20;  // of results and partial results, about
+constexpr long long kLongestRow = 32 * kChunk;      // of one launch
+
+int power_of_two_from(long long n) {
+  int power = 1;
+  while (power < n) power *= 2;
+  return power;
+}
+
+/// Bytes appended to one upload, with their offsets.
+class Upload {
+ public:
+  template <class T>
+  size_t add(const T* items, size_t count) {
+    const size_t at = (bytes_.size() + 15) & ~size_t{15};
+    bytes_.resize(at + count * sizeof(T));
+    if (count) std::memcpy(bytes_.data() + at, items, count * sizeof(T));
+    return at;
+  }
+  const std::vector<char>& bytes() const { return bytes_; }
+
+ private:
+  std::vector<char> bytes_;
+};
+
+}  // namespace
+
+/// One run: the space, the arguments of generated kernels, where it is enqueued.
+struct CudaRegion::Run {
+  Bound bound;
+  const RegionBinding& binding;
+  cudaStream_t stream;
+  std::vector<char> arguments;  // Arguments<N, S> of tier1.cuh
+
+  Run(const Staged& staged, const RegionBinding& at) : bound(bind(staged, at)), binding(at), stream(stream_of(at.queue)) {}
+
+  void write_arguments() {
+    const size_t operands = std::max<size_t>(bound.operands.size(), 1), scalars = std::max<size_t>(binding.scalars.size(), 1);
+    arguments.assign(sizeof(Space) + operands * sizeof(Operand) + scalars * 8, 0);
+    char* to = arguments.data();
+    std::memcpy(to, &bound.space, sizeof(Space));
+    to += sizeof(Space);
+    std::memcpy(to, bound.operands.data(), bound.operands.size() * sizeof(Operand));
+    to += operands * sizeof(Operand);
+    for (size_t k = 0; k < binding.scalars.size(); ++k) std::memcpy(to + 8 * k, &binding.scalars[k].bits, 8);
+  }
+  void launch(cudaKernel_t kernel, unsigned blocks, dim3 threads, void* extra = nullptr) const {
+    void* parameters[] = {const_cast<char*>(arguments.data()), extra};
+    check_cuda(cudaLaunchKernel(reinterpret_cast<const void*>(kernel), dim3(blocks), threads, parameters, 0, stream),
+               "launch of a region");
+  }
+};
+
+CudaRegion::CudaRegion(RegionProgram program) : tier(tier_of_environment()), staged_(std::move(program)) {}
+
+const Module* CudaRegion::module(Family family, int device) const {
+  // Parameters of a kernel have 32,764 bytes.
+  const size_t bytes = sizeof(Space) + static_cast<size_t>(staged_.operand_count()) * sizeof(Operand) +
+                       staged_.program.scalars.size() * 8 + sizeof(Batch) + 16;
+  if (tier == Tier::zero || device >= kDevices || bytes > 32000) return nullptr;
+  Built& built = built_[static_cast<int>(family)];
+  if (const Module* ready = built.module[device].load(std::memory_order_acquire)) return ready;
+  const std::lock_guard lock(built.mutex);
+  if (built.source.text.empty())
+    built.source = family == Family::elementwise ? elementwise_source(staged_)
+                   : family == Family::rows      ? rows_source(staged_)
+                                                 : split_source(staged_);
+  const Module* const made = module_of(built.source, capability_of(device), tier == Tier::one ? Wait::yes : Wait::no);
+  if (made) {
+    built.module[device].store(made, std::memory_order_release);
+    if (made && device_count_is_one()) built.source = {};
+  }
+  return made;
+}
+
+void CudaRegion::run(const RegionBinding& binding) const {
+  const int device = device_of(binding.queue);
+  const DeviceScope scope(device);
+  Run run(staged_, binding);
+  const Space& space = run.bound.space;
+  if (space.rows == 0) return;
+  if (!staged_.has_row()) {
+    if (space.length == 0) return;
+    if (const Module* made = module(Family::elementwise, device)) {
+      run.write_arguments();
+      run_elementwise(run, *made);
+    } else {
+      run_machine_vectors(run);
+    }
+    return;
+  }
+  const bool short_rows = !always_split && space.length <= kLongestRow && space.rank - space.split <= 1 &&
+                          !is_columns(staged_, run.bound);
+  const Module* const made = module(short_rows ? Family::rows : Family::split, device);
+  if (made) run.write_arguments();
+  if (made && short_rows)
+    run_short_rows(run, *made);
+  else
+    run_split(run, made);
+}
+
+void CudaRegion::run_elementwise(const Run& run, const Module& module) const {
+  const Space& space = run.bound.space;
+  const int lanes = elementwise_lanes(staged_);
+  if (is_linear(staged_, run.bound, lanes)) {
+    const long long tile = static_cast<long long>(kThreads) * lanes * elementwise_steps(staged_);
+    run.launch(module.kernels[0], blocks_for(space.length, tile), dim3(kThreads));
+    return;
+  }
+  const long long vectors = space.rows * ((space.length + lanes - 1) / lanes);
+  const bool wide = vectors >= (1ll << 31) - (kMostBlocks * kThreads);  // the last step must not wrap
+  run.launch(module.kernels[wide ? 2 : 1], blocks_for(vectors, kThreads), dim3(kThreads));
+}
+
+void CudaRegion::run_short_rows(const Run& run, const Module& module) const {
+  const Space& space = run.bound.space;
+  const int lanes = row_lanes(staged_);
+  if (space.length <= 32 * lanes) {
+    int group = power_of_two_from((space.length + lanes - 1) / lanes);
+    run.launch(module.kernels[0], blocks_for(space.rows, kThreads / group), dim3(kThreads), &group);
+  } else if (space.length <= kChunk) {
+    run.launch(module.kernels[1], blocks_for(space.rows, kThreads / 32), dim3(kThreads));
+  } else {
+    const auto warps = static_cast<unsigned>((space.length + kChunk - 1) / kChunk);
+    run.launch(module.kernels[warps <= kThreads / 32 ? 2 : 3], blocks_for(space.rows, 1), dim3(32 * warps));
+  }
+}
+
+/// A launch for each pass and round of it, on generated kernels or on the machine.
+void CudaRegion::run_split(const Run& run, const Module* module) const {
+  const Space& space = run.bound.space;
+  const auto queue = run.binding.queue;
+  const auto reductions = static_cast<long long>(staged_.reductions.size());
+  long long most = 0;  // reductions of a pass
+  for (int p = 0; p < staged_.passes; ++p)
+    most = std::max<long long>(most, staged_.first_slot[static_cast<size_t>(p) + 1] - staged_.first_slot[static_cast<size_t>(p)]);
+  Batch batch{};
+  batch.chunks = std::max(1ll, (space.length + kChunk - 1) / kChunk);
+  const long long next_chunks = (batch.chunks + kChunk - 1) / kChunk;
+  const long long row_bytes = 8 * (reductions + (batch.chunks > 1 ? most * batch.chunks + 2 * next_chunks : 0));
+  const long long batch_rows = std::clamp(kBatchBytes / std::max(row_bytes, 1ll), 1ll, space.rows);
+  const bool columns = module && is_columns(staged_, run.bound);
+  int y = 1;
+  while (columns && y < 8 && y < space.length) y *= 2;
+  const dim3 column_threads(static_cast<unsigned>(kThreads / y), static_cast<unsigned>(y));
+
+  const Scratch results(queue, 8 * reductions * batch_rows);
+  const Scratch partials(queue, batch.chunks > 1 ? 8 * most * batch_rows * batch.chunks : 0);
+  const Scratch rounds(queue, next_chunks > 1 ? 16 * batch_rows * next_chunks : 0);
+
+  // What the machine needs goes to the device at once.
+  std::unique_ptr<Scratch> uploaded, registers;
+  std::vector<MachineArguments> machine;  // passes, row outputs, outer outputs
+  if (!module) {
+    std::call_once(machine_once_, [&] { machine_ = std::make_unique<Tier0Programs>(staged_); });
+    std::vector<const StepProgram*> programs;
+    for (const StepProgram& p : machine_->passes) programs.push_back(&p);
+    programs.push_back(&machine_->row_outputs);
+    programs.push_back(&machine_->outer_outputs);
+    upload_programs(run, programs, uploaded, registers, machine);
+  }
+
+  for (batch.first = 0; batch.first < space.rows; batch.first += batch_rows) {
+    batch.count = std::min(batch_rows, space.rows - batch.first);
+    batch.results = results.words();
+    const long long units = batch.count * batch.chunks;
+    const auto enqueue = [&](size_t stage, size_t kernel) {
+      if (!module) {
+        machine[stage].batch = batch;
+        check_cuda(launch_machine(MachineForm::rows, machine[stage], run.stream), "launch of a region");
+      } else if (columns) {
+        const long long groups = (batch.count + column_threads.x - 1) / column_threads.x;
+        run.launch(module->kernels[kernel + 1], blocks_for(groups * batch.chunks, 1), column_threads, &batch);
+      } else {
+        run.launch(module->kernels[kernel], blocks_for(units, kThreads / 32), dim3(kThreads), &batch);
+      }
+    };
+    for (size_t p = 0; p < static_cast<size_t>(staged_.passes); ++p) {
+      const int first = staged_.first_slot[p], last = staged_.first_slot[p + 1];
+      batch.partials = batch.chunks > 1 ? partials.words() : results.words() + first * batch.count;
+      enqueue(p, 2 * p);
+      for (int slot = first; batch.chunks > 1 && slot < last; ++slot) {
+        const ir::Inst& inst = staged_.program.code[staged_.reductions[static_cast<size_t>(slot)]];
+        const unsigned long long* from = partials.words() + (slot - first) * units;
+        long long left = batch.chunks;
+        for (int round = 0; left > 1; ++round) {
+          const long long next = (left + kChunk - 1) / kChunk;
+          unsigned long long* const to = next == 1 ? results.words() + slot * batch.count
+                                                   : rounds.words() + (round % 2) * batch.count * next_chunks;
+          check_cuda(launch_combine(inst.op, inst.type, from, to, batch.count, left, run.stream), "launch of a reduction");
+          from = to;
+          left = next;
+        }
+      }
+    }
+    const auto passes = static_cast<size_t>(staged_.passes);
+    if (!staged_.row_outputs.empty() && space.length > 0) enqueue(passes, 2 * passes);
+    if (staged_.outer_outputs.empty()) continue;
+    if (module) {
+      run.launch(module->kernels.back(), blocks_for(batch.count, kThreads), dim3(kThreads), &batch);
+    } else {
+      machine.back().batch = batch;
+      check_cuda(launch_machine(MachineForm::outer, machine.back(), run.stream), "launch of a region");
+    }
+  }
+}
+
+void CudaRegion::upload_programs(const Run& run, const std::vector<const StepProgram*>& programs,
+                                 std::unique_ptr<Scratch>& uploaded, std::unique_ptr<Scratch>& registers,
+                                 std::vector<MachineArguments>& machine) const {}
+
+void CudaRegion::run_machine_vectors(const Run& run) const {
+  std::call_once(machine_once_, [&] { machine_ = std::make_unique<Tier0Programs>(staged_); });
+}
+
+}  // namespace plait::cuda
+
+namespace plait {
+
+std::unique_ptr<CompiledRegion> compile_region_cuda(RegionProgram program) {
+  return std::make_unique<cuda::CudaRegion>(std::move(program));
+}
+
+}  // namespace plait
