@@ -48,8 +48,23 @@ target_compile_options(plait_flags INTERFACE
 
 file(GLOB_RECURSE sources CONFIGURE_DEPENDS
   ${PROJECT_SOURCE_DIR}/src/backends/cuda/*.cpp ${PROJECT_SOURCE_DIR}/src/backends/cuda/*.cu)
-list(FILTER sources EXCLUDE REGEX "_test\\.(cpp|cu)$")
-add_library(plait_cuda_objects OBJECT ${sources})
+list(FILTER sources EXCLUDE REGEX "_(test|benchmark)\\.(cpp|cu)$")
+
+# What NVRTC reads when it runs: the headers of generated code, as strings.
+set(device_headers
+  backends/cpu/simd/vec.h backends/cpu/simd/pairs.h backends/cpu/simd/kernels_f32.h backends/cpu/simd/kernels_f64.h
+  backends/cpu/simd/math.h backends/cpu/simd/power.h)
+foreach(name std_for_nvrtc.cuh vec.cuh types.cuh far_angles.cuh complex.cuh ops.cuh bound.h reduce.cuh memory.cuh tier1.cuh)
+  list(APPEND device_headers backends/cuda/regions/device/${name})
+endforeach()
+list(TRANSFORM device_headers PREPEND ${PROJECT_SOURCE_DIR}/src/ OUTPUT_VARIABLE device_header_files)
+set(device_text ${PROJECT_BINARY_DIR}/generated_cuda/device_headers.cpp)
+add_custom_command(OUTPUT ${device_text}
+  COMMAND ${CMAKE_COMMAND} -DOUT=${device_text} -DROOT=${PROJECT_SOURCE_DIR}/src "-DTEXTS=${device_headers}"
+    -P ${PROJECT_SOURCE_DIR}/cmake/embed_text.cmake
+  DEPENDS ${device_header_files} ${PROJECT_SOURCE_DIR}/cmake/embed_text.cmake VERBATIM)
+
+add_library(plait_cuda_objects OBJECT ${sources} ${device_text})
 target_link_libraries(plait_cuda_objects PUBLIC plait_private CUDA::cudart_static)
 string(REGEX MATCHALL "[0-9]+" architectures "${CMAKE_CUDA_ARCHITECTURES}")
 list(SORT architectures COMPARE NATURAL)

@@ -4,8 +4,11 @@
 #include <cstdlib>
 #include <cstring>
 #include <string_view>
+#include <vector>
 
+#include "backends/cuda/regions/machine_run.h"
 #include "backends/cuda/regions/regions.h"
+#include "backends/cuda/regions/scratch.h"
 #include "backends/cuda/regions/source.h"
 #include "backends/cuda/runtime/cuda.h"
 #include "plait/error.h"
@@ -28,21 +31,6 @@ int capability_of(int device) {
   return 10 * major + minor;
 }
 
-/// Scratch memory of a queue for as long as work is being enqueued.
-class Scratch {
- public:
-  Scratch(memory::Queue queue, int64_t bytes) : queue_(queue), data_(cuda_memory().allocate(queue, std::max<int64_t>(bytes, 1))) {}
-  ~Scratch() { cuda_memory().release(queue_, data_); }
-  Scratch(const Scratch&) = delete;
-  Scratch& operator=(const Scratch&) = delete;
-  char* bytes() const { return static_cast<char*>(data_); }
-  unsigned long long* words() const { return static_cast<unsigned long long*>(data_); }
-
- private:
-  memory::Queue queue_;
-  void* data_;
-};
-
 constexpr long long kMostBlocks = 1 << 20;
 unsigned blocks_for(long long units, long long units_of_block) {
   return static_cast<unsigned>(std::clamp((units + units_of_block - 1) / units_of_block, 1ll, kMostBlocks));
@@ -55,22 +43,6 @@ int power_of_two_from(long long n) {
   while (power < n) power *= 2;
   return power;
 }
-
-/// Bytes appended to one upload, with their offsets.
-class Upload {
- public:
-  template <class T>
-  size_t add(const T* items, size_t count) {
-    const size_t at = (bytes_.size() + 15) & ~size_t{15};
-    bytes_.resize(at + count * sizeof(T));
-    if (count) std::memcpy(bytes_.data() + at, items, count * sizeof(T));
-    return at;
-  }
-  const std::vector<char>& bytes() const { return bytes_; }
-
- private:
-  std::vector<char> bytes_;
-};
 
 }  // namespace
 
@@ -115,10 +87,7 @@ const Module* CudaRegion::module(Family family, int device) const {
                    : family == Family::rows      ? rows_source(staged_)
                                                  : split_source(staged_);
   const Module* const made = module_of(built.source, capability_of(device), tier == Tier::one ? Wait::yes : Wait::no);
-  if (made) {
-    built.module[device].store(made, std::memory_order_release);
-    if (made && device_count_is_one()) built.source = {};
-  }
+  if (made) built.module[device].store(made, std::memory_order_release);
   return made;
 }
 
@@ -197,16 +166,14 @@ void CudaRegion::run_split(const Run& run, const Module* module) const {
   const Scratch partials(queue, batch.chunks > 1 ? 8 * most * batch_rows * batch.chunks : 0);
   const Scratch rounds(queue, next_chunks > 1 ? 16 * batch_rows * next_chunks : 0);
 
-  // What the machine needs goes to the device at once.
-  std::unique_ptr<Scratch> uploaded, registers;
-  std::vector<MachineArguments> machine;  // passes, row outputs, outer outputs
+  std::unique_ptr<MachineRun> machine;  // its programs: passes, row outputs, outer outputs
   if (!module) {
-    std::call_once(machine_once_, [&] { machine_ = std::make_unique<Tier0Programs>(staged_); });
+    const Tier0Programs& made = machine_programs();
     std::vector<const StepProgram*> programs;
-    for (const StepProgram& p : machine_->passes) programs.push_back(&p);
-    programs.push_back(&machine_->row_outputs);
-    programs.push_back(&machine_->outer_outputs);
-    upload_programs(run, programs, uploaded, registers, machine);
+    for (const StepProgram& p : made.passes) programs.push_back(&p);
+    programs.push_back(&made.row_outputs);
+    programs.push_back(&made.outer_outputs);
+    machine = std::make_unique<MachineRun>(programs, made.constants, run.bound, run.binding);
   }
 
   for (batch.first = 0; batch.first < space.rows; batch.first += batch_rows) {
@@ -215,8 +182,7 @@ void CudaRegion::run_split(const Run& run, const Module* module) const {
     const long long units = batch.count * batch.chunks;
     const auto enqueue = [&](size_t stage, size_t kernel) {
       if (!module) {
-        machine[stage].batch = batch;
-        check_cuda(launch_machine(MachineForm::rows, machine[stage], run.stream), "launch of a region");
+        machine->launch(stage, MachineForm::rows, batch, run.stream);
       } else if (columns) {
         const long long groups = (batch.count + column_threads.x - 1) / column_threads.x;
         run.launch(module->kernels[kernel + 1], blocks_for(groups * batch.chunks, 1), column_threads, &batch);
@@ -245,21 +211,22 @@ void CudaRegion::run_split(const Run& run, const Module* module) const {
     const auto passes = static_cast<size_t>(staged_.passes);
     if (!staged_.row_outputs.empty() && space.length > 0) enqueue(passes, 2 * passes);
     if (staged_.outer_outputs.empty()) continue;
-    if (module) {
+    if (module)
       run.launch(module->kernels.back(), blocks_for(batch.count, kThreads), dim3(kThreads), &batch);
-    } else {
-      machine.back().batch = batch;
-      check_cuda(launch_machine(MachineForm::outer, machine.back(), run.stream), "launch of a region");
-    }
+    else
+      machine->launch(passes + 1, MachineForm::outer, batch, run.stream);
   }
 }
 
-void CudaRegion::upload_programs(const Run& run, const std::vector<const StepProgram*>& programs,
-                                 std::unique_ptr<Scratch>& uploaded, std::unique_ptr<Scratch>& registers,
-                                 std::vector<MachineArguments>& machine) const {}
+const Tier0Programs& CudaRegion::machine_programs() const {
+  std::call_once(machine_once_, [&] { machine_ = std::make_unique<Tier0Programs>(staged_); });
+  return *machine_;
+}
 
 void CudaRegion::run_machine_vectors(const Run& run) const {
-  std::call_once(machine_once_, [&] { machine_ = std::make_unique<Tier0Programs>(staged_); });
+  const Tier0Programs& made = machine_programs();
+  MachineRun machine({&made.row_outputs}, made.constants, run.bound, run.binding);
+  machine.launch(0, MachineForm::vectors, {}, run.stream);
 }
 
 }  // namespace plait::cuda

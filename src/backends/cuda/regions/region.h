@@ -31,6 +31,7 @@ class CudaRegion final : public CompiledRegion {
   void run_short_rows(const Run& run, const Module& module) const;
   void run_split(const Run& run, const Module* module) const;
   void run_machine_vectors(const Run& run) const;
+  const Tier0Programs& machine_programs() const;
 
   Staged staged_;
   mutable std::once_flag machine_once_;
