@@ -91,6 +91,10 @@ const Module* CudaRegion::module(Family family, int device) const {
   return made;
 }
 
+bool CudaRegion::built(int device) const {
+  return std::any_of(std::begin(built_), std::end(built_), [&](const Built& b) { return b.module[device].load() != nullptr; });
+}
+
 void CudaRegion::run(const RegionBinding& binding) const {
   const int device = device_of(binding.queue);
   const DeviceScope scope(device);

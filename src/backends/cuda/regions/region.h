@@ -22,6 +22,8 @@ class CudaRegion final : public CompiledRegion {
 
   Tier tier;  // PLAIT_CUDA_TIER, or as a test wants
   bool always_split = false;  // for tests: as if rows were long
+  /// Whether code for this device took over, for one way of going over the elements at least.
+  bool built(int device) const;
 
  private:
   enum class Family : uint8_t { elementwise, rows, split, count_ };
