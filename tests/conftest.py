@@ -1,12 +1,19 @@
 """What all Python tests share."""
 
+import os
 import signal
 
 import pytest
 
+import plait.core as pc
+
 # Where this run was started with Ctrl-C ignored (in the background of a script) its children would ignore it too.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# The same tests with another default device: PLAIT_TEST_DEVICE=gpu, on a GPU or a simulated one (PLAIT_SIMULATE_GPU=1).
+if os.environ.get("PLAIT_TEST_DEVICE") == "gpu":
+    pc.set_default_device(pc.gpu)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

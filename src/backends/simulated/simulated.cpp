@@ -216,10 +216,19 @@ class Simulated final : public DeviceBackend {
 
 Simulated* the_backend = nullptr;
 
-// Attributes are borrowed from the graph, so the kernel runs before this returns.
+// Attributes are borrowed from the graph, so the kernel runs before this returns; what it throws is no fault of the device.
 void Simulated::run_kernel(const KernelArgs& args) {
   TaskQueue& queue = the_backend->at(args.queue);
-  queue.wait(queue.add([&] { kernels().find(args.op)->run(args); }), false);
+  std::exception_ptr error;
+  const uint64_t done = queue.add([&] {
+    try {
+      kernels().find(args.op)->run(args);
+    } catch (...) {
+      error = std::current_exception();
+    }
+  });
+  queue.wait(done, false);
+  if (error) std::rethrow_exception(error);
 }
 
 }  // namespace
