@@ -28,7 +28,7 @@ Streams& streams() {
 }
 
 constinit std::atomic<void (*)(Stream)> wait_hook{nullptr};
-constinit std::atomic<Device> process_device{Device{}};  // of threads that are in no scope
+constinit std::atomic<int> process_device{-1};  // of threads that are in no scope: a GPU's index, -1 the CPU
 
 /// What the calling thread chose.
 struct Choice {
@@ -86,12 +86,16 @@ Device device_of_stream(uint32_t stream) {
 
 void set_synchronize_hook(void (*wait)(Stream)) { wait_hook.store(wait); }
 
-Device default_device() { return choice.device ? *choice.device : process_device.load(std::memory_order_relaxed); }
+Device default_device() {
+  if (choice.device) return *choice.device;
+  const int gpu = process_device.load(std::memory_order_relaxed);
+  return gpu < 0 ? Device{} : Device{DeviceType::gpu, gpu};
+}
 
 void set_default_device(Device device) {
   check_available(device);
   if (choice.device) choice.device = device;
-  process_device.store(device);
+  process_device.store(device.type == DeviceType::cpu ? -1 : device.index);
 }
 
 int device_count(DeviceType type) {
