@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "plait/dtype.h"
+#include "plait/export.h"
 #include "plait/scalar.h"
 
 /// Kernel IR: a small typed SSA language that every tier of every device executes. Elementwise ops are formulas in it;
@@ -97,9 +98,9 @@ enum class Op : uint8_t {
   count_,
 };
 
-std::string_view name_of(Op op);
-int operand_count(Op op);
-bool is_reduction(Op op);
+PLAIT_API std::string_view name_of(Op op);
+PLAIT_API int operand_count(Op op);
+PLAIT_API bool is_reduction(Op op);
 bool is_comparison(Op op);
 
 /// How often a value exists in a region: once, once per row, or once per element.
