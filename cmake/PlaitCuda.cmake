@@ -1,7 +1,10 @@
 # plait_cuda: the CUDA backend as a library of its own, which libplait loads when it runs. CMAKE_CUDA_ARCHITECTURES says
 # for which GPUs its kernels are compiled: one by default, so that a build stays quick; a wheel names all.
 
-find_program(PLAIT_NVCC nvcc HINTS ENV CUDACXX PATHS /usr/local/cuda/bin)
+if(DEFINED ENV{CUDACXX})
+  set(PLAIT_NVCC $ENV{CUDACXX} CACHE FILEPATH "CUDA's compiler")
+endif()
+find_program(PLAIT_NVCC nvcc PATHS /usr/local/cuda/bin)
 if(PLAIT_NVCC AND NOT PLAIT_SANITIZE AND NOT CMAKE_CROSSCOMPILING)
   set(found ON)
 else()
@@ -77,4 +80,4 @@ target_link_options(plait_cuda PRIVATE -Wl,-z,defs -Wl,--exclude-libs,ALL
   -Wl,--version-script=${PROJECT_SOURCE_DIR}/cmake/plait_cuda.map)
 set_target_properties(plait_cuda PROPERTIES LINK_DEPENDS ${PROJECT_SOURCE_DIR}/cmake/plait_cuda.map LINKER_LANGUAGE CXX
   LIBRARY_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR} INSTALL_RPATH $ORIGIN)
-install(TARGETS plait_cuda LIBRARY DESTINATION lib)
+install(TARGETS plait_cuda LIBRARY DESTINATION lib COMPONENT plait_cuda)

@@ -5,3 +5,8 @@
 - ``plait.optimizers``: optimizers and learning-rate schedules
 - ``plait.utils``: functions over trees (nested dicts, lists and tuples) of arrays
 """
+
+from plait._cuda_libraries import name_directories
+
+name_directories()
+del name_directories

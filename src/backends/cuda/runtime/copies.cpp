@@ -1,11 +1,13 @@
 #include "backends/cuda/runtime/copies.h"
 
 #include <algorithm>
+#include <array>
+#include <atomic>
 #include <cstring>
 #include <deque>
+#include <memory>
 #include <optional>
 #include <utility>
-#include <vector>
 
 #include "backends/cuda/runtime/cuda.h"
 #include "base/parallel.h"
@@ -13,11 +15,9 @@
 namespace plait {
 namespace {
 
-constexpr size_t kInFlight = 3;  // chunks of one download
+constexpr size_t kInFlight = 4;  // chunks of one download
 
-// What one thread copies and the device copies at once: small enough that both sides begin soon, large enough that
-// neither minds the number.
-int64_t piece_of(int64_t bytes) { return std::clamp<int64_t>(bytes / 32 / 4096 * 4096, 128 << 10, 1 << 20); }
+int64_t pieces(int64_t bytes, int64_t piece) { return (bytes + piece - 1) / piece; }
 
 void enqueue(StreamQueue& queue, void* to, const void* from, int64_t bytes, cudaMemcpyKind kind) {
   check_cuda(cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), kind, queue.stream_for_use()),
@@ -26,20 +26,28 @@ void enqueue(StreamQueue& queue, void* to, const void* from, int64_t bytes, cuda
 
 }  // namespace
 
+// Threads copy pieces of a chunk; whoever completes a group of pieces sends it off, so that the device begins long before
+// the chunk is full.
 void Copies::upload(StreamQueue& queue, void* to, const void* from, int64_t bytes) {
   Staging& staging = staging_for(bytes);
-  const int64_t piece = piece_of(bytes);
+  const int64_t piece = sizes_.piece;
+  const int64_t group = std::clamp(bytes / 16 / piece * piece, piece, sizes_.group);
   for (int64_t at = 0; at < bytes; at += staging.chunk_bytes()) {
     const int64_t part = std::min(bytes - at, staging.chunk_bytes());
+    const int64_t groups = pieces(part, group);
+    const auto missing = std::make_unique<std::atomic<int64_t>[]>(static_cast<size_t>(groups));
+    for (int64_t i = 0; i < groups; ++i) missing[i] = pieces(std::min(group, part - i * group), piece);
     Staging::Lease chunk(staging);
     try {
-      // Whoever has filled a piece sends it off; their order does not matter.
       parallel_for(part, piece, [&](int64_t begin, int64_t end) {
         std::memcpy(chunk.data() + begin, static_cast<const char*>(from) + at + begin,
                     static_cast<size_t>(end - begin));
-        enqueue(queue, static_cast<char*>(to) + at + begin, chunk.data() + begin, end - begin, cudaMemcpyHostToDevice);
+        const int64_t first = begin / group * group;
+        if (missing[begin / group].fetch_sub(1, std::memory_order_acq_rel) == 1)
+          enqueue(queue, static_cast<char*>(to) + at + first, chunk.data() + first, std::min(group, part - first),
+                  cudaMemcpyHostToDevice);
       });
-    } catch (...) {  // an interrupt: some pieces are on their way
+    } catch (...) {  // an interrupt: some groups are on their way
       chunk.busy_until(queue, queue.mark());
       throw;
     }
@@ -49,12 +57,13 @@ void Copies::upload(StreamQueue& queue, void* to, const void* from, int64_t byte
 
 void Copies::download(StreamQueue& queue, void* to, const void* from, int64_t bytes) {
   Staging& staging = staging_for(bytes);
-  const int64_t piece = piece_of(bytes);
+  const int64_t most = std::clamp(bytes / 8 / sizes_.piece * sizes_.piece,
+                                  std::min(2 * sizes_.piece, staging.chunk_bytes()), staging.chunk_bytes());
   struct Part {
     Staging::Lease chunk;
     int64_t at;
     int64_t bytes;
-    std::vector<uint64_t> marks;  // one behind each piece
+    uint64_t mark;
   };
   std::deque<Part> parts;
   for (int64_t begun = 0, ended = 0; ended < bytes;) {
@@ -62,21 +71,16 @@ void Copies::download(StreamQueue& queue, void* to, const void* from, int64_t by
       std::optional<Staging::Lease> chunk = staging.try_lease();
       if (!chunk && !parts.empty()) break;
       if (!chunk) chunk.emplace(staging);
-      parts.push_back({std::move(*chunk), begun, std::min(bytes - begun, staging.chunk_bytes()), {}});
-      Part& part = parts.back();
-      for (int64_t at = 0; at < part.bytes; at += piece) {
-        const int64_t end = std::min(part.bytes, at + piece);
-        enqueue(queue, part.chunk.data() + at, static_cast<const char*>(from) + begun + at, end - at,
-                cudaMemcpyDeviceToHost);
-        part.marks.push_back(queue.mark());
-        part.chunk.busy_until(queue, part.marks.back());
-      }
-      begun += part.bytes;
+      const int64_t part = std::min(bytes - begun, most);
+      enqueue(queue, chunk->data(), static_cast<const char*>(from) + begun, part, cudaMemcpyDeviceToHost);
+      const uint64_t mark = queue.mark();
+      chunk->busy_until(queue, mark);
+      parts.push_back({std::move(*chunk), begun, part, mark});
+      begun += part;
     }
     const Part& part = parts.front();
-    queue.finish(part.marks.front());  // here and not on the pool's threads, as work of any length may come before
-    parallel_for(part.bytes, piece, [&](int64_t begin, int64_t end) {
-      queue.finish(part.marks[static_cast<size_t>(begin / piece)]);
+    queue.finish(part.mark);
+    parallel_for(part.bytes, sizes_.piece, [&](int64_t begin, int64_t end) {
       std::memcpy(static_cast<char*>(to) + part.at + begin, part.chunk.data() + begin,
                   static_cast<size_t>(end - begin));
     });

@@ -15,8 +15,14 @@ namespace plait {
 /// enqueued may still write to it.
 class Copies {
  public:
-  /// Large copies go through `chunks` of `chunk_bytes`.
-  explicit Copies(int64_t chunk_bytes = int64_t{16} << 20, int chunks = 4) : large_(chunk_bytes, chunks) {}
+  struct Sizes {
+    int64_t chunk = int64_t{8} << 20;  // of 64 MiB that are pinned for large copies
+    int64_t group = int64_t{1} << 20;  // that the device copies at once, and
+    int64_t piece = 256 << 10;  // that a thread does
+  };
+  Copies() : Copies(Sizes{}) {}
+  explicit Copies(Sizes sizes)
+      : sizes_(sizes), large_(sizes.chunk, static_cast<int>((int64_t{64} << 20) / sizes.chunk)) {}
 
   /// As work of `queue`. `from` has been read when it returns.
   void upload(StreamQueue& queue, void* to, const void* from, int64_t bytes);
@@ -31,6 +37,7 @@ class Copies {
     return small(bytes) ? small_ : bytes <= middle_.chunk_bytes() ? middle_ : large_;
   }
 
+  const Sizes sizes_;
   Staging small_{int64_t{16} << 10, 256};
   Staging middle_{int64_t{1} << 20, 16};
   Staging large_;
