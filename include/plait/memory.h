@@ -3,6 +3,7 @@
 #include <cstdint>
 
 #include "plait/export.h"
+#include "plait/stream.h"
 
 namespace plait {
 
@@ -32,5 +33,21 @@ PLAIT_API int64_t set_memory_limit(int64_t bytes);
 /// memory limit. Setting returns the previous limit.
 PLAIT_API int64_t cache_limit();
 PLAIT_API int64_t set_cache_limit(int64_t bytes);
+
+/// The same counts and limits for one device: the host's are those above, a GPU has memory of its own.
+struct MemoryStats {
+  int64_t active = 0;
+  int64_t peak = 0;
+  int64_t cached = 0;
+  int64_t limit = 0;
+  int64_t cache_limit = 0;
+};
+/// Errors: DeviceError when the device is not available; so do the others.
+PLAIT_API MemoryStats memory_stats(Device device);
+PLAIT_API void reset_peak_memory(Device device);
+PLAIT_API void clear_cache(Device device);
+/// Return the limit before.
+PLAIT_API int64_t set_memory_limit(Device device, int64_t bytes);
+PLAIT_API int64_t set_cache_limit(Device device, int64_t bytes);
 
 }  // namespace plait

@@ -164,22 +164,33 @@ void bind_evaluation(nb::module_& m) {
       "async_eval", async_eval_trees, nb::sig("def async_eval(*args)"),
       "Starts computing every array in the given trees, in the background. Errors surface when a result is asked for.");
 
-  m.def("get_active_memory", active_memory, nb::sig("def get_active_memory() -> int"), "Bytes in use by arrays.");
-  m.def("get_peak_memory", peak_memory, nb::sig("def get_peak_memory() -> int"),
-        "The most bytes in use at once since the start or the last reset.");
-  m.def("reset_peak_memory", reset_peak_memory, nb::sig("def reset_peak_memory() -> None"), "Sets the peak to 0.");
-  m.def("get_cache_memory", cache_memory, nb::sig("def get_cache_memory() -> int"), "Bytes kept for reuse.");
+  // Of the default device: the host's memory, or the GPU's own.
   m.def(
-      "clear_cache", [] { plait::clear_cache(); }, nb::sig("def clear_cache() -> None"),
+      "get_active_memory", [] { return memory_stats(default_device()).active; },
+      nb::sig("def get_active_memory() -> int"), "Bytes in use by arrays in the memory of the default device.");
+  m.def(
+      "get_peak_memory", [] { return memory_stats(default_device()).peak; }, nb::sig("def get_peak_memory() -> int"),
+      "The most bytes in use at once since the start or the last reset, in the memory of the default device.");
+  m.def(
+      "reset_peak_memory", [] { reset_peak_memory(default_device()); }, nb::sig("def reset_peak_memory() -> None"),
+      "Sets the peak to 0.");
+  m.def(
+      "get_cache_memory", [] { return memory_stats(default_device()).cached; }, nb::sig("def get_cache_memory() -> int"),
+      "Bytes kept for reuse, in the memory of the default device.");
+  m.def(
+      "clear_cache", [] { plait::clear_cache(default_device()); }, nb::sig("def clear_cache() -> None"),
       "Gives what is kept for reuse back to the system.");
-  m.def("get_memory_limit", memory_limit, nb::sig("def get_memory_limit() -> int"),
-        "The most bytes arrays may use at once.");
   m.def(
-      "set_memory_limit", [](nb::handle limit) { return set_memory_limit(checked_limit(limit, "set_memory_limit")); },
+      "get_memory_limit", [] { return memory_stats(default_device()).limit; }, nb::sig("def get_memory_limit() -> int"),
+      "The most bytes arrays may use at once, in the memory of the default device.");
+  m.def(
+      "set_memory_limit",
+      [](nb::handle limit) { return set_memory_limit(default_device(), checked_limit(limit, "set_memory_limit")); },
       nb::arg("limit"), nb::sig("def set_memory_limit(limit: int) -> int"),
       "Sets the most bytes arrays may use at once, past which OutOfMemory is raised; returns the limit before.");
   m.def(
-      "set_cache_limit", [](nb::handle limit) { return set_cache_limit(checked_limit(limit, "set_cache_limit")); },
+      "set_cache_limit",
+      [](nb::handle limit) { return set_cache_limit(default_device(), checked_limit(limit, "set_cache_limit")); },
       nb::arg("limit"), nb::sig("def set_cache_limit(limit: int) -> int"),
       "Sets the most bytes kept for reuse; returns the limit before.");
   m.def(

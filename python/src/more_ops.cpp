@@ -6,6 +6,7 @@
 #include <string>
 
 #include "bind.h"
+#include "engine/devices.h"
 #include "plait/ops.h"
 
 namespace plait::python {
@@ -73,11 +74,22 @@ std::string processor_name() {
   return "cpu";
 }
 
-nb::dict device_info(nb::handle device) {
+nb::dict device_info(nb::handle asked) {
   nb::dict out;
-  const bool gpu =
-      !device.is_none() && nb::cast<std::string_view>(nb::str(device)).find("gpu") != std::string_view::npos;
-  if (gpu) return out;
+  Device device = default_device();
+  DeviceType type{};
+  if (!asked.is_none() && !nb::try_cast(asked, device)) {
+    if (!nb::try_cast(asked, type)) throw nb::type_error("device_info: a Device or DeviceType is needed");
+    device = {type, 0};
+  }
+  if (device.type == DeviceType::gpu) {
+    if (!is_available(device)) return out;
+    const DeviceInfo info = engine::device_backend()->info(device.index);
+    out["architecture"] = info.architecture.c_str();
+    out["device_name"] = info.name.c_str();
+    out["memory_size"] = info.memory_bytes;
+    return out;
+  }
 #if defined(__x86_64__)
   out["architecture"] = "x86_64";
 #elif defined(__aarch64__)

@@ -8,7 +8,7 @@
 namespace plait::engine {
 
 /// The backend of all devices, or null where there are none.
-DeviceBackend* device_backend();
+PLAIT_API DeviceBackend* device_backend();
 /// Lets the streams find it.
 void start_devices();
 

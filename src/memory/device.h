@@ -59,6 +59,8 @@ class PLAIT_API DeviceMemory {
     int64_t peak = 0;
     int64_t cached = 0;
     int64_t total = 0;  // what the device has
+    int64_t limit = 0;  // of active bytes
+    int64_t cache_limit = 0;
   };
   virtual Stats stats(int device) = 0;
   virtual void reset_peak(int device) = 0;

@@ -133,6 +133,30 @@ def test_a_numpy_view_that_is_written_to_counts() -> None:
     assert output_of(program) == "[1.0, 1.0, 1.0]\n[6.0, 1.0, 1.0]\n[6.0, 1.0, 1.0] [6.0, 1.0, 1.0]\n"
 
 
+def test_memory_is_that_of_the_default_device() -> None:
+    program = """
+    import plait.core as pc
+    host = pc.get_active_memory()
+    pc.set_default_device(pc.gpu)
+    assert pc.get_active_memory() == 0
+    a = pc.zeros(1 << 20)
+    pc.eval(a)
+    assert pc.get_active_memory() == pc.get_peak_memory() == 4 << 20
+    limit = pc.set_memory_limit(6 << 20)
+    try:
+        pc.eval(a + 1)
+    except MemoryError as error:
+        print(error)
+    assert pc.set_memory_limit(limit) == 6 << 20
+    assert (a + 1).sum().item() == 1 << 20
+    info = pc.device_info()
+    assert info == pc.device_info(pc.gpu) != pc.device_info(pc.cpu)
+    pc.set_default_device(pc.cpu)
+    assert pc.get_active_memory() == host
+    """
+    assert "at most 6291456 bytes" in output_of(program)
+
+
 @pytest.mark.parametrize("context", [transfers.guard, transfers.fallback])
 def test_policies_are_checked_and_restored(context: Any) -> None:
     with pytest.raises(pc.ArgumentError, match="'allow', 'log' or 'error'"), context("never"):

@@ -156,6 +156,7 @@ class Simulated final : public DeviceBackend {
     const std::lock_guard lock(mutex_);
     Stats stats = stats_[static_cast<size_t>(device)];
     stats.total = kTotal;
+    stats.limit = limits_[static_cast<size_t>(device)];
     return stats;
   }
   void reset_peak(int device) override {

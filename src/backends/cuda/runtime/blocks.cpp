@@ -136,7 +136,12 @@ std::optional<Blocks::Origin> Blocks::origin(const void* data) {
 
 memory::DeviceMemory::Stats Blocks::stats() {
   const std::lock_guard lock(mutex_);
-  return {.active = active_, .peak = peak_, .cached = reserved_ - active_, .total = total_};
+  return {.active = active_,
+          .peak = peak_,
+          .cached = reserved_ - active_,
+          .total = total_,
+          .limit = limit_ > 0 ? limit_ : total_,
+          .cache_limit = std::min(cache_limit_, total_)};
 }
 
 void Blocks::reset_peak() {
