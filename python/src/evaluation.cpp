@@ -175,8 +175,8 @@ void bind_evaluation(nb::module_& m) {
       "reset_peak_memory", [] { reset_peak_memory(default_device()); }, nb::sig("def reset_peak_memory() -> None"),
       "Sets the peak to 0.");
   m.def(
-      "get_cache_memory", [] { return memory_stats(default_device()).cached; }, nb::sig("def get_cache_memory() -> int"),
-      "Bytes kept for reuse, in the memory of the default device.");
+      "get_cache_memory", [] { return memory_stats(default_device()).cached; },
+      nb::sig("def get_cache_memory() -> int"), "Bytes kept for reuse, in the memory of the default device.");
   m.def(
       "clear_cache", [] { plait::clear_cache(default_device()); }, nb::sig("def clear_cache() -> None"),
       "Gives what is kept for reuse back to the system.");

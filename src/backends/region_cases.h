@@ -36,8 +36,8 @@ struct Memory {
 enum class Lay { contiguous, permuted, reversed, padded };
 
 /// `varies[axis]` false: stride 0.
-inline Memory make_memory(Random& random, DType dtype, const SmallVector<int64_t, 6>& extents, const std::vector<bool>& varies,
-                   Lay lay) {
+inline Memory make_memory(Random& random, DType dtype, const SmallVector<int64_t, 6>& extents,
+                          const std::vector<bool>& varies, Lay lay) {
   const int rank = static_cast<int>(extents.size());
   std::vector<int> order(rank);
   for (int i = 0; i < rank; ++i) order[i] = i;
@@ -231,8 +231,8 @@ inline Case one_op(Random& random, Op op, DType from, DType to, Lay lay, SmallVe
 }
 
 inline constexpr DType kTypes[] = {DType::bool_,  DType::uint8,   DType::uint16,  DType::uint32,
-                            DType::uint64, DType::int8,    DType::int16,   DType::int32,
-                            DType::int64,  DType::float32, DType::float64, DType::complex64};
+                                   DType::uint64, DType::int8,    DType::int16,   DType::int32,
+                                   DType::int64,  DType::float32, DType::float64, DType::complex64};
 
 inline bool defined(Op op, DType type) {
   const bool b = type == DType::bool_, floats = is_floating(type), complex = type == DType::complex64;

@@ -139,16 +139,16 @@ def test_memory_is_that_of_the_default_device() -> None:
     host = pc.get_active_memory()
     pc.set_default_device(pc.gpu)
     assert pc.get_active_memory() == 0
-    a = pc.zeros(1 << 20)
+    a = pc.arange(1.0, (1 << 20) + 1.0) * 1.0
     pc.eval(a)
-    assert pc.get_active_memory() == pc.get_peak_memory() == 4 << 20
+    assert 4 << 20 <= pc.get_active_memory() <= pc.get_peak_memory() < 5 << 20
     limit = pc.set_memory_limit(6 << 20)
     try:
         pc.eval(a + 1)
     except MemoryError as error:
         print(error)
     assert pc.set_memory_limit(limit) == 6 << 20
-    assert (a + 1).sum().item() == 1 << 20
+    assert (a + 1).max().item() == (1 << 20) + 1
     info = pc.device_info()
     assert info == pc.device_info(pc.gpu) != pc.device_info(pc.cpu)
     pc.set_default_device(pc.cpu)

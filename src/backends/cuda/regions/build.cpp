@@ -22,11 +22,13 @@ struct Nvrtc {
   decltype(nvrtcVersion)* version = library.function<decltype(nvrtcVersion)>("nvrtcVersion");
   decltype(nvrtcGetNumSupportedArchs)* arch_count =
       library.function<decltype(nvrtcGetNumSupportedArchs)>("nvrtcGetNumSupportedArchs");
-  decltype(nvrtcGetSupportedArchs)* archs = library.function<decltype(nvrtcGetSupportedArchs)>("nvrtcGetSupportedArchs");
+  decltype(nvrtcGetSupportedArchs)* archs =
+      library.function<decltype(nvrtcGetSupportedArchs)>("nvrtcGetSupportedArchs");
   decltype(nvrtcCreateProgram)* create = library.function<decltype(nvrtcCreateProgram)>("nvrtcCreateProgram");
   decltype(nvrtcCompileProgram)* compile = library.function<decltype(nvrtcCompileProgram)>("nvrtcCompileProgram");
   decltype(nvrtcDestroyProgram)* destroy = library.function<decltype(nvrtcDestroyProgram)>("nvrtcDestroyProgram");
-  decltype(nvrtcGetProgramLogSize)* log_size = library.function<decltype(nvrtcGetProgramLogSize)>("nvrtcGetProgramLogSize");
+  decltype(nvrtcGetProgramLogSize)* log_size =
+      library.function<decltype(nvrtcGetProgramLogSize)>("nvrtcGetProgramLogSize");
   decltype(nvrtcGetProgramLog)* log = library.function<decltype(nvrtcGetProgramLog)>("nvrtcGetProgramLog");
   decltype(nvrtcGetCUBINSize)* cubin_size = library.function<decltype(nvrtcGetCUBINSize)>("nvrtcGetCUBINSize");
   decltype(nvrtcGetCUBIN)* cubin = library.function<decltype(nvrtcGetCUBIN)>("nvrtcGetCUBIN");
@@ -66,8 +68,8 @@ std::string compile(const Source& source, int capability) {
     texts.push_back(kStandardText);
   }
   nvrtcProgram program = nullptr;
-  if (nvrtc().create(&program, source.text.c_str(), "region.cu", static_cast<int>(names.size()), texts.data(), names.data()) !=
-      NVRTC_SUCCESS)
+  if (nvrtc().create(&program, source.text.c_str(), "region.cu", static_cast<int>(names.size()), texts.data(),
+                     names.data()) != NVRTC_SUCCESS)
     throw InternalError("CUDA region: NVRTC makes no program");
   struct Destroy {
     nvrtcProgram* program;
@@ -77,8 +79,10 @@ std::string compile(const Source& source, int capability) {
   const int best = architecture_for(capability);
   // Code for another chip of the same generation runs; for a later generation the driver has to finish the compilation.
   const bool machine_code = best / 10 == capability / 10;
-  const std::string architecture = (machine_code ? "--gpu-architecture=sm_" : "--gpu-architecture=compute_") + std::to_string(best);
-  const char* const options[] = {architecture.c_str(), "--std=c++20", "--fmad=false", "--device-as-default-execution-space"};
+  const std::string architecture =
+      (machine_code ? "--gpu-architecture=sm_" : "--gpu-architecture=compute_") + std::to_string(best);
+  const char* const options[] = {architecture.c_str(), "--std=c++20", "--fmad=false",
+                                 "--device-as-default-execution-space"};
   const nvrtcResult result = nvrtc().compile(program, 4, options);
   if (result != NVRTC_SUCCESS) {
     size_t size = 0;

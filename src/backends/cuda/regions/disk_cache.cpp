@@ -51,7 +51,8 @@ std::optional<std::string> cached_image(const Key128& key) try {
   if (!std::equal(kMagic, kMagic + 8, heading.magic) || heading.key != key || heading.bytes > (uint64_t{1} << 30))
     return std::nullopt;
   std::string image(heading.bytes, '\0');
-  if (!file.read(image.data(), static_cast<std::streamsize>(image.size())) || check_of(image) != heading.check) return std::nullopt;
+  if (!file.read(image.data(), static_cast<std::streamsize>(image.size())) || check_of(image) != heading.check)
+    return std::nullopt;
   std::error_code ignored;
   fs::last_write_time(path, fs::file_time_type::clock::now(), ignored);  // used just now
   return image;

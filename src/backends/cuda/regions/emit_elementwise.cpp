@@ -47,7 +47,8 @@ void linear(Writer& w, Source& source, const Staged& staged, const std::vector<u
   w.line("#pragma unroll");
   w.open("for (int u = 0; u < kU; ++u)");
   for (int k : inputs)
-    w.line("load_linear(a.operand[" + num(k) + "].data, start + u * " + num(kThreads) + " * kV, n, x" + num(k) + "[u]);");
+    w.line("load_linear(a.operand[" + num(k) + "].data, start + u * " + num(kThreads) + " * kV, n, x" + num(k) +
+           "[u]);");
   w.close();
   w.line("#pragma unroll");
   w.open("for (int u = 0; u < kU; ++u)");
@@ -68,8 +69,8 @@ void strided(Writer& w, const Staged& staged, const std::vector<uint32_t>& ids) 
   w.values(ids, Level::scalar);
   w.line("const Index vectors = static_cast<Index>((a.space.length + kV - 1) / kV);");
   w.line("const Index count = static_cast<Index>(a.space.rows) * vectors;");
-  w.open("for (Index unit = blockIdx.x * Index{" + num(kThreads) + "} + threadIdx.x; unit < count; unit += gridDim.x * Index{" +
-         num(kThreads) + "})");
+  w.open("for (Index unit = blockIdx.x * Index{" + num(kThreads) +
+         "} + threadIdx.x; unit < count; unit += gridDim.x * Index{" + num(kThreads) + "})");
   w.line("const Index row = unit / vectors;");
   w.line("const i64 at = static_cast<i64>(unit - row * vectors) * kV;");
   w.line("const int valid = valid_of(a.space.length, at, kV);");

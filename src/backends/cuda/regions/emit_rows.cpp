@@ -182,8 +182,8 @@ class RowsSource {
 
   void declare_row(int operand) {
     const auto k = num(operand);
-    w_.line("const RowOf<" + std::string(memory_type(staged_.operand_dtype(operand))) + ", kV> row" + k + "(a.space, a.operand[" +
-            k + "], off[" + k + "]);");
+    w_.line("const RowOf<" + std::string(memory_type(staged_.operand_dtype(operand))) + ", kV> row" + k +
+            "(a.space, a.operand[" + k + "], off[" + k + "]);");
   }
 
   void outer_outputs() {
@@ -237,12 +237,14 @@ class RowsSource {
     w_.element_format = "x%[j]";
     if (last)
       for (int k : staged_.row_outputs)
-        w_.line(std::string(memory_type(staged_.program.outputs[static_cast<size_t>(k)].dtype)) + " y" + num(k) + "[kV];");
+        w_.line(std::string(memory_type(staged_.program.outputs[static_cast<size_t>(k)].dtype)) + " y" + num(k) +
+                "[kV];");
     w_.line("#pragma unroll");
     w_.open("for (int j = 0; j < kV; ++j)");
     for (uint32_t id : ids) {
       if (inst(id).op != Op::input && plan.finds(id, p)) {
-        w_.line("const " + std::string(value_type(inst(id).type)) + " " + w_.value(id) + " = kept" + num(id) + "[k][j];");
+        w_.line("const " + std::string(value_type(inst(id).type)) + " " + w_.value(id) + " = kept" + num(id) +
+                "[k][j];");
         w_.define(id);
         continue;
       }
@@ -252,7 +254,8 @@ class RowsSource {
     for (int slot = first; slot < end; ++slot) {
       const ir::Inst& r = inst(reduction(slot));
       const std::string acc = "acc" + num(slot) + "[h][j]";
-      w_.line("if (j < valid) " + acc + " = " + Writer::reduction(r.op) + "::combine(" + acc + ", " + w_.value(r.a) + ");");
+      w_.line("if (j < valid) " + acc + " = " + Writer::reduction(r.op) + "::combine(" + acc + ", " + w_.value(r.a) +
+              ");");
     }
     if (last) {
       for (int k : staged_.row_outputs) {

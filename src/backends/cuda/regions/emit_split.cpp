@@ -76,8 +76,8 @@ class SplitSource {
   void begin_warps(const std::vector<uint32_t>& ids) {
     w_.line("const int lane = threadIdx.x % 32;");
     w_.line("const i64 units = batch.count * batch.chunks;");
-    w_.open("for (i64 unit = blockIdx.x * i64{" + num(kThreads / 32) + "} + threadIdx.x / 32; unit < units; unit += gridDim.x * i64{" +
-            num(kThreads / 32) + "})");
+    w_.open("for (i64 unit = blockIdx.x * i64{" + num(kThreads / 32) +
+            "} + threadIdx.x / 32; unit < units; unit += gridDim.x * i64{" + num(kThreads / 32) + "})");
     w_.line("const i64 row = unit / batch.chunks, chunk = unit - row * batch.chunks;");
     begin_row(ids);
   }
@@ -107,7 +107,8 @@ class SplitSource {
     w_.open("for (int i = 0; i < kH * kV; ++i)");
     for (int slot = first(p); slot < last(p); ++slot) {
       const ir::Inst& r = inst(reduction(slot));
-      w_.line("acc" + num(slot) + "[i / kV][i % kV] = " + Writer::reduction(r.op) + "::identity<" + value_type(r.type) + ">();");
+      w_.line("acc" + num(slot) + "[i / kV][i % kV] = " + Writer::reduction(r.op) + "::identity<" + value_type(r.type) +
+              ">();");
     }
     w_.close();
     begin_vectors();
@@ -118,16 +119,18 @@ class SplitSource {
     for (int slot = first(p); slot < last(p); ++slot) {
       const ir::Inst& r = inst(reduction(slot));
       const std::string acc = "acc" + num(slot) + "[h][j]";
-      w_.line("if (j < valid) " + acc + " = " + Writer::reduction(r.op) + "::combine(" + acc + ", " + w_.value(r.a) + ");");
+      w_.line("if (j < valid) " + acc + " = " + Writer::reduction(r.op) + "::combine(" + acc + ", " + w_.value(r.a) +
+              ");");
     }
     w_.close();
     w_.forget(Level::row);
     end_vectors();
     for (int slot = first(p); slot < last(p); ++slot) {
       const ir::Inst& r = inst(reduction(slot));
-      w_.line("const u64 bits" + num(slot) + " = to_bits(chunk_tree<" + Writer::reduction(r.op) + ">(acc" + num(slot) + ", 32));");
-      w_.line("if (lane == 0) batch.partials[(" + num(slot - first(p)) + " * batch.count + row) * batch.chunks + chunk] = bits" +
-              num(slot) + ";");
+      w_.line("const u64 bits" + num(slot) + " = to_bits(chunk_tree<" + Writer::reduction(r.op) + ">(acc" + num(slot) +
+              ", 32));");
+      w_.line("if (lane == 0) batch.partials[(" + num(slot - first(p)) +
+              " * batch.count + row) * batch.chunks + chunk] = bits" + num(slot) + ";");
     }
     w_.close();
     end_row();
@@ -138,7 +141,8 @@ class SplitSource {
   void begin_columns(const std::vector<uint32_t>& ids) {
     w_.line("const i64 groups = (batch.count + blockDim.x - 1) / blockDim.x, units = groups * batch.chunks;");
     w_.open("for (i64 unit = blockIdx.x; unit < units; unit += gridDim.x)");
-    w_.line("const i64 chunk = unit / groups, group = unit - chunk * groups, asked = group * blockDim.x + threadIdx.x;");
+    w_.line(
+        "const i64 chunk = unit / groups, group = unit - chunk * groups, asked = group * blockDim.x + threadIdx.x;");
     w_.line("const bool active = asked < batch.count;");
     w_.line("const i64 row = active ? asked : batch.count - 1;");
     begin_row(ids);
@@ -180,8 +184,8 @@ class SplitSource {
     w_.close();
     for (int slot = first(p); slot < last(p); ++slot) {
       const ir::Inst& r = inst(reduction(slot));
-      w_.line("const u64 bits" + num(slot) + " = to_bits(column_tree<" + Writer::reduction(r.op) + ">(tree" + num(slot) +
-              ".last, shared));");
+      w_.line("const u64 bits" + num(slot) + " = to_bits(column_tree<" + Writer::reduction(r.op) + ">(tree" +
+              num(slot) + ".last, shared));");
       w_.line("if (active && threadIdx.y == 0) batch.partials[(" + num(slot - first(p)) +
               " * batch.count + row) * batch.chunks + chunk] = bits" + num(slot) + ";");
     }
@@ -197,7 +201,8 @@ class SplitSource {
     begin_vectors();
     load_vectors(ids);
     for (int k : staged_.row_outputs)
-      w_.line(std::string(memory_type(staged_.program.outputs[static_cast<size_t>(k)].dtype)) + " y" + num(k) + "[kV];");
+      w_.line(std::string(memory_type(staged_.program.outputs[static_cast<size_t>(k)].dtype)) + " y" + num(k) +
+              "[kV];");
     w_.line("#pragma unroll");
     w_.open("for (int j = 0; j < kV; ++j)");
     w_.values(ids, Level::row);
@@ -247,8 +252,8 @@ class SplitSource {
   void outer() {
     const auto ids = staged_.needed(staged_.values_of(staged_.outer_outputs));
     begin("outer", kThreads, ids);
-    w_.open("for (i64 row = blockIdx.x * i64{" + num(kThreads) + "} + threadIdx.x; row < batch.count; row += gridDim.x * i64{" +
-            num(kThreads) + "})");
+    w_.open("for (i64 row = blockIdx.x * i64{" + num(kThreads) +
+            "} + threadIdx.x; row < batch.count; row += gridDim.x * i64{" + num(kThreads) + "})");
     begin_row(ids);
     store_elements(staged_.outer_outputs, "place", "0");
     w_.close();

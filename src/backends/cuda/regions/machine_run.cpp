@@ -26,7 +26,8 @@ MachineRun::MachineRun(const std::vector<const StepProgram*>& programs, const st
   std::vector<uint64_t> scalars;
   for (const ScalarBits& s : binding.scalars) scalars.push_back(s.bits);
   Block block;
-  const size_t operands_at = block.add(bound.operands), scalars_at = block.add(scalars), constants_at = block.add(constants);
+  const size_t operands_at = block.add(bound.operands), scalars_at = block.add(scalars),
+               constants_at = block.add(constants);
   struct At {
     size_t steps, reductions;
   };

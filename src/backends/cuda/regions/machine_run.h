@@ -12,8 +12,8 @@ namespace plait::cuda {
 
 class MachineRun {
  public:
-  MachineRun(const std::vector<const StepProgram*>& programs, const std::vector<uint64_t>& constants, const Bound& bound,
-             const RegionBinding& binding);
+  MachineRun(const std::vector<const StepProgram*>& programs, const std::vector<uint64_t>& constants,
+             const Bound& bound, const RegionBinding& binding);
   void launch(size_t program, MachineForm form, const Batch& batch, cudaStream_t stream);
 
  private:

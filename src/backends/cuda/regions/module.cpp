@@ -37,7 +37,8 @@ void make(Entry& entry) {
   if (entry.module) return;
   const std::string image = build(entry.source, entry.capability);
   cudaLibrary_t library = nullptr;
-  check_cuda(cudaLibraryLoadData(&library, image.data(), nullptr, nullptr, 0, nullptr, nullptr, 0), "load of a region's code");
+  check_cuda(cudaLibraryLoadData(&library, image.data(), nullptr, nullptr, 0, nullptr, nullptr, 0),
+             "load of a region's code");
   auto module = std::make_unique<Module>();
   for (const std::string& name : entry.source.kernels) {
     cudaKernel_t kernel = nullptr;
@@ -50,7 +51,8 @@ void make(Entry& entry) {
 void say_once(const std::string& what) {
   static std::atomic<bool> said = false;
   if (!said.exchange(true))
-    std::fprintf(stderr, "plait: regions stay on the slower tier 0 of the GPU where no code could be built: %s\n", what.c_str());
+    std::fprintf(stderr, "plait: regions stay on the slower tier 0 of the GPU where no code could be built: %s\n",
+                 what.c_str());
 }
 
 }  // namespace

@@ -53,10 +53,12 @@ struct CudaRegion::Run {
   cudaStream_t stream;
   std::vector<char> arguments;  // Arguments<N, S> of tier1.cuh
 
-  Run(const Staged& staged, const RegionBinding& at) : bound(bind(staged, at)), binding(at), stream(stream_of(at.queue)) {}
+  Run(const Staged& staged, const RegionBinding& at)
+      : bound(bind(staged, at)), binding(at), stream(stream_of(at.queue)) {}
 
   void write_arguments() {
-    const size_t operands = std::max<size_t>(bound.operands.size(), 1), scalars = std::max<size_t>(binding.scalars.size(), 1);
+    const size_t operands = std::max<size_t>(bound.operands.size(), 1),
+                 scalars = std::max<size_t>(binding.scalars.size(), 1);
     arguments.assign(sizeof(Space) + operands * sizeof(Operand) + scalars * 8, 0);
     char* to = arguments.data();
     std::memcpy(to, &bound.space, sizeof(Space));
@@ -92,7 +94,8 @@ const Module* CudaRegion::module(Family family, int device) const {
 }
 
 bool CudaRegion::built(int device) const {
-  return std::any_of(std::begin(built_), std::end(built_), [&](const Built& b) { return b.module[device].load() != nullptr; });
+  return std::any_of(std::begin(built_), std::end(built_),
+                     [&](const Built& b) { return b.module[device].load() != nullptr; });
 }
 
 void CudaRegion::run(const RegionBinding& binding) const {
@@ -111,8 +114,8 @@ void CudaRegion::run(const RegionBinding& binding) const {
     }
     return;
   }
-  const bool short_rows = !always_split && space.length <= kLongestRow && space.rank - space.split <= 1 &&
-                          !is_columns(staged_, run.bound);
+  const bool short_rows =
+      !always_split && space.length <= kLongestRow && space.rank - space.split <= 1 && !is_columns(staged_, run.bound);
   const Module* const made = module(short_rows ? Family::rows : Family::split, device);
   if (made) run.write_arguments();
   if (made && short_rows)
@@ -155,7 +158,8 @@ void CudaRegion::run_split(const Run& run, const Module* module) const {
   const auto reductions = static_cast<long long>(staged_.reductions.size());
   long long most = 0;  // reductions of a pass
   for (int p = 0; p < staged_.passes; ++p)
-    most = std::max<long long>(most, staged_.first_slot[static_cast<size_t>(p) + 1] - staged_.first_slot[static_cast<size_t>(p)]);
+    most = std::max<long long>(
+        most, staged_.first_slot[static_cast<size_t>(p) + 1] - staged_.first_slot[static_cast<size_t>(p)]);
   Batch batch{};
   batch.chunks = std::max(1ll, (space.length + kChunk - 1) / kChunk);
   const long long next_chunks = (batch.chunks + kChunk - 1) / kChunk;
@@ -206,7 +210,8 @@ void CudaRegion::run_split(const Run& run, const Module* module) const {
           const long long next = (left + kChunk - 1) / kChunk;
           unsigned long long* const to = next == 1 ? results.words() + slot * batch.count
                                                    : rounds.words() + (round % 2) * batch.count * next_chunks;
-          check_cuda(launch_combine(inst.op, inst.type, from, to, batch.count, left, run.stream), "launch of a reduction");
+          check_cuda(launch_combine(inst.op, inst.type, from, to, batch.count, left, run.stream),
+                     "launch of a reduction");
           from = to;
           left = next;
         }

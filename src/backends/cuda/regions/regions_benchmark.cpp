@@ -80,11 +80,12 @@ struct Benchmark {
   }
   double copy_bandwidth(int64_t bytes) {
     return 2.0 * static_cast<double>(bytes) / time_of(stream, [&] {
-      check_cuda(cudaMemcpyAsync(b, a, static_cast<size_t>(bytes), cudaMemcpyDeviceToDevice, stream), "copy");
-    });
+             check_cuda(cudaMemcpyAsync(b, a, static_cast<size_t>(bytes), cudaMemcpyDeviceToDevice, stream), "copy");
+           });
   }
-  void measure(const char* name, const RegionProgram& program, SmallVector<int64_t, 6> extents, std::vector<ScalarBits> scalars,
-               std::vector<RegionBinding::Operand> operands, int64_t read, int64_t written, bool tier_zero = false) {
+  void measure(const char* name, const RegionProgram& program, SmallVector<int64_t, 6> extents,
+               std::vector<ScalarBits> scalars, std::vector<RegionBinding::Operand> operands, int64_t read,
+               int64_t written, bool tier_zero = false) {
     CudaRegion region(program);
     region.tier = Tier::one;
     const RegionBinding binding = bind(program, extents, std::move(scalars), std::move(operands));
@@ -133,30 +134,37 @@ void all() {
   for (const DType dtype : {DType::float32, DType::bfloat16, DType::float16}) {
     const int64_t width = size_of(dtype), count = 256 << 20;
     if (dtype != DType::float32) m.fill(dtype, std::min(count, Benchmark::kBytes / 4));
-    m.measure(named("chain", dtype, 1, count), chain_program(dtype), {count}, chain_scalars(dtype), {{m.a, {1}}, {m.b, {1}}},
-              width * count, width * count, true);
+    m.measure(named("chain", dtype, 1, count), chain_program(dtype), {count}, chain_scalars(dtype),
+              {{m.a, {1}}, {m.b, {1}}}, width * count, width * count, true);
     m.measure(named("add, transposed", dtype, 8192, 8192), add_program(dtype), {8192, 8192}, {},
               {{m.a, {8192, 1}}, {m.a, {1, 8192}}, {m.b, {8192, 1}}}, 2 * width << 26, width << 26);
     m.measure(named("add, broadcast", dtype, 16384, 8192), add_program(dtype), {16384, 8192}, {},
               {{m.a, {8192, 1}}, {m.a, {0, 1}}, {m.b, {8192, 1}}}, width << 27, width << 27);
-    for (const auto& [rows, n] : std::vector<std::pair<int64_t, int64_t>>{
-             {4096, 4096}, {8192, 4096}, {16384, 4096}, {32768, 4096}, {262144, 64}, {65536, 1000}, {65536, 1024}, {8192, 16384}, {1024, 100000}}) {
+    for (const auto& [rows, n] : std::vector<std::pair<int64_t, int64_t>>{{4096, 4096},
+                                                                          {8192, 4096},
+                                                                          {16384, 4096},
+                                                                          {32768, 4096},
+                                                                          {262144, 64},
+                                                                          {65536, 1000},
+                                                                          {65536, 1024},
+                                                                          {8192, 16384},
+                                                                          {1024, 100000}}) {
       if (width * rows * n > Benchmark::kBytes) continue;
       const int64_t bytes = width * rows * n;
-      m.measure(named("softmax", dtype, rows, n), softmax_program(dtype), {rows, n}, {}, {{m.a, {n, 1}}, {m.b, {n, 1}}}, bytes, bytes,
-                rows == 16384);
+      m.measure(named("softmax", dtype, rows, n), softmax_program(dtype), {rows, n}, {}, {{m.a, {n, 1}}, {m.b, {n, 1}}},
+                bytes, bytes, rows == 16384);
       m.measure(named("layer norm", dtype, rows, n), layer_norm_program(dtype), {rows, n},
                 {ScalarBits::of(1.0 / static_cast<double>(n), DType::float32)},
                 {{m.a, {n, 1}}, {m.a, {0, 1}}, {m.a, {0, 1}}, {m.b, {n, 1}}}, bytes, bytes);
     }
-    m.measure(named("sum of rows", dtype, 16384, 8192), sum_program(dtype), {16384, 8192}, {}, {{m.a, {8192, 1}}, {m.b, {1, 0}}},
-              width << 27, 0);
-    m.measure(named("sum of all", dtype, 1, 1 << 27), sum_program(dtype), {1, 1 << 27}, {}, {{m.a, {0, 1}}, {m.b, {1, 0}}},
-              width << 27, 0);
-    m.measure(named("sum of columns", dtype, 16384, 8192), sum_program(dtype), {8192, 16384}, {}, {{m.a, {1, 8192}}, {m.b, {1, 0}}},
-              width << 27, 0);
-    m.measure(named("sum of columns", dtype, 1 << 20, 128), sum_program(dtype), {128, 1 << 20}, {}, {{m.a, {1, 128}}, {m.b, {1, 0}}},
-              width << 27, 0);
+    m.measure(named("sum of rows", dtype, 16384, 8192), sum_program(dtype), {16384, 8192}, {},
+              {{m.a, {8192, 1}}, {m.b, {1, 0}}}, width << 27, 0);
+    m.measure(named("sum of all", dtype, 1, 1 << 27), sum_program(dtype), {1, 1 << 27}, {},
+              {{m.a, {0, 1}}, {m.b, {1, 0}}}, width << 27, 0);
+    m.measure(named("sum of columns", dtype, 16384, 8192), sum_program(dtype), {8192, 16384}, {},
+              {{m.a, {1, 8192}}, {m.b, {1, 0}}}, width << 27, 0);
+    m.measure(named("sum of columns", dtype, 1 << 20, 128), sum_program(dtype), {128, 1 << 20}, {},
+              {{m.a, {1, 128}}, {m.b, {1, 0}}}, width << 27, 0);
     m.measure(named("softmax of columns", dtype, 8192, 8192), softmax_program(dtype), {8192, 8192}, {},
               {{m.a, {1, 8192}}, {m.b, {1, 8192}}}, width << 26, width << 26);
   }

@@ -18,8 +18,9 @@ namespace {
 
 using namespace region_cases;
 
-#define PLAIT_NEEDS_GPU() \
-  if (std::string why_not; !CudaBackend::instance(why_not)) GTEST_SKIP() << "NO DEVICE, REGIONS WERE NOT RUN: " << why_not
+#define PLAIT_NEEDS_GPU()                                   \
+  if (std::string why_not; !CudaBackend::instance(why_not)) \
+  GTEST_SKIP() << "NO DEVICE, REGIONS WERE NOT RUN: " << why_not
 
 memory::Queue queue() {
   static const memory::Queue opened = cuda_memory().open_queue(0);
@@ -30,7 +31,8 @@ memory::Queue queue() {
 class OnDevice {
  public:
   explicit OnDevice(const Memory& host)
-      : bytes_(host.count * size_of(host.dtype)), data_(static_cast<char*>(cuda_memory().allocate(queue(), bytes_ + 16))) {
+      : bytes_(host.count * size_of(host.dtype)),
+        data_(static_cast<char*>(cuda_memory().allocate(queue(), bytes_ + 16))) {
     cuda_memory().upload(queue(), data_, host.bytes.get(), bytes_);
   }
   ~OnDevice() { cuda_memory().release(queue(), data_); }
@@ -38,7 +40,9 @@ class OnDevice {
   RegionBinding::Operand operand(const Memory& host) const {
     return {data_ + host.origin * size_of(host.dtype), host.strides};
   }
-  void read(const Memory& host) const { cuda_memory().download(cuda_memory().mark(queue()), host.bytes.get(), data_, bytes_); }
+  void read(const Memory& host) const {
+    cuda_memory().download(cuda_memory().mark(queue()), host.bytes.get(), data_, bytes_);
+  }
 
  private:
   int64_t bytes_;
@@ -97,7 +101,8 @@ void run_on_gpu(const Case& test, const CompiledRegion& region, std::vector<Memo
     std::memcpy(&y, b.bytes.get() + i * width, static_cast<size_t>(width));
     char text[120];
     std::snprintf(text, sizeof text, "element %lld of %lld: bits %llx and %llx", static_cast<long long>(i),
-                  static_cast<long long>(a.count), static_cast<unsigned long long>(x), static_cast<unsigned long long>(y));
+                  static_cast<long long>(a.count), static_cast<unsigned long long>(x),
+                  static_cast<unsigned long long>(y));
     return ::testing::AssertionFailure() << text;
   }
   return ::testing::AssertionSuccess();
@@ -105,7 +110,8 @@ void run_on_gpu(const Case& test, const CompiledRegion& region, std::vector<Memo
 
 /// A region in each way of running it.
 struct Tiers {
-  explicit Tiers(const RegionProgram& program) : zero(program), one(program), split(program), reference(compile_region_reference(program)) {
+  explicit Tiers(const RegionProgram& program)
+      : zero(program), one(program), split(program), reference(compile_region_reference(program)) {
     zero.tier = Tier::zero;
     one.tier = split.tier = Tier::one;
     split.always_split = true;
@@ -129,7 +135,8 @@ struct Tiers {
                       const std::vector<Memory>& one, const std::vector<double>& tolerances, const char* what) {
     for (size_t k = 0; k < expected.size(); ++k) {
       const double tolerance = tolerances.size() == 1 ? tolerances[0] : tolerances[k];
-      const std::string where = "output " + std::to_string(k) + " (%" + std::to_string(test.program.outputs[k].value) + ")\n";
+      const std::string where =
+          "output " + std::to_string(k) + " (%" + std::to_string(test.program.outputs[k].value) + ")\n";
       EXPECT_TRUE(same(zero[k], expected[k], tolerance)) << "tier 0, " << where << test.describe();
       EXPECT_TRUE(same(one[k], expected[k], tolerance)) << what << ", " << where << test.describe();
       EXPECT_TRUE(same_bits(zero[k], one[k])) << what << " and tier 0, " << where << test.describe();
@@ -153,9 +160,9 @@ Case case_of(Random& random, const RegionProgram& program, const SmallVector<int
   return test;
 }
 
-const SmallVector<int64_t, 6> kShapes[] = {{},        {1},       {7},          {1100},        {0},
-                                           {3, 5},    {130, 3},  {5, 300},     {4, 3, 70},    {2, 1, 129},
-                                           {0, 4},    {2, 3, 2, 5}, {3, 2, 2, 3, 4}, {2, 2, 2, 3, 2, 9}};
+const SmallVector<int64_t, 6> kShapes[] = {
+    {},       {1},        {7},         {1100}, {0},          {3, 5},          {130, 3},
+    {5, 300}, {4, 3, 70}, {2, 1, 129}, {0, 4}, {2, 3, 2, 5}, {3, 2, 2, 3, 4}, {2, 2, 2, 3, 2, 9}};
 
 class CudaEachType : public ::testing::TestWithParam<DType> {};
 
@@ -197,7 +204,8 @@ TEST_P(CudaEachType, ReductionsOfEveryLength) {
   Random random(3);
   const RegionProgram program = reductions(type, 1, {1, 1}).program;
   const Tiers tiers(program);
-  for (const int64_t length : {0, 1, 2, 3, 15, 16, 17, 63, 64, 65, 127, 129, 511, 1023, 1024, 1025, 5000, 9000, 32768, 32769, 100000}) {
+  for (const int64_t length :
+       {0, 1, 2, 3, 15, 16, 17, 63, 64, 65, 127, 129, 511, 1023, 1024, 1025, 5000, 9000, 32768, 32769, 100000}) {
     for (const int64_t rows : {1, 3, 70}) {
       if (length * rows > 200000) continue;
       for (const Lay lay : {Lay::contiguous, Lay::permuted, Lay::reversed}) {
@@ -311,13 +319,17 @@ TEST(CudaRegions, SumsDependOnTheRowOnly) {
           for (const Memory& m : results) firsts.push_back(*reinterpret_cast<const uint32_t*>(m.bytes.get()));
           if (expected.empty()) expected = firsts;
           EXPECT_EQ(firsts, expected) << "length " << length << " transposed " << transposed << " rows " << first_rows
-                                      << " way " << (region == &tiers.zero ? 0 : region == &tiers.one ? 1 : 2);
+                                      << " way "
+                                      << (region == &tiers.zero  ? 0
+                                          : region == &tiers.one ? 1
+                                                                 : 2);
         }
       }
     }
     double sum = 0;
     for (int64_t i = 0; i < length; ++i) sum += x[i];
-    EXPECT_NEAR(std::bit_cast<float>(expected[0]), sum, 1e-6 * std::sqrt(static_cast<double>(length)) + 1e-6 * std::fabs(sum));
+    EXPECT_NEAR(std::bit_cast<float>(expected[0]), sum,
+                1e-6 * std::sqrt(static_cast<double>(length)) + 1e-6 * std::fabs(sum));
   }
 }
 
@@ -327,8 +339,17 @@ TEST(CudaRegions, NormalizationsOfAllShapes) {
     const RegionProgram softmax = softmax_program(dtype), layer_norm = layer_norm_program(dtype);
     const Tiers softmax_tiers(softmax), layer_norm_tiers(layer_norm);
     const double tolerance = dtype == DType::float32 ? 2e-6 : dtype == DType::bfloat16 ? 1.2e-2 : 1.5e-3;
-    for (const auto& [rows, length] : std::vector<std::pair<int64_t, int64_t>>{
-             {5, 1}, {300, 3}, {33, 31}, {40, 128}, {9, 129}, {20, 500}, {7, 1000}, {3, 1025}, {5, 4096}, {2, 9001}, {2, 40000}}) {
+    for (const auto& [rows, length] : std::vector<std::pair<int64_t, int64_t>>{{5, 1},
+                                                                               {300, 3},
+                                                                               {33, 31},
+                                                                               {40, 128},
+                                                                               {9, 129},
+                                                                               {20, 500},
+                                                                               {7, 1000},
+                                                                               {3, 1025},
+                                                                               {5, 4096},
+                                                                               {2, 9001},
+                                                                               {2, 40000}}) {
       for (const Lay lay : {Lay::contiguous, Lay::permuted, Lay::padded}) {
         Random random(static_cast<unsigned>(rows));
         Case test = case_of(random, softmax, {rows, length}, lay, Fill::exact);
@@ -455,17 +476,17 @@ void functions_are_accurate() {
     W (*oracle)(W, W);
   };
   const std::vector<Function> functions = {
-      {Op::exp, [](W a, W) { return std::exp(a); }},     {Op::exp2, [](W a, W) { return std::exp2(a); }},
-      {Op::expm1, [](W a, W) { return std::expm1(a); }}, {Op::log, [](W a, W) { return std::log(a); }},
-      {Op::log2, [](W a, W) { return std::log2(a); }},   {Op::log10, [](W a, W) { return std::log10(a); }},
-      {Op::log1p, [](W a, W) { return std::log1p(a); }}, {Op::sin, [](W a, W) { return std::sin(a); }},
-      {Op::cos, [](W a, W) { return std::cos(a); }},     {Op::tan, [](W a, W) { return std::tan(a); }},
-      {Op::asin, [](W a, W) { return std::asin(a); }},   {Op::acos, [](W a, W) { return std::acos(a); }},
-      {Op::atan, [](W a, W) { return std::atan(a); }},   {Op::sinh, [](W a, W) { return std::sinh(a); }},
-      {Op::cosh, [](W a, W) { return std::cosh(a); }},   {Op::tanh, [](W a, W) { return std::tanh(a); }},
-      {Op::asinh, [](W a, W) { return std::asinh(a); }}, {Op::acosh, [](W a, W) { return std::acosh(a); }},
-      {Op::atanh, [](W a, W) { return std::atanh(a); }}, {Op::erf, [](W a, W) { return std::erf(a); }},
-      {Op::sqrt, [](W a, W) { return std::sqrt(a); }},   {Op::rsqrt, [](W a, W) { return 1 / std::sqrt(a); }},
+      {Op::exp, [](W a, W) { return std::exp(a); }},      {Op::exp2, [](W a, W) { return std::exp2(a); }},
+      {Op::expm1, [](W a, W) { return std::expm1(a); }},  {Op::log, [](W a, W) { return std::log(a); }},
+      {Op::log2, [](W a, W) { return std::log2(a); }},    {Op::log10, [](W a, W) { return std::log10(a); }},
+      {Op::log1p, [](W a, W) { return std::log1p(a); }},  {Op::sin, [](W a, W) { return std::sin(a); }},
+      {Op::cos, [](W a, W) { return std::cos(a); }},      {Op::tan, [](W a, W) { return std::tan(a); }},
+      {Op::asin, [](W a, W) { return std::asin(a); }},    {Op::acos, [](W a, W) { return std::acos(a); }},
+      {Op::atan, [](W a, W) { return std::atan(a); }},    {Op::sinh, [](W a, W) { return std::sinh(a); }},
+      {Op::cosh, [](W a, W) { return std::cosh(a); }},    {Op::tanh, [](W a, W) { return std::tanh(a); }},
+      {Op::asinh, [](W a, W) { return std::asinh(a); }},  {Op::acosh, [](W a, W) { return std::acosh(a); }},
+      {Op::atanh, [](W a, W) { return std::atanh(a); }},  {Op::erf, [](W a, W) { return std::erf(a); }},
+      {Op::sqrt, [](W a, W) { return std::sqrt(a); }},    {Op::rsqrt, [](W a, W) { return 1 / std::sqrt(a); }},
       {Op::pow, [](W a, W b) { return std::pow(a, b); }}, {Op::atan2, [](W a, W b) { return std::atan2(a, b); }}};
   constexpr DType type = sizeof(T) == 4 ? DType::float32 : DType::float64;
   using Bits = std::conditional_t<sizeof(T) == 4, uint32_t, uint64_t>;
@@ -474,7 +495,8 @@ void functions_are_accurate() {
   std::uniform_real_distribution<double> unit(-1, 1);
   for (Bits high = 0; high < 1u << 16; ++high) {
     x.push_back(std::bit_cast<T>(static_cast<Bits>(high << (8 * sizeof(T) - 16))));
-    x.push_back(std::bit_cast<T>(static_cast<Bits>(high << (8 * sizeof(T) - 16) | (random() >> (8 * (8 - sizeof(T)) + 16)))));
+    x.push_back(
+        std::bit_cast<T>(static_cast<Bits>(high << (8 * sizeof(T) - 16) | (random() >> (8 * (8 - sizeof(T)) + 16)))));
   }
   for (int i = 0; i < 40000; ++i) {
     x.push_back(static_cast<T>(unit(random)));
@@ -516,7 +538,8 @@ void functions_are_accurate() {
       if (tier == Tier::one)
         std::printf("%-6s float%d %.2f ULP\n", std::string(ir::name_of(functions[k].op)).c_str(),
                     static_cast<int>(8 * sizeof(T)), worst);
-      EXPECT_LE(worst, 4) << ir::name_of(functions[k].op) << " of " << x[where] << ", " << y[where] << " is " << got[where];
+      EXPECT_LE(worst, 4) << ir::name_of(functions[k].op) << " of " << x[where] << ", " << y[where] << " is "
+                          << got[where];
     }
   }
 }

@@ -1,4 +1,6 @@
 // Generated source compiles, for every op and type and for random programs. Needs NVRTC, no GPU.
+#include "backends/cuda/regions/source.h"
+
 #include <gtest/gtest.h>
 #include <unistd.h>
 
@@ -7,9 +9,8 @@
 #include <fstream>
 
 #include "backends/cuda/regions/build.h"
-#include "backends/cuda/regions/disk_cache.h"
 #include "backends/cuda/regions/cases.h"
-#include "backends/cuda/regions/source.h"
+#include "backends/cuda/regions/disk_cache.h"
 #include "plait/error.h"
 
 namespace plait::cuda {
@@ -128,7 +129,8 @@ TEST_F(DiskCache, TrimsWhatWasUsedLongestAgo) {
     cache_image({k, k}, std::string(1000, 'x'));
     for (const auto& path : files())
       if (path.filename().string().find(std::to_string(k) + ".image") != std::string::npos)
-        std::filesystem::last_write_time(path, std::filesystem::file_time_type::clock::now() - std::chrono::hours(10 - k));
+        std::filesystem::last_write_time(path,
+                                         std::filesystem::file_time_type::clock::now() - std::chrono::hours(10 - k));
   }
   EXPECT_TRUE(cached_image({0, 0}));  // used now
   trim_cache(directory_.string(), 2500);

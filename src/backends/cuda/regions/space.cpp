@@ -15,8 +15,7 @@ const RegionBinding::Operand& bound_operand(const RegionBinding& at, size_t k) {
 /// The operand whose order of axes the space follows: what is written, or the largest that is read.
 size_t leading_operand(const Staged& staged) {
   if (!staged.has_row() || !staged.row_outputs.empty())
-    return staged.row_outputs.empty() ? 0
-                                      : static_cast<size_t>(staged.output_operand(staged.row_outputs.front()));
+    return staged.row_outputs.empty() ? 0 : static_cast<size_t>(staged.output_operand(staged.row_outputs.front()));
   for (size_t k = 0; k < staged.program.inputs.size(); ++k)
     if (staged.program.inputs[k].level == Level::row) return k;
   return 0;
@@ -55,9 +54,8 @@ Bound bind(const Staged& staged, const RegionBinding& at) {
   }
   if (count > 0) {
     const size_t leader = leading_operand(staged);
-    std::stable_sort(axes, axes + outer_count, [&](int a, int b) {
-      return std::llabs(stride(leader, a)) > std::llabs(stride(leader, b));
-    });
+    std::stable_sort(axes, axes + outer_count,
+                     [&](int a, int b) { return std::llabs(stride(leader, a)) > std::llabs(stride(leader, b)); });
   }
 
   Space& space = bound.space;

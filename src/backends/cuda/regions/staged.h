@@ -12,12 +12,12 @@ namespace plait::cuda {
 struct Staged {
   explicit Staged(RegionProgram program);
 
-  RegionProgram program;                  // Level::outer is Level::row where there is no row
-  std::vector<int> pass;                  // per instruction: results of passes before this one are known
-  int passes = 0;                         // that end reductions
-  std::vector<uint32_t> reductions;       // live ones, by pass
-  std::vector<int> slot_of;               // per instruction: place among `reductions`, or -1
-  std::vector<int> first_slot;            // per pass, and one past the end
+  RegionProgram program;  // Level::outer is Level::row where there is no row
+  std::vector<int> pass;  // per instruction: results of passes before this one are known
+  int passes = 0;  // that end reductions
+  std::vector<uint32_t> reductions;  // live ones, by pass
+  std::vector<int> slot_of;  // per instruction: place among `reductions`, or -1
+  std::vector<int> first_slot;  // per pass, and one past the end
   std::vector<int> row_outputs, outer_outputs;
 
   bool has_row() const { return program.row_rank > 0; }

@@ -76,24 +76,24 @@ __device__ __noinline__ void binary(Machine& m, const Step& s, F f) {
   });
 }
 
-#define PLAIT_OP(name)                             \
-  struct name##_op {                               \
-    template <class... T>                          \
+#define PLAIT_OP(name)                               \
+  struct name##_op {                                 \
+    template <class... T>                            \
       requires requires(T... x) { op_##name(x...); } \
-    PLAIT_D auto operator()(T... x) const {        \
-      return op_##name(x...);                      \
-    }                                              \
+    PLAIT_D auto operator()(T... x) const {          \
+      return op_##name(x...);                        \
+    }                                                \
   };
 #define PLAIT_UNARY_OPS(each)                                                                                        \
   each(round_f16) each(round_bf16) each(neg) each(abs) each(sign) each(floor) each(ceil) each(trunc) each(rint)      \
-  each(sqrt) each(rsqrt) each(exp) each(exp2) each(expm1) each(log) each(log2) each(log10) each(log1p) each(sin)     \
-  each(cos) each(tan) each(asin) each(acos) each(atan) each(sinh) each(cosh) each(tanh) each(asinh) each(acosh)      \
-  each(atanh) each(erf) each(erfinv) each(bit_not) each(is_nan) each(is_inf) each(is_finite) each(real) each(imag)   \
-  each(conj)
-#define PLAIT_BINARY_OPS(each)                                                                                       \
-  each(add) each(sub) each(mul) each(div) each(floor_div) each(rem) each(pow) each(max) each(min) each(atan2)        \
-  each(bit_and) each(bit_or) each(bit_xor) each(shl) each(shr) each(eq) each(ne) each(lt) each(le) each(gt) each(ge) \
-  each(complex)
+      each(sqrt) each(rsqrt) each(exp) each(exp2) each(expm1) each(log) each(log2) each(log10) each(log1p) each(sin) \
+          each(cos) each(tan) each(asin) each(acos) each(atan) each(sinh) each(cosh) each(tanh) each(asinh)          \
+              each(acosh) each(atanh) each(erf) each(erfinv) each(bit_not) each(is_nan) each(is_inf) each(is_finite) \
+                  each(real) each(imag) each(conj)
+#define PLAIT_BINARY_OPS(each)                                                                                  \
+  each(add) each(sub) each(mul) each(div) each(floor_div) each(rem) each(pow) each(max) each(min) each(atan2)   \
+      each(bit_and) each(bit_or) each(bit_xor) each(shl) each(shr) each(eq) each(ne) each(lt) each(le) each(gt) \
+          each(ge) each(complex)
 PLAIT_UNARY_OPS(PLAIT_OP)
 PLAIT_BINARY_OPS(PLAIT_OP)
 #undef PLAIT_OP
@@ -116,13 +116,15 @@ __device__ __noinline__ void load_input(Machine& m, const Step& s) {
     if (s.count == 1) {
       const char* const p = a.operands[s.index].data;
       const bool scalar = s.b == 1;
-      m.slot(s.dst) = to_bits(widened(*reinterpret_cast<const T*>(scalar ? p : reinterpret_cast<const char*>(m.slot(s.a)))));
+      m.slot(s.dst) =
+          to_bits(widened(*reinterpret_cast<const T*>(scalar ? p : reinterpret_cast<const char*>(m.slot(s.a)))));
       return;
     }
     const char* const p = reinterpret_cast<const char*>(m.slot(s.a));
 #pragma unroll 1
     for (int e = 0; e < kStepLanes; ++e) {
-      const T x = e < m.valid ? *reinterpret_cast<const T*>(p + element_offset(a.space, a.operands[s.index], m.at + e)) : T{};
+      const T x =
+          e < m.valid ? *reinterpret_cast<const T*>(p + element_offset(a.space, a.operands[s.index], m.at + e)) : T{};
       m.slot(s.dst + e) = to_bits(widened(x));
     }
   });
@@ -171,7 +173,8 @@ __device__ __noinline__ void run_steps(Machine& m, const Step* steps, int count)
     const Step s = steps[i];
     switch (s.op) {
       case kStepBase:
-        m.slot(s.dst) = reinterpret_cast<u64>(a.operands[s.index].data + row_offset(a.space, a.operands[s.index], m.row));
+        m.slot(s.dst) =
+            reinterpret_cast<u64>(a.operands[s.index].data + row_offset(a.space, a.operands[s.index], m.row));
         break;
       case kStepResult: m.slot(s.dst) = a.batch.results[s.index * a.batch.count + m.batch_row]; break;
       case kStepStore: store_output(m, s); break;
@@ -189,8 +192,9 @@ __device__ __noinline__ void run_steps(Machine& m, const Step* steps, int count)
         break;
       case static_cast<int>(Op::select):
         for (int e = 0; e < s.count; ++e)
-          m.slot(s.dst + e) = from_bits<bool>(m.slot(s.a + (s.advance & 1 ? e : 0))) ? m.slot(s.b + (s.advance & 2 ? e : 0))
-                                                                                     : m.slot(s.c + (s.advance & 4 ? e : 0));
+          m.slot(s.dst + e) = from_bits<bool>(m.slot(s.a + (s.advance & 1 ? e : 0)))
+                                  ? m.slot(s.b + (s.advance & 2 ? e : 0))
+                                  : m.slot(s.c + (s.advance & 4 ? e : 0));
         break;
       case static_cast<int>(Op::fma):
         with_type(s.from, [&](auto type) {
@@ -229,7 +233,8 @@ __global__ void __launch_bounds__(kMachineThreads) machine_vectors(const __grid_
   extern __shared__ u64 shared[];
   Machine m = machine_of(a, shared);
   const i64 vectors = (a.space.length + kStepLanes - 1) / kStepLanes, units = a.space.rows * vectors;
-  for (i64 unit = blockIdx.x * i64{kMachineThreads} + threadIdx.x; unit < units; unit += gridDim.x * i64{kMachineThreads}) {
+  for (i64 unit = blockIdx.x * i64{kMachineThreads} + threadIdx.x; unit < units;
+       unit += gridDim.x * i64{kMachineThreads}) {
     m.row = unit / vectors;
     m.at = (unit - m.row * vectors) * kStepLanes;
     m.valid = valid_of(a.space.length, m.at, kStepLanes);
@@ -269,9 +274,11 @@ __global__ void __launch_bounds__(kMachineThreads) machine_rows(const __grid_con
       with_reduction(reduction.op, reduction.type, [&](auto op, auto type) {
         using T = decltype(type);
         T at[kH][kStepLanes];
-        for (int i = 0; i < kH * kStepLanes; ++i) at[i / kStepLanes][i % kStepLanes] = from_bits<T>(m.slot(reduction.lanes + i));
+        for (int i = 0; i < kH * kStepLanes; ++i)
+          at[i / kStepLanes][i % kStepLanes] = from_bits<T>(m.slot(reduction.lanes + i));
         const u64 bits = to_bits(chunk_tree<decltype(op)>(at, 32));
-        if (lane == 0) a.batch.partials[(reduction.place * a.batch.count + m.batch_row) * a.batch.chunks + chunk] = bits;
+        if (lane == 0)
+          a.batch.partials[(reduction.place * a.batch.count + m.batch_row) * a.batch.chunks + chunk] = bits;
       });
     }
   }
@@ -290,8 +297,7 @@ __global__ void __launch_bounds__(kMachineThreads) machine_outer(const __grid_co
   }
 }
 
-__global__ void __launch_bounds__(256)
-combine(int op, int type, const u64* from, u64* to, i64 rows, i64 count) {
+__global__ void __launch_bounds__(256) combine(int op, int type, const u64* from, u64* to, i64 rows, i64 count) {
   constexpr int kV = kLanesOfChunk / 32, kSteps = kChunk / kLanesOfChunk;
   const i64 chunks = (count + kChunk - 1) / kChunk, units = rows * chunks;
   const int lane = threadIdx.x % 32;
@@ -330,9 +336,10 @@ cudaError_t launch_machine(MachineForm form, const MachineArguments& arguments, 
   const auto kernel = form == MachineForm::vectors ? machine_vectors
                       : form == MachineForm::rows  ? machine_rows
                                                    : machine_outer;
-  const i64 threads = form == MachineForm::vectors ? arguments.space.rows * ((arguments.space.length + kStepLanes - 1) / kStepLanes)
-                      : form == MachineForm::rows  ? arguments.batch.count * arguments.batch.chunks * 32
-                                                   : arguments.batch.count;
+  const i64 threads = form == MachineForm::vectors
+                          ? arguments.space.rows * ((arguments.space.length + kStepLanes - 1) / kStepLanes)
+                      : form == MachineForm::rows ? arguments.batch.count * arguments.batch.chunks * 32
+                                                  : arguments.batch.count;
   const i64 most = arguments.memory ? kBlocksOfMemory : kBlocks;
   const auto blocks = static_cast<unsigned>(std::min(most, (threads + kMachineThreads - 1) / kMachineThreads));
   if (blocks == 0) return cudaSuccess;
@@ -345,8 +352,8 @@ cudaError_t launch_machine(MachineForm form, const MachineArguments& arguments, 
   return cudaGetLastError();
 }
 
-cudaError_t launch_combine(ir::Op op, DType type, const unsigned long long* from, unsigned long long* to, long long rows,
-                           long long count, cudaStream_t stream) {
+cudaError_t launch_combine(ir::Op op, DType type, const unsigned long long* from, unsigned long long* to,
+                           long long rows, long long count, cudaStream_t stream) {
   const i64 units = rows * ((count + kChunk - 1) / kChunk);
   if (units == 0) return cudaSuccess;
   combine<<<static_cast<unsigned>(std::min<i64>(kBlocks * 4, (units + 7) / 8)), 256, 0, stream>>>(

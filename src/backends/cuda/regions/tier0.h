@@ -24,9 +24,9 @@ struct Step {
 inline constexpr int kStepLanes = 4;
 enum : uint16_t {
   kStepBase = 1000,  // where an operand's row begins
-  kStepResult,       // of a reduction of an earlier pass
-  kStepStore,        // a into operand `index`, whose row begins at b
-  kStepAccumulate,   // a into the lanes at dst, by the reduction in `index`
+  kStepResult,  // of a reduction of an earlier pass
+  kStepStore,  // a into operand `index`, whose row begins at b
+  kStepAccumulate,  // a into the lanes at dst, by the reduction in `index`
 };
 
 /// A reduction that a pass ends: its lanes begin at slot `lanes`.
@@ -62,14 +62,18 @@ struct MachineArguments {
   int once, row, elements, reduction_count, slots;
 };
 
-enum class MachineForm : uint8_t { vectors, rows, outer };  // a thread a vector; a warp a chunk of a row; a thread a row
+enum class MachineForm : uint8_t {
+  vectors,
+  rows,
+  outer
+};  // a thread a vector; a warp a chunk of a row; a thread a row
 inline constexpr int kMachineThreads = 128;
 /// Bytes of `MachineArguments::memory` that a program needs, or 0.
 int64_t machine_memory(const StepProgram& program);
 cudaError_t launch_machine(MachineForm form, const MachineArguments& arguments, cudaStream_t stream);
 
 /// The next round of a reduction: chunks of `count` partial results of each of `rows` rows.
-cudaError_t launch_combine(ir::Op op, DType type, const unsigned long long* from, unsigned long long* to, long long rows,
-                           long long count, cudaStream_t stream);
+cudaError_t launch_combine(ir::Op op, DType type, const unsigned long long* from, unsigned long long* to,
+                           long long rows, long long count, cudaStream_t stream);
 
 }  // namespace plait::cuda

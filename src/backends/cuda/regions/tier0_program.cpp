@@ -15,8 +15,8 @@ class Assembler {
   Assembler(const Staged& staged, std::vector<uint64_t>& constants) : staged_(staged), constants_(constants) {}
 
   /// The steps that make `targets`, then accumulate or store.
-  StepProgram write(const std::vector<uint32_t>& targets, int first_slot, int last_slot, const std::vector<int>& outputs,
-                    Level level) {
+  StepProgram write(const std::vector<uint32_t>& targets, int first_slot, int last_slot,
+                    const std::vector<int>& outputs, Level level) {
     const auto ids = staged_.needed(targets);
     last_use_.assign(staged_.program.code.size(), -1);
     int at = 0;
@@ -159,9 +159,10 @@ Tier0Programs::Tier0Programs(const Staged& staged) {
     passes.push_back(Assembler(staged, constants)
                          .write(staged.operands_of_pass(p), staged.first_slot[static_cast<size_t>(p)],
                                 staged.first_slot[static_cast<size_t>(p) + 1], {}, Level::row));
-  row_outputs = Assembler(staged, constants).write(staged.values_of(staged.row_outputs), 0, 0, staged.row_outputs, Level::row);
-  outer_outputs =
-      Assembler(staged, constants).write(staged.values_of(staged.outer_outputs), 0, 0, staged.outer_outputs, Level::outer);
+  row_outputs =
+      Assembler(staged, constants).write(staged.values_of(staged.row_outputs), 0, 0, staged.row_outputs, Level::row);
+  outer_outputs = Assembler(staged, constants)
+                      .write(staged.values_of(staged.outer_outputs), 0, 0, staged.outer_outputs, Level::outer);
 }
 
 }  // namespace plait::cuda

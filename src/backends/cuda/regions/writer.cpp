@@ -55,7 +55,8 @@ std::string Writer::expression(uint32_t id) const {
     case Op::input: {
       const auto k = num(inst.index);
       const std::string memory = memory_type(staged_.program.inputs[index].dtype);
-      if (inst.level == Level::scalar) return "widened(*reinterpret_cast<const " + memory + "*>(a.operand[" + k + "].data))";
+      if (inst.level == Level::scalar)
+        return "widened(*reinterpret_cast<const " + memory + "*>(a.operand[" + k + "].data))";
       if (inst.level == Level::outer)
         return "widened(*reinterpret_cast<const " + memory + "*>(a.operand[" + k + "].data + off[" + k + "]))";
       std::string element = element_format;

@@ -26,10 +26,10 @@ struct Space {
 
 /// Of reductions that several launches work on: some rows, and where partial results are.
 struct Batch {
-  long long first, count;         // rows
-  long long chunks;               // of a row
-  unsigned long long* results;    // bits, [reduction][row of the batch]
-  unsigned long long* partials;   // bits, [reduction of this pass][row of the batch][chunk]
+  long long first, count;  // rows
+  long long chunks;  // of a row
+  unsigned long long* results;  // bits, [reduction][row of the batch]
+  unsigned long long* partials;  // bits, [reduction of this pass][row of the batch][chunk]
 };
 
 }  // namespace plait::cuda

@@ -60,7 +60,8 @@ static __device__ __noinline__ WideComplex log_complex(WideComplex z) {
   if (infinite(z.re) || infinite(z.im)) return {real::kInfinity<Wide>, angle};
   const Wide square = z.re * z.re + z.im * z.im;
   if (square.v > 0.5 && square.v < 2) {
-    const Wide a = real::max_or_second(real::abs(z.re), real::abs(z.im)), b = real::min_or_second(real::abs(z.re), real::abs(z.im));
+    const Wide a = real::max_or_second(real::abs(z.re), real::abs(z.im)),
+               b = real::min_or_second(real::abs(z.re), real::abs(z.im));
     return log_near_one(z, (a - 1.0) * (a + 1.0) + b * b);
   }
   return {real::log(square) * 0.5, angle};
@@ -81,7 +82,8 @@ static __device__ __noinline__ WideComplex cosh_complex(WideComplex z) {
 static __device__ __noinline__ WideComplex tanh_complex(WideComplex z) {
   if (z.im.v == 0) return {real::tanh(z.re), z.im};
   if (real::abs(z.re).v > 22) {  // 1 in double; the imaginary part is 4 sin cos e^-2|x|
-    const Wide small = finite(z.im) ? 4.0 * real::sin(z.im) * real::cos(z.im) * real::exp(real::abs(z.re) * -2.0) : Wide(0.0);
+    const Wide small =
+        finite(z.im) ? 4.0 * real::sin(z.im) * real::cos(z.im) * real::exp(real::abs(z.re) * -2.0) : Wide(0.0);
     return {real::copysign(Wide(1.0), z.re), small};
   }
   const Wide s = real::sinh(z.re), c = real::cos(z.im);
@@ -112,7 +114,8 @@ static __device__ __noinline__ WideComplex divided(WideComplex a, WideComplex b)
     return {inf * a.re, inf * a.im};
   }
   if ((infinite(b.re) || infinite(b.im)) && finite(a.re) && finite(a.im)) {
-    const Wide c = real::copysign(Wide(infinite(b.re) ? 1.0 : 0.0), b.re), d = real::copysign(Wide(infinite(b.im) ? 1.0 : 0.0), b.im);
+    const Wide c = real::copysign(Wide(infinite(b.re) ? 1.0 : 0.0), b.re),
+               d = real::copysign(Wide(infinite(b.im) ? 1.0 : 0.0), b.im);
     return {0.0 * (a.re * c + a.im * d), 0.0 * (a.im * c - a.re * d)};
   }
   return {(a.re * b.re + a.im * b.im) / below, (a.im * b.re - a.re * b.im) / below};

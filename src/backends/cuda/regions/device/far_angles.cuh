@@ -8,11 +8,10 @@ namespace plait::cpu::device {
 
 /// The bits of 1 / pi; the highest of the first word stands for 2^63.
 static __device__ const unsigned long long kOverPiBits[] = {
-    0x0000000000000000ull, 0x517cc1b727220a94ull, 0xfe13abe8fa9a6ee0ull, 0x6db14acc9e21c820ull,
-    0xff28b1d5ef5de2b0ull, 0xdb92371d2126e970ull, 0x0324977504e8c90eull, 0x7f0ef58e5894d39full,
-    0x74411afa975da242ull, 0x74ce38135a2fbf20ull, 0x9cc8eb1cc1a99cfaull, 0x4e422fc5defc941dull,
-    0x8ffc4bffef02cc07ull, 0xf79788c5ad05368full, 0xb69b3f6793e584dbull, 0xa7a31fb34f2ff516ull,
-    0xba93dd63f5f2f8bdull, 0x9e839cfbc5294975ull, 0x35fdafd88fc6ae84ull, 0x2b0198237e3db5d5ull,
+    0x0000000000000000ull, 0x517cc1b727220a94ull, 0xfe13abe8fa9a6ee0ull, 0x6db14acc9e21c820ull, 0xff28b1d5ef5de2b0ull,
+    0xdb92371d2126e970ull, 0x0324977504e8c90eull, 0x7f0ef58e5894d39full, 0x74411afa975da242ull, 0x74ce38135a2fbf20ull,
+    0x9cc8eb1cc1a99cfaull, 0x4e422fc5defc941dull, 0x8ffc4bffef02cc07ull, 0xf79788c5ad05368full, 0xb69b3f6793e584dbull,
+    0xa7a31fb34f2ff516ull, 0xba93dd63f5f2f8bdull, 0x9e839cfbc5294975ull, 0x35fdafd88fc6ae84ull, 0x2b0198237e3db5d5ull,
     0xf867de104d7a1b0eull,
 };
 
@@ -27,8 +26,7 @@ PLAIT_SIMD Turns turns_of(double x) {
   const int at = static_cast<int>(bits >> 52 & 0x7ff) - 1075 + 63, shift = at & 63;
   const unsigned long long* const from = kOverPiBits + (at >> 6);
   unsigned long long w[3];
-  for (int i = 0; i < 3; ++i)
-    w[2 - i] = shift ? from[i] << shift | from[i + 1] >> (64 - shift) : from[i];
+  for (int i = 0; i < 3; ++i) w[2 - i] = shift ? from[i] << shift | from[i + 1] >> (64 - shift) : from[i];
   Turns t;
   t.word[0] = mantissa * w[0];
   const unsigned long long low = mantissa * w[1], carried = low + __umul64hi(mantissa, w[0]);

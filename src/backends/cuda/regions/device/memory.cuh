@@ -144,7 +144,8 @@ struct RowOf {
   i64 stride;
   bool wide;
   PLAIT_D RowOf(const Space& space, const Operand& operand, i64 row)
-      : data(operand.data + row), stride(row_stride(space, operand)),
+      : data(operand.data + row),
+        stride(row_stride(space, operand)),
         wide(stride == static_cast<i64>(sizeof(T)) && is_aligned<T, V>(data)) {}
   PLAIT_D void load(int at, int valid, T (&x)[V]) const {
     if (wide && valid == V) {

@@ -18,7 +18,8 @@ PLAIT_D To wrapped(From x) {
     const i32 near = static_cast<i32>(x);  // saturates
     if (near != 0x7fffffff && near != static_cast<i32>(0x80000000)) return static_cast<To>(x == x ? near : 0);
   }
-  if (x >= static_cast<From>(0x1p63)) return x < static_cast<From>(0x1p64) ? static_cast<To>(static_cast<u64>(x)) : To(0);
+  if (x >= static_cast<From>(0x1p63))
+    return x < static_cast<From>(0x1p64) ? static_cast<To>(static_cast<u64>(x)) : To(0);
   return x >= static_cast<From>(-0x1p63) ? static_cast<To>(static_cast<i64>(x)) : To(0);
 }
 template <class To, class From>
@@ -244,11 +245,11 @@ PLAIT_D T op_rem(T a, T b) {
 
 // --- bits ----------------------------------------------------------------------------------------------------------------
 
-#define PLAIT_BITS(name, symbol)             \
-  template <class T>                         \
-    requires(is_integer<T>)                  \
-  PLAIT_D T name(T a, T b) {                 \
-    return static_cast<T>(a symbol b);       \
+#define PLAIT_BITS(name, symbol)       \
+  template <class T>                   \
+    requires(is_integer<T>)            \
+  PLAIT_D T name(T a, T b) {           \
+    return static_cast<T>(a symbol b); \
   }
 PLAIT_BITS(op_bit_and, &)
 PLAIT_BITS(op_bit_or, |)
@@ -283,15 +284,15 @@ PLAIT_D Complex op_complex(float re, float im) { return {re, im}; }
 
 // --- functions -------------------------------------------------------------------------------------------------------------
 
-#define PLAIT_ROUNDING(name, function)                            \
-  template <class T>                                              \
-  PLAIT_D T name(T x) {                                           \
-    if constexpr (is_complex<T>)                                  \
-      return {name(x.re), name(x.im)};                            \
-    else if constexpr (is_real<T>)                                \
-      return real::function(real::Lane<T>(x)).v;                  \
-    else                                                          \
-      return x;                                                   \
+#define PLAIT_ROUNDING(name, function)           \
+  template <class T>                             \
+  PLAIT_D T name(T x) {                          \
+    if constexpr (is_complex<T>)                 \
+      return {name(x.re), name(x.im)};           \
+    else if constexpr (is_real<T>)               \
+      return real::function(real::Lane<T>(x)).v; \
+    else                                         \
+      return x;                                  \
   }
 PLAIT_ROUNDING(op_floor, floor)
 PLAIT_ROUNDING(op_ceil, ceil)
@@ -300,16 +301,16 @@ PLAIT_ROUNDING(op_rint, round_even)
 #undef PLAIT_ROUNDING
 
 // Those of float32 and float64 are the CPU's; `z` is the complex number.
-#define PLAIT_FUNCTION(name, function, complex_formula)           \
-  template <class T>                                              \
-    requires(!is_integer<T>)                                      \
-  PLAIT_D T name(T x) {                                           \
-    if constexpr (is_complex<T>) {                                \
-      const WideComplex z = wide(x);                              \
-      return narrow(complex_formula);                             \
-    } else {                                                      \
-      return real::function(real::Lane<T>(x)).v;                  \
-    }                                                             \
+#define PLAIT_FUNCTION(name, function, complex_formula) \
+  template <class T>                                    \
+    requires(!is_integer<T>)                            \
+  PLAIT_D T name(T x) {                                 \
+    if constexpr (is_complex<T>) {                      \
+      const WideComplex z = wide(x);                    \
+      return narrow(complex_formula);                   \
+    } else {                                            \
+      return real::function(real::Lane<T>(x)).v;        \
+    }                                                   \
   }
 PLAIT_D WideComplex less_one(WideComplex z) { return {z.re - 1.0, z.im}; }
 PLAIT_FUNCTION(op_sqrt, sqrt, sqrt_complex(z))

@@ -121,7 +121,8 @@ PLAIT_D T block_tree(T x, u64* shared) {
   __syncthreads();
   if (lane == 0) shared[threadIdx.x / 32] = to_bits(x);
   __syncthreads();
-  return across<R>(lane < static_cast<int>(blockDim.x / 32) ? from_bits<T>(shared[lane]) : R::template identity<T>(), 32);
+  return across<R>(lane < static_cast<int>(blockDim.x / 32) ? from_bits<T>(shared[lane]) : R::template identity<T>(),
+                   32);
 }
 
 /// Neighbouring lanes of a chunk as one thread gets them, one after the other: combined like the carries of a counter.

@@ -36,8 +36,7 @@ inline constexpr bool is_complex = same<T, Complex>;
 template <class T>
 inline constexpr bool is_integer = !is_real<T> && !is_complex<T>;  // bool too
 template <class T>
-inline constexpr bool is_signed_integer =
-    same<T, i8> || same<T, i16> || same<T, i32> || same<T, i64>;
+inline constexpr bool is_signed_integer = same<T, i8> || same<T, i16> || same<T, i32> || same<T, i64>;
 
 #if defined(PLAIT_EMULATED)  // tests run this text on the host
 float from_half(u16);

@@ -23,28 +23,28 @@ struct Mask {
 template <class T>
 struct Lane;
 
-#define PLAIT_LANE_COMMON(T)                                                                         \
-  using Element = T;                                                                                 \
-  T v;                                                                                               \
-  Lane() = default;                                                                                  \
-  __device__ __forceinline__ constexpr Lane(T x) : v(x) {}                                           \
-  __device__ __forceinline__ friend Mask operator==(Lane a, Lane b) { return {a.v == b.v}; }         \
-  __device__ __forceinline__ friend Mask operator!=(Lane a, Lane b) { return {a.v != b.v}; }         \
-  __device__ __forceinline__ friend Mask operator<(Lane a, Lane b) { return {a.v < b.v}; }           \
-  __device__ __forceinline__ friend Mask operator<=(Lane a, Lane b) { return {a.v <= b.v}; }         \
-  __device__ __forceinline__ friend Mask operator>(Lane a, Lane b) { return {a.v > b.v}; }           \
-  __device__ __forceinline__ friend Mask operator>=(Lane a, Lane b) { return {a.v >= b.v}; }         \
+#define PLAIT_LANE_COMMON(T)                                                                 \
+  using Element = T;                                                                         \
+  T v;                                                                                       \
+  Lane() = default;                                                                          \
+  __device__ __forceinline__ constexpr Lane(T x) : v(x) {}                                   \
+  __device__ __forceinline__ friend Mask operator==(Lane a, Lane b) { return {a.v == b.v}; } \
+  __device__ __forceinline__ friend Mask operator!=(Lane a, Lane b) { return {a.v != b.v}; } \
+  __device__ __forceinline__ friend Mask operator<(Lane a, Lane b) { return {a.v < b.v}; }   \
+  __device__ __forceinline__ friend Mask operator<=(Lane a, Lane b) { return {a.v <= b.v}; } \
+  __device__ __forceinline__ friend Mask operator>(Lane a, Lane b) { return {a.v > b.v}; }   \
+  __device__ __forceinline__ friend Mask operator>=(Lane a, Lane b) { return {a.v >= b.v}; } \
   __device__ __forceinline__ Lane& operator+=(Lane b) { return *this = *this + b; }
 
-#define PLAIT_LANE_FLOAT(T, add, sub, mul, div)                                                      \
-  template <>                                                                                        \
-  struct Lane<T> {                                                                                   \
-    PLAIT_LANE_COMMON(T)                                                                             \
-    __device__ __forceinline__ friend Lane operator+(Lane a, Lane b) { return add(a.v, b.v); }       \
-    __device__ __forceinline__ friend Lane operator-(Lane a, Lane b) { return sub(a.v, b.v); }       \
-    __device__ __forceinline__ friend Lane operator*(Lane a, Lane b) { return mul(a.v, b.v); }       \
-    __device__ __forceinline__ friend Lane operator/(Lane a, Lane b) { return div(a.v, b.v); }       \
-    __device__ __forceinline__ friend Lane operator-(Lane a) { return -a.v; }                        \
+#define PLAIT_LANE_FLOAT(T, add, sub, mul, div)                                                \
+  template <>                                                                                  \
+  struct Lane<T> {                                                                             \
+    PLAIT_LANE_COMMON(T)                                                                       \
+    __device__ __forceinline__ friend Lane operator+(Lane a, Lane b) { return add(a.v, b.v); } \
+    __device__ __forceinline__ friend Lane operator-(Lane a, Lane b) { return sub(a.v, b.v); } \
+    __device__ __forceinline__ friend Lane operator*(Lane a, Lane b) { return mul(a.v, b.v); } \
+    __device__ __forceinline__ friend Lane operator/(Lane a, Lane b) { return div(a.v, b.v); } \
+    __device__ __forceinline__ friend Lane operator-(Lane a) { return -a.v; }                  \
   };
 PLAIT_LANE_FLOAT(float, __fadd_rn, __fsub_rn, __fmul_rn, __fdiv_rn)
 PLAIT_LANE_FLOAT(double, __dadd_rn, __dsub_rn, __dmul_rn, __ddiv_rn)
