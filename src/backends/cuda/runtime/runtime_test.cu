@@ -296,6 +296,22 @@ TEST_F(CudaRuntime, WaitsAnswerInterrupts) {
   backend->finish(busy);
 }
 
+TEST_F(CudaRuntime, InterruptedUploadsDisturbNobody) {
+  const int64_t bytes = 200 * kMiB;
+  const std::vector<int> from(static_cast<size_t>(bytes / 4), 1);
+  void* const data = backend->allocate(queue, bytes);
+  set_interrupt_hook([] { throw Interrupted({.op = "interrupt"}); });
+  EXPECT_THROW(for (int i = 0; i < 100; ++i) backend->upload(queue, data, from.data(), bytes), Interrupted);
+  set_interrupt_hook(nullptr);
+  backend->release(queue, data);
+  void* const next = backend->allocate(queue, bytes);
+  EXPECT_EQ(next, data);
+  fill_with(queue, next, bytes, 2);
+  EXPECT_TRUE(all_are(backend->mark(queue), next, bytes, 2));
+  backend->release(queue, next);
+  backend->clear_cache(0);
+}
+
 // The child of a fork is told; the parent goes on.
 TEST_F(CudaRuntime, ForkedChildrenAreTold) {
   void* const data = backend->allocate(queue, 4096);
