@@ -1,0 +1,236 @@
+"""plait beside PyTorch and JAX on one GPU: `python -m benchmarks.gpu [--rounds N] [--out PATH] [names ...]`.
+
+All frameworks live in this process and take turns, round by round; the table gives medians, the best peer's time over
+plait's (over 1: plait is faster) and the share of what a copy on the device moves. A call ends when the device is done.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # the memory is for all
+
+Call = Callable[[], Any]
+WARM_CALLS = 5
+
+
+@dataclass
+class Side:
+    """A framework: its module, how an array is made, how a function is compiled, how its end is awaited."""
+
+    name: str
+    xp: Any
+    array: Callable[[Any, str], Any]
+    compile: Callable[[Callable[..., Any]], Callable[..., Any]]
+    wait: Callable[[Any], Any]
+
+
+@dataclass
+class Row:
+    """What is measured: a function of arrays for every side, or `special` ones by name; bytes that have to move."""
+
+    name: str
+    inputs: list[tuple[int, ...]]
+    dtype: str
+    function: Callable[..., Any]
+    traffic: int = 0
+    torch: Callable[..., Any] | None = None  # PyTorch's own spelling
+
+
+def chain(xp: Any, x: Any) -> Any:
+    y = x * 1.5 + 0.25
+    y = xp.maximum(abs(y - x), x * 0.5)
+    return y * y - x
+
+
+def chain_torch(xp: Any, x: Any) -> Any:
+    y = x * 1.5 + 0.25
+    y = xp.maximum((y - x).abs(), x * 0.5)
+    return y * y - x
+
+
+def softmax(xp: Any, x: Any) -> Any:
+    e = xp.exp(x - xp.max(x, axis=-1, keepdims=True))
+    return e / xp.sum(e, axis=-1, keepdims=True)
+
+
+def layer_norm(xp: Any, x: Any, w: Any, b: Any) -> Any:
+    mean = xp.mean(x, axis=-1, keepdims=True)
+    return (x - mean) * (1.0 / xp.sqrt(xp.var(x, axis=-1, keepdims=True) + 1e-5)) * w + b
+
+
+def rms_norm(xp: Any, x: Any, w: Any) -> Any:
+    return x * (1.0 / xp.sqrt(xp.mean(x * x, axis=-1, keepdims=True) + 1e-5)) * w
+
+
+def log_sum_exp(xp: Any, x: Any) -> Any:
+    m = xp.max(x, axis=-1, keepdims=True)
+    return xp.log(xp.sum(xp.exp(x - m), axis=-1, keepdims=True)) + m
+
+
+def tiny_adds(xp: Any, x: Any) -> Any:
+    for _ in range(1000):
+        x = x + 1.0
+    return x
+
+
+def rows() -> Iterator[Row]:
+    for dtype, width in (("float32", 4), ("bfloat16", 2)):
+        n, shape = 1 << 28, (16384, 4096)
+        size = shape[0] * shape[1] * width
+        yield Row(f"chain, 256M {dtype}", [(n,)], dtype, chain, 2 * n * width, chain_torch)
+        yield Row(f"softmax, {dtype}", [shape], dtype, softmax, 2 * size, lambda xp, x: xp.softmax(x, -1))
+        yield Row(
+            f"layer norm, {dtype}",
+            [shape, (4096,), (4096,)],
+            dtype,
+            layer_norm,
+            2 * size,
+            lambda xp, x, w, b: xp.nn.functional.layer_norm(x, (4096,), w, b),
+        )
+        yield Row(
+            f"rms norm, {dtype}",
+            [shape, (4096,)],
+            dtype,
+            rms_norm,
+            2 * size,
+            lambda xp, x, w: xp.nn.functional.rms_norm(x, (4096,), w, 1e-5),
+        )
+        yield Row(f"logsumexp, {dtype}", [shape], dtype, log_sum_exp, size, lambda xp, x: xp.logsumexp(x, -1))
+    yield Row("matmul 8192, bfloat16", [(8192, 8192)] * 2, "bfloat16", lambda xp, a, b: a @ b)
+    yield Row("matmul 4096, float32", [(4096, 4096)] * 2, "float32", lambda xp, a, b: a @ b)
+    yield Row("1000 tiny adds", [(16,)], "float32", tiny_adds)
+
+
+def plait_side() -> Side:
+    pc = importlib.import_module("plait.core")
+    pc.set_default_device(pc.gpu)
+    return Side(
+        "plait",
+        pc,
+        lambda value, dtype: pc.array(value).astype(getattr(pc, dtype)),
+        lambda function: function,
+        lambda result: pc.eval(result),
+    )
+
+
+def torch_side(compiled: bool) -> Side:
+    torch = importlib.import_module("torch")
+    torch.set_grad_enabled(False)
+    return Side(
+        "torch compiled" if compiled else "torch",
+        torch,
+        lambda value, dtype: torch.from_numpy(value).cuda().to(getattr(torch, dtype)),
+        torch.compile if compiled else lambda function: function,
+        lambda _: torch.cuda.synchronize(),
+    )
+
+
+def jax_side() -> Side:
+    jax = importlib.import_module("jax")
+    jnp = importlib.import_module("jax.numpy")
+    jax.config.update("jax_default_matmul_precision", "highest")  # float32 is float32 on every side
+    return Side("jax", jnp, lambda value, dtype: jnp.asarray(value, dtype), jax.jit, jax.block_until_ready)
+
+
+def call_of(side: Side, row: Row, values: list[Any]) -> Call:
+    arrays = [side.array(value, row.dtype) for value in values]
+    body = row.torch if side.name.startswith("torch") and row.torch else row.function
+    function = side.compile(lambda *arrays: body(side.xp, *arrays))
+    if side.name == "plait":
+        side.wait(arrays)
+    return lambda: side.wait(function(*arrays))
+
+
+def timed(call: Call) -> float:
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+def measure(sides: list[Side], row: Row, rounds: int) -> dict[str, list[float]]:
+    """Seconds of each call, by side. A side that fails is left out, and says why."""
+    rng = np.random.default_rng(0)
+    values = [rng.standard_normal(shape, np.float32) for shape in row.inputs]
+    calls: dict[str, Call] = {}
+    for side in sides:
+        if row.function is tiny_adds and side.name in ("jax", "torch compiled"):
+            continue  # one fused kernel: another question
+        try:
+            calls[side.name] = call_of(side, row, values)
+            for _ in range(WARM_CALLS):
+                calls[side.name]()
+        except Exception as error:
+            print(f"{row.name}: {side.name}: {error}", file=sys.stderr)
+            calls.pop(side.name, None)
+    deadline = time.perf_counter() + 0.3
+    while "plait" in calls and time.perf_counter() < deadline:
+        calls["plait"]()  # its code of tier 1 arrives in the background
+    took: dict[str, list[float]] = {name: [] for name in calls}
+    for _ in range(rounds):
+        for name, call in calls.items():
+            took[name].append(timed(call))
+    return took
+
+
+def copy_rate() -> float:
+    """Bytes a second, read and written, that a copy of 1 GiB moves on the device."""
+    torch = importlib.import_module("torch")
+    a = torch.empty(1 << 28, device="cuda")
+    b = torch.empty_like(a)
+    seconds = []
+    for _ in range(12):
+        torch.cuda.synchronize()
+        start = time.perf_counter()
+        b.copy_(a)
+        torch.cuda.synchronize()
+        seconds.append(time.perf_counter() - start)
+    return 2 * a.numel() * 4 / min(seconds)
+
+
+def table(names: list[str], rounds: int) -> str:
+    sides = [plait_side(), torch_side(False), torch_side(True), jax_side()]
+    copy = copy_rate()
+    text = f"Copy on the device: {copy / 1e12:.2f} TB/s.\n\n| | "
+    text += " | ".join([*(side.name for side in sides), "best peer / plait", "of copy"]) + " |\n"
+    text += "| --- |" + " --- |" * (len(sides) + 2) + "\n"
+    for row in rows():
+        if names and not any(name in row.name for name in names):
+            continue
+        took = measure(sides, row, rounds)
+        medians = {name: statistics.median(all_of) for name, all_of in took.items() if all_of}
+        peers = [seconds for name, seconds in medians.items() if name != "plait"]
+        cells = [f"{medians[side.name] * 1e3:.3f} ms" if side.name in medians else "" for side in sides]
+        ratio = f"{min(peers) / medians['plait']:.2f}" if peers and "plait" in medians else ""
+        share = f"{row.traffic / medians['plait'] / copy:.0%}" if row.traffic and "plait" in medians else ""
+        line = "| " + " | ".join([row.name, *cells, ratio, share]) + " |\n"
+        print(line, end="", file=sys.stderr, flush=True)
+        text += line
+    return text
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu", description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", help="parts of the names of rows; all without")
+    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--out", type=Path, help="also write the table here")
+    options = parser.parse_args()
+    text = table(options.names, options.rounds)
+    print(text)
+    if options.out:
+        options.out.write_text(text)
+
+
+if __name__ == "__main__":
+    main()
