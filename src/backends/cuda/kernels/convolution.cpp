@@ -1,8 +1,9 @@
 // Convolutions by cuDNN; what does not have its form is padded first, and what it does not take runs as plain loops.
 #include "backends/convolution.h"
 
-#include <array>
+#include <algorithm>
 #include <atomic>
+#include <tuple>
 #include <vector>
 
 #include "backends/cuda/kernels/convolution_plain.h"
