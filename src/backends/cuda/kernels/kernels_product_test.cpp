@@ -40,7 +40,7 @@ void expect_product(const Tensor& a, const Tensor& b) {
     }
     worst = std::max(worst, std::abs(at(out, i) - sum) / (std::abs(sum) + std::sqrt(static_cast<double>(k) + 1) * 0.3));
   }
-  EXPECT_LE(worst, 4 * rounding(a.dtype))
+  EXPECT_LE(worst, 8 * rounding(a.dtype))
       << describe("matmul", {}, {a, b}) << " a strides " << ::testing::PrintToString(a.strides) << " b strides "
       << ::testing::PrintToString(b.strides);
 }

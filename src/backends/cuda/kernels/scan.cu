@@ -193,7 +193,7 @@ void run_scan(const KernelArgs& args, S scan) {
   const Along along(out, static_cast<size_t>(args.attrs.get<int64_t>("axis")));
   Extents e{along.outer, along.n, along.inner, args.attrs.get<bool>("reverse"), along.n};
   const bool rows = e.inner == 1 && e.n > 32;
-  constexpr int64_t kRows = 512, kColumns = 1 << 15;  // as many keep a device busy without cutting them
+  constexpr int64_t kRows = 512, kColumns = 1 << 18;  // as many keep a device busy without cutting them
   if (rows && e.outer < kRows && e.n > 4 * kTile) {
     const int64_t chunks = std::min((e.n + 4 * kTile - 1) / (4 * kTile), kRows * 2 / e.outer);
     e.chunk = ((e.n + chunks - 1) / chunks + kTile - 1) / kTile * kTile;

@@ -188,7 +188,7 @@ void scatter(const KernelArgs& args, const Places& d, int64_t mode) {
       const auto across = static_cast<unsigned>(std::clamp<int64_t>(d.rest / (4 * kFewThreads), 1, 64));
       const dim3 grid(blocks_for(d.outer * d.m, 1), across);
       scatter_few<<<grid, kFewThreads, 0, work.stream()>>>(combine, to, from, at, d);
-    } else if (d.rest == 1 && (d.outer * d.inner >= 2048 || d.m <= 64)) {
+    } else if (d.rest == 1 && (d.outer * d.inner >= 1 << 15 || d.m <= 64)) {
       scatter_columns<<<blocks_for(d.outer * d.inner), kThreads, 0, work.stream()>>>(combine, to, from, at, d);
     } else {
       scatter_sorted<C>(work, combine, to, from, at, d);

@@ -65,7 +65,9 @@ void sort_over_device(Work& work, const Rows& rows, SortRoom<Key>& room, int64_t
 template <class Key>
 void sort_short(const Work& work, const Rows& rows) {
   const unsigned blocks = blocks_for(rows.rows, 1);
-  if (rows.n <= 512)
+  if (rows.n <= 128)
+    sort_in_block<Key, 32, 4><<<blocks, 32, 0, work.stream()>>>(rows);
+  else if (rows.n <= 512)
     sort_in_block<Key, 128, 4><<<blocks, 128, 0, work.stream()>>>(rows);
   else
     sort_in_block<Key, 256, 16><<<blocks, 256, 0, work.stream()>>>(rows);
