@@ -39,6 +39,7 @@ struct Plan {
   cudnnConvolutionDescriptor_t convolution = nullptr;
   std::vector<Algorithm> algorithms;
   mutable std::atomic<size_t> best{0};  // those before turned out not to run
+  mutable cudnnMathType_t math = CUDNN_DEFAULT_MATH;  // of the descriptor, under the handle's lock
 
   Plan() = default;
   Plan(const Plan&) = delete;
@@ -103,6 +104,7 @@ std::shared_ptr<const Plan> make_plan(const Key& key) {
             dnn.CreateFilterDescriptor(&plan->w) == CUDNN_STATUS_SUCCESS &&
             dnn.CreateConvolutionDescriptor(&plan->convolution) == CUDNN_STATUS_SUCCESS;
   check_internal(ok, "cuDNN's descriptors could not be made");
+  plan->math = is_half(key.dtype) ? CUDNN_TENSOR_OP_MATH : CUDNN_FMA_MATH;
   ok = dnn.SetTensorNdDescriptorEx(plan->x, CUDNN_TENSOR_NHWC, type, rank, extents(g.n, g.x_channels(), g.in).data()) ==
            CUDNN_STATUS_SUCCESS &&
        dnn.SetTensorNdDescriptorEx(plan->y, CUDNN_TENSOR_NHWC, type, rank,
@@ -113,8 +115,7 @@ std::shared_ptr<const Plan> make_plan(const Key& key) {
                                       spatial(g.dilation).data(), CUDNN_CROSS_CORRELATION,
                                       compute) == CUDNN_STATUS_SUCCESS &&
        dnn.SetConvolutionGroupCount(plan->convolution, static_cast<int>(g.groups)) == CUDNN_STATUS_SUCCESS &&
-       dnn.SetConvolutionMathType(plan->convolution, is_half(key.dtype) ? CUDNN_TENSOR_OP_MATH : CUDNN_FMA_MATH) ==
-           CUDNN_STATUS_SUCCESS;
+       dnn.SetConvolutionMathType(plan->convolution, plan->math) == CUDNN_STATUS_SUCCESS;
   if (!ok) return plan;
   CudnnHandle& handle = CudnnHandle::of(key.device);
   const std::lock_guard lock(handle.mutex);
@@ -169,8 +170,11 @@ bool run_cudnn(Work& work, ConvKind kind, const ConvGeometry& g, DType dtype, co
     void* room = algorithm.workspace ? work.scratch<char>(static_cast<int64_t>(algorithm.workspace)) : nullptr;
     CudnnHandle& handle = CudnnHandle::of(key.device);
     const std::lock_guard lock(handle.mutex);
-    check_cudnn(dnn.SetStream(handle.handle, work.stream()), "convolution");
-    check_cudnn(dnn.SetConvolutionMathType(plan->convolution, algorithm.math), "convolution");
+    handle.use(work.stream());
+    if (plan->math != algorithm.math) {
+      check_cudnn(dnn.SetConvolutionMathType(plan->convolution, algorithm.math), "convolution");
+      plan->math = algorithm.math;
+    }
     cudnnStatus_t status = CUDNN_STATUS_NOT_SUPPORTED;
     switch (kind) {
       case ConvKind::forward:

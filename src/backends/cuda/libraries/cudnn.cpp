@@ -36,6 +36,13 @@ CudnnHandle& CudnnHandle::of(int device) {
   return found;
 }
 
+void CudnnHandle::use(cudaStream_t stream) {
+  if (has_stream_ && stream == stream_) return;
+  check_cudnn(Cudnn::get().SetStream(handle, stream), "convolution");
+  stream_ = stream;
+  has_stream_ = true;
+}
+
 void check_cudnn(cudnnStatus_t status, const char* what) {
   if (status != CUDNN_STATUS_SUCCESS) throw DeviceError({.op = what, .got = Cudnn::get().GetErrorString(status)});
 }

@@ -30,7 +30,14 @@ struct CudnnHandle {
   std::mutex mutex;
   cudnnHandle_t handle = nullptr;
 
+  /// With the lock held: where the calls that follow go.
+  void use(cudaStream_t stream);
+
   static CudnnHandle& of(int device);
+
+ private:
+  cudaStream_t stream_ = nullptr;
+  bool has_stream_ = false;
 };
 
 /// Errors: DeviceError naming `what`.
