@@ -58,18 +58,16 @@ TEST(CudaBandwidth, PageableBesidePinned) {
     std::printf("%7.2f MiB pinned: up %.1f GB/s, down %.1f GB/s\n", static_cast<double>(bytes) / kMiB, up, down);
     for (const Copies::Sizes& sizes :
          {Copies::Sizes{}, Copies::Sizes{.chunk = 4 * kMiB}, Copies::Sizes{.chunk = 16 * kMiB},
-          Copies::Sizes{.group = 8 * kMiB}, Copies::Sizes{.group = 2 * kMiB}, Copies::Sizes{.piece = kMiB / 8},
-          Copies::Sizes{.piece = kMiB / 2}}) {
+          Copies::Sizes{.piece = kMiB / 8}, Copies::Sizes{.piece = kMiB / 2}}) {
       Copies copies(sizes);
       const double through_up = speed(bytes, [&] {
         copies.upload(queue, device, pageable.data(), bytes);
         finish();
       });
       const double through_down = speed(bytes, [&] { copies.download(queue, pageable.data(), device, bytes); });
-      std::printf("     chunk %2.0f, group %.0f, piece %.3f: up %.1f GB/s (%.0f %%), down %.1f GB/s (%.0f %%)\n",
-                  static_cast<double>(sizes.chunk) / kMiB, static_cast<double>(sizes.group) / kMiB,
-                  static_cast<double>(sizes.piece) / kMiB, through_up, 100 * through_up / up, through_down,
-                  100 * through_down / down);
+      std::printf("     chunk %2.0f, piece %.3f: up %.1f GB/s (%.0f %%), down %.1f GB/s (%.0f %%)\n",
+                  static_cast<double>(sizes.chunk) / kMiB, static_cast<double>(sizes.piece) / kMiB, through_up,
+                  100 * through_up / up, through_down, 100 * through_down / down);
     }
   }
 

@@ -31,7 +31,7 @@ void enqueue(StreamQueue& queue, void* to, const void* from, int64_t bytes, cuda
 void Copies::upload(StreamQueue& queue, void* to, const void* from, int64_t bytes) {
   Staging& staging = staging_for(bytes);
   const int64_t piece = sizes_.piece;
-  const int64_t group = std::clamp(bytes / 16 / piece * piece, piece, sizes_.group);
+  const int64_t group = std::clamp(bytes / 16 / piece * piece, piece, sizes_.chunk);
   for (int64_t at = 0; at < bytes; at += staging.chunk_bytes()) {
     const int64_t part = std::min(bytes - at, staging.chunk_bytes());
     const int64_t groups = pieces(part, group);

@@ -17,7 +17,6 @@ class Copies {
  public:
   struct Sizes {
     int64_t chunk = int64_t{8} << 20;  // of 64 MiB that are pinned for large copies
-    int64_t group = int64_t{1} << 20;  // that the device copies at once, and
     int64_t piece = 256 << 10;  // that a thread does
   };
   Copies() : Copies(Sizes{}) {}
