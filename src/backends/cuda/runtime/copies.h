@@ -17,7 +17,7 @@ class Copies {
  public:
   struct Sizes {
     int64_t chunk = int64_t{8} << 20;  // of 64 MiB that are pinned for large copies
-    int64_t piece = 256 << 10;  // that a thread does
+    int64_t piece = 256 << 10;  // that one thread fills or empties at once
   };
   Copies() : Copies(Sizes{}) {}
   explicit Copies(Sizes sizes)
