@@ -318,7 +318,9 @@ inline Complex binary_complex(ir::Op op, Complex a, Complex b) {
     case Op::sub: return a - b;
     case Op::mul: return a * b;
     case Op::div: return a / b;
-    case Op::pow: return a == Complex{} ? (b == Complex{} ? Complex(1) : Complex{}) : std::pow(a, b);
+    case Op::pow:
+      if (a == Complex{}) return b == Complex{} ? Complex(1) : Complex{};
+      return static_cast<Complex>(std::pow(std::complex<double>(a), std::complex<double>(b)));
     case Op::max: return is_nan(a) || less(b, a) ? a : b;
     case Op::min: return is_nan(a) || less(a, b) ? a : b;
     default: unsupported(op, DType::complex64);

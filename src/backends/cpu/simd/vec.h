@@ -344,9 +344,9 @@ PLAIT_SIMD MaskOf<V> is_nan(V x) {
   return x != x;
 }
 template <class V>
-constexpr LaneOf<V> kInfinity = static_cast<LaneOf<V>>(__builtin_inf());
+constexpr LaneOf<V> kInfinity = static_cast<LaneOf<V>>(bit_cast<double>(uint64_t{0x7ff0} << 48));
 template <class V>
-constexpr LaneOf<V> kNaN = static_cast<LaneOf<V>>(__builtin_nan(""));
+constexpr LaneOf<V> kNaN = static_cast<LaneOf<V>>(bit_cast<double>(uint64_t{0x7ff8} << 48));
 
 #if !defined(PLAIT_SIMD_GIVEN)
 template <class V>

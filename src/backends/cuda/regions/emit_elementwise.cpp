@@ -23,12 +23,9 @@ namespace {
 void body(Writer& w, const Staged& staged, const std::vector<uint32_t>& ids, const std::string& at) {
   w.element_format = "x%" + at + "[j]";
   w.line("#pragma unroll");
-  w.open("for (int j = 0; j < kV; ++j)");
+  w.open("for (int j = 0; j < kV; j += " + num(w.step()) + ")");
   w.values(ids, Level::row);
-  for (int k : staged.row_outputs) {
-    const auto& out = staged.program.outputs[static_cast<size_t>(k)];
-    w.line("y" + num(k) + "[j] = narrowed<" + memory_type(out.dtype) + ">(" + w.value(out.value) + ");");
-  }
+  for (int k : staged.row_outputs) w.put(staged.program.outputs[static_cast<size_t>(k)], "y" + num(k));
   w.close();
   w.forget(Level::row);
 }
@@ -69,23 +66,38 @@ void strided(Writer& w, const Staged& staged, const std::vector<uint32_t>& ids) 
   w.values(ids, Level::scalar);
   w.line("const Index vectors = static_cast<Index>((a.space.length + kV - 1) / kV);");
   w.line("const Index count = static_cast<Index>(a.space.rows) * vectors;");
-  w.open("for (Index unit = blockIdx.x * Index{" + num(kThreads) +
-         "} + threadIdx.x; unit < count; unit += gridDim.x * Index{" + num(kThreads) + "})");
-  w.line("const Index row = unit / vectors;");
-  w.line("const i64 at = static_cast<i64>(unit - row * vectors) * kV;");
-  w.line("const int valid = valid_of(a.space.length, at, kV);");
-  w.line("i64 off[" + num(staged.operand_count()) + "];");
-  w.line("row_offsets<" + num(staged.operand_count()) + ">(a.space, a.operand, row, off);");
-  for (int k : w.row_inputs(ids)) {
+  w.line("const Index tile = Index{" + num(kThreads) + "} * kU;");
+  w.open("for (Index start = blockIdx.x * tile + threadIdx.x; start < count; start += gridDim.x * tile)");
+  w.line("i64 off[kU][" + num(staged.operand_count()) + "], at[kU];");
+  w.line("int valid[kU];");
+  const auto inputs = w.row_inputs(ids);
+  for (int k : inputs)
+    w.line("Kept<" + std::string(memory_type(staged.operand_dtype(k))) + ", kV> raw" + num(k) + "[kU];");
+  w.line("#pragma unroll");
+  w.open("for (int u = 0; u < kU; ++u)");
+  w.line("const Index unit = start + u * Index{" + num(kThreads) + "}, row = unit / vectors;");
+  w.line("at[u] = static_cast<i64>(unit - row * vectors) * kV;");
+  w.line("valid[u] = unit < count ? valid_of(a.space.length, at[u], kV) : 0;");
+  w.line("if (valid[u] == 0) continue;");
+  w.line("row_offsets<" + num(staged.operand_count()) + ">(a.space, a.operand, row, off[u]);");
+  for (int k : inputs)
+    w.line("load_row(a.space, a.operand[" + num(k) + "], off[u][" + num(k) + "], at[u], valid[u], raw" + num(k) +
+           "[u]);");
+  w.close();
+  w.line("#pragma unroll");
+  w.open("for (int u = 0; u < kU; ++u)");
+  w.line("if (valid[u] == 0) continue;");
+  for (int k : inputs) {
     w.line(std::string(memory_type(staged.operand_dtype(k))) + " x" + num(k) + "[kV];");
-    w.line("load_row(a.space, a.operand[" + num(k) + "], off[" + num(k) + "], at, valid, x" + num(k) + ");");
+    w.line("raw" + num(k) + "[u].give(x" + num(k) + ");");
   }
   declare_outputs(w, staged);
   body(w, staged, ids, "");
   for (int k : staged.row_outputs) {
     const auto o = num(staged.output_operand(k));
-    w.line("store_row(a.space, a.operand[" + o + "], off[" + o + "], at, valid, y" + num(k) + ");");
+    w.line("store_row(a.space, a.operand[" + o + "], off[u][" + o + "], at[u], valid[u], y" + num(k) + ");");
   }
+  w.close();
   w.close();
   w.close();
   w.forget(Level::scalar);

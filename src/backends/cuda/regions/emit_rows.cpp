@@ -119,10 +119,13 @@ class RowsSource {
     const bool unrolled = static_cast<int>(staged_.program.code.size()) * kElements <= kUnrolledStatements;
     body("rows_as", KeepPlan(staged_, unrolled ? 80 : 0), unrolled);
     body("rows_large_as", KeepPlan(staged_, unrolled ? 32 : 0), unrolled);
-    kernel("rows_short", kThreads, ", const int group", "rows_as<1, 1, false>(a, group);");
-    kernel("rows_warp", kThreads, "", "rows_as<kSteps, kH, false>(a, 32);");
-    kernel("rows_block", kThreads, "", "rows_as<kSteps, kH, true>(a, 32);");
-    kernel("rows_large", 1024, "", "rows_large_as<kSteps, kH, true>(a, 32);");
+    for (const bool even : {false, true}) {
+      const std::string name = even ? "_even" : "", flag = even ? "true" : "false";
+      kernel("rows_short" + name, kThreads, ", const int group", "rows_as<1, 1, false, " + flag + ">(a, group);");
+      kernel("rows_warp" + name, kThreads, "", "rows_as<kSteps, kH, false, " + flag + ">(a, 32);");
+      kernel("rows_block" + name, kThreads, "", "rows_as<kSteps, kH, true, " + flag + ">(a, 32);");
+      kernel("rows_large" + name, 1024, "", "rows_large_as<kSteps, kH, true, " + flag + ">(a, 32);");
+    }
     source_.text = std::move(w_.text);
     return std::move(source_);
   }
@@ -143,7 +146,7 @@ class RowsSource {
   void body(const std::string& name, const KeepPlan& plan, bool unrolled) {
     std::vector<uint32_t> all;
     for (uint32_t id = 0; id < staged_.program.code.size(); ++id) all.push_back(id);
-    w_.line("template <int S, int H, bool kBlock>");
+    w_.line("template <int S, int H, bool kBlock, bool kEven>");
     w_.open("PLAIT_D void " + name + "(const A& a, const int group)");
     // Live scalar values: what any pass or output needs.
     for (int p = 0; p < staged_.passes; ++p) w_.values(staged_.needed(staged_.operands_of_pass(p)), Level::scalar);
@@ -214,25 +217,42 @@ class RowsSource {
       w_.line("for (int i = 0; i < H * kV; ++i) acc" + num(slot) + "[i / kV][i % kV] = " + Writer::reduction(r.op) +
               "::identity<" + type + ">();");
     }
-    w_.line(unrolled ? "#pragma unroll" : "#pragma unroll 1");
-    w_.open("for (int step = 0; step < S; ++step)");
-    w_.line("#pragma unroll");
-    w_.open("for (int h = 0; h < H; ++h)");
-    w_.line("const int k = step * H + h;");
-    w_.line("const int at = (kBlock ? static_cast<int>(threadIdx.x / 32) * kChunk : 0) + (k * group + lane) * kV;");
-    w_.line("const int valid = valid_of(length, at, kV);");
-    w_.line("if (valid == 0) continue;");
     const auto& ids = plan.ids[static_cast<size_t>(p)];
+    std::vector<uint32_t> loaded, staying;  // inputs: for this pass alone, and for later ones too
+    int words = 0;
+    for (uint32_t id : ids) {
+      if (inst(id).op != Op::input || plan.finds(id, p)) continue;
+      (plan.leaves(id, p) ? staying : loaded).push_back(id);
+      if (!plan.leaves(id, p))
+        words += kElements * size_of(staged_.operand_dtype(static_cast<int>(inst(id).index))) / 4;
+    }
+    // Loads go ahead of what uses them. Beyond the last pass's stores the compiler cannot move them, and registers end.
+    const bool at_once = unrolled && !last && words <= 64;
+    w_.line(std::string("constexpr int kAhead") + num(p) + " = S == 1 || " + (at_once ? "true" : "false") +
+            " ? S : " + (unrolled ? "2" : "1") + ";");
+    const std::string ahead = "kAhead" + num(p);
+    if (!staying.empty()) {
+      open_vectors("0", "S", true);
+      for (uint32_t id : staying) load(id, "kept" + num(id) + "[step * H + h]");
+      close_vectors();
+    }
+    w_.line(unrolled ? "#pragma unroll" : "#pragma unroll 1");
+    w_.open("for (int begin = 0; begin < S; begin += " + ahead + ")");
+    if (!loaded.empty()) {
+      for (uint32_t id : loaded) w_.line("Kept<" + input_type(id) + ", kV> raw" + num(id) + "[" + ahead + " * H];");
+      open_vectors("begin", "begin + " + ahead, true);
+      for (uint32_t id : loaded) load(id, "raw" + num(id) + "[(step - begin) * H + h]");
+      close_vectors();
+    }
+    open_vectors("begin", "begin + " + ahead, true);
+    w_.line("if (valid == 0) continue;");
     for (uint32_t id : ids) {
       if (inst(id).op != Op::input) continue;
       const auto k = num(inst(id).index);
       w_.line(input_type(id) + " x" + k + "[kV];");
-      if (plan.finds(id, p)) {
-        w_.line("kept" + num(id) + "[k].give(x" + k + ");");
-      } else {
-        w_.line("row" + k + ".load(at, valid, x" + k + ");");
-        if (plan.leaves(id, p)) w_.line("kept" + num(id) + "[k].keep(x" + k + ");");
-      }
+      const bool alone = std::find(loaded.begin(), loaded.end(), id) != loaded.end();
+      w_.line((alone ? "raw" + num(id) + "[(step - begin) * H + h]" : "kept" + num(id) + "[step * H + h]") + ".give(x" +
+              k + ");");
     }
     w_.element_format = "x%[j]";
     if (last)
@@ -240,38 +260,37 @@ class RowsSource {
         w_.line(std::string(memory_type(staged_.program.outputs[static_cast<size_t>(k)].dtype)) + " y" + num(k) +
                 "[kV];");
     w_.line("#pragma unroll");
-    w_.open("for (int j = 0; j < kV; ++j)");
+    w_.open("for (int j = 0; j < kV; j += " + num(w_.step()) + ")");
     for (uint32_t id : ids) {
-      if (inst(id).op != Op::input && plan.finds(id, p)) {
-        w_.line("const " + std::string(value_type(inst(id).type)) + " " + w_.value(id) + " = kept" + num(id) +
-                "[k][j];");
-        w_.define(id);
-        continue;
+      if (inst(id).op == Op::input) {
+        w_.values({id}, Level::row);
+      } else if (plan.finds(id, p)) {
+        w_.take(id, "kept" + num(id) + "[step * H + h]");
+      } else {
+        w_.values({id}, Level::row);
+        for (int e = 0; plan.leaves(id, p) && e < w_.step(); ++e) {
+          const std::string x = w_.value(id, e);
+          w_.line("kept" + num(id) + "[step * H + h][j" + (e ? " + 1" : "") + "] = " + x + ";");
+        }
       }
-      w_.values({id}, Level::row);
-      if (inst(id).op != Op::input && plan.leaves(id, p)) w_.line("kept" + num(id) + "[k][j] = " + w_.value(id) + ";");
     }
     for (int slot = first; slot < end; ++slot) {
       const ir::Inst& r = inst(reduction(slot));
-      const std::string acc = "acc" + num(slot) + "[h][j]";
-      w_.line("if (j < valid) " + acc + " = " + Writer::reduction(r.op) + "::combine(" + acc + ", " + w_.value(r.a) +
-              ");");
-    }
-    if (last) {
-      for (int k : staged_.row_outputs) {
-        const auto& out = staged_.program.outputs[static_cast<size_t>(k)];
-        w_.line("y" + num(k) + "[j] = narrowed<" + memory_type(out.dtype) + ">(" + w_.value(out.value) + ");");
+      for (int e = 0; e < w_.step(); ++e) {
+        const std::string j = e ? "j + 1" : "j", acc = "acc" + num(slot) + "[h][" + j + "]", x = w_.value(r.a, e);
+        w_.line("if (kEven || " + j + " < valid) " + acc + " = " + Writer::reduction(r.op) + "::combine(" + acc + ", " +
+                x + ");");
       }
     }
+    if (last)
+      for (int k : staged_.row_outputs) w_.put(staged_.program.outputs[static_cast<size_t>(k)], "y" + num(k));
     w_.close();
     w_.forget(Level::row);
     if (last) {
-      for (int k : staged_.row_outputs) {
-        const auto o = num(staged_.output_operand(k));
-        w_.line("row" + o + ".store(at, valid, y" + num(k) + ");");
-      }
+      for (int k : staged_.row_outputs)
+        w_.line("row" + num(staged_.output_operand(k)) + ".template store<kEven>(at, valid, y" + num(k) + ");");
     }
-    w_.close();
+    close_vectors();
     w_.close();
     for (int slot = first; slot < end; ++slot) {
       const uint32_t id = reduction(slot);
@@ -280,6 +299,24 @@ class RowsSource {
       w_.line("if (kBlock) v" + num(id) + " = block_tree<" + op + ">(v" + num(id) + ", shared);");
       w_.define(id);
     }
+  }
+
+  /// Vectors of some steps: `at` and `valid` are theirs.
+  void open_vectors(const std::string& from, const std::string& to, bool unrolled) {
+    w_.line(unrolled ? "#pragma unroll" : "#pragma unroll 1");
+    w_.open("for (int step = " + from + "; step < " + to + "; ++step)");
+    w_.line("#pragma unroll");
+    w_.open("for (int h = 0; h < H; ++h)");
+    w_.line(
+        "const int at = (kBlock ? static_cast<int>(threadIdx.x / 32) * kChunk : 0) + ((step * H + h) * group + lane) * kV;");
+    w_.line("const int valid = kEven ? (at < length ? kV : 0) : valid_of(length, at, kV);");
+  }
+  void close_vectors() {
+    w_.close();
+    w_.close();
+  }
+  void load(uint32_t id, const std::string& to) {
+    w_.line("row" + num(inst(id).index) + ".template load<kEven>(at, valid, " + to + ");");
   }
 
   const Staged& staged_;

@@ -1,3 +1,4 @@
+#include "backends/cuda/regions/device/bound.h"
 #include "backends/cuda/regions/writer.h"
 
 namespace plait::cuda {
@@ -15,11 +16,15 @@ class SplitSource {
     w_.line("constexpr int kH = kLanesOfChunk / 32 / kV;");
     w_.line("constexpr int kSteps = kChunk / kLanesOfChunk;");
     for (int p = 0; p < staged_.passes; ++p) {
+      w_.allow_pairs(true);
       pass_rows(p);
+      w_.allow_pairs(false);
       pass_columns(p);
     }
     if (!staged_.row_outputs.empty()) {
+      w_.allow_pairs(true);
       final_rows();
+      w_.allow_pairs(false);
       final_columns();
     }
     if (!staged_.outer_outputs.empty()) outer();
@@ -58,20 +63,6 @@ class SplitSource {
   }
   void end_row() { w_.forget(Level::outer); }
 
-  void load_vectors(const std::vector<uint32_t>& ids) {
-    for (int k : w_.row_inputs(ids)) {
-      w_.line(std::string(memory_type(staged_.operand_dtype(k))) + " x" + num(k) + "[kV];");
-      w_.line("load_row(a.space, " + operand(k) + ", off[" + num(k) + "], at, valid, x" + num(k) + ");");
-    }
-    w_.element_format = "x%[j]";
-  }
-  void load_elements(const std::vector<uint32_t>& ids) {
-    for (int k : w_.row_inputs(ids))
-      w_.line("const " + std::string(memory_type(staged_.operand_dtype(k))) + " x" + num(k) + " = element<" +
-              memory_type(staged_.operand_dtype(k)) + ">(a.space, " + operand(k) + ", off[" + num(k) + "], at);");
-    w_.element_format = "x%";
-  }
-
   /// Warps take chunks of rows.
   void begin_warps(const std::vector<uint32_t>& ids) {
     w_.line("const int lane = threadIdx.x % 32;");
@@ -81,16 +72,45 @@ class SplitSource {
     w_.line("const i64 row = unit / batch.chunks, chunk = unit - row * batch.chunks;");
     begin_row(ids);
   }
-  void begin_vectors() {
+  std::string input_type(int k) const { return memory_type(staged_.operand_dtype(k)); }
+  /// Vectors of a chunk, in rounds of `ahead` steps whose loads go ahead of what uses them.
+  void begin_vectors(const std::vector<uint32_t>& ids, bool stores) {
+    const auto inputs = w_.row_inputs(ids);
+    int words = 0;
+    for (int k : inputs) words += kChunk / 32 * size_of(staged_.operand_dtype(k)) / 4;
+    w_.line("constexpr int kAhead = " + std::string(!stores && words <= 64 ? "kSteps" : "2") + ";");
     w_.line("#pragma unroll 1");
-    w_.open("for (int step = 0; step < kSteps; ++step)");
-    w_.line("#pragma unroll");
-    w_.open("for (int h = 0; h < kH; ++h)");
-    w_.line("const i64 at = chunk * kChunk + ((step * kH + h) * 32 + lane) * kV;");
-    w_.line("const int valid = valid_of(a.space.length, at, kV);");
+    w_.open("for (int begin = 0; begin < kSteps; begin += kAhead)");
+    if (!inputs.empty()) {
+      for (int k : inputs) w_.line("Kept<" + input_type(k) + ", kV> raw" + num(k) + "[kAhead * kH];");
+      open_vectors();
+      w_.line("if (valid == 0) continue;");
+      for (int k : inputs)
+        w_.line("load_row(a.space, " + operand(k) + ", off[" + num(k) + "], at, valid, raw" + num(k) +
+                "[step * kH + h]);");
+      close_vectors();
+    }
+    open_vectors();
     w_.line("if (valid == 0) continue;");
+    for (int k : inputs) {
+      w_.line(input_type(k) + " x" + num(k) + "[kV];");
+      w_.line("raw" + num(k) + "[step * kH + h].give(x" + num(k) + ");");
+    }
+    w_.element_format = "x%[j]";
   }
   void end_vectors() {
+    close_vectors();
+    w_.close();
+  }
+  void open_vectors() {
+    w_.line("#pragma unroll");
+    w_.open("for (int step = 0; step < kAhead; ++step)");
+    w_.line("#pragma unroll");
+    w_.open("for (int h = 0; h < kH; ++h)");
+    w_.line("const i64 at = chunk * kChunk + (((begin + step) * kH + h) * 32 + lane) * kV;");
+    w_.line("const int valid = valid_of(a.space.length, at, kV);");
+  }
+  void close_vectors() {
     w_.close();
     w_.close();
   }
@@ -111,16 +131,17 @@ class SplitSource {
               ">();");
     }
     w_.close();
-    begin_vectors();
-    load_vectors(ids);
+    begin_vectors(ids, false);
     w_.line("#pragma unroll");
-    w_.open("for (int j = 0; j < kV; ++j)");
+    w_.open("for (int j = 0; j < kV; j += " + num(w_.step()) + ")");
     w_.values(ids, Level::row);
     for (int slot = first(p); slot < last(p); ++slot) {
       const ir::Inst& r = inst(reduction(slot));
-      const std::string acc = "acc" + num(slot) + "[h][j]";
-      w_.line("if (j < valid) " + acc + " = " + Writer::reduction(r.op) + "::combine(" + acc + ", " + w_.value(r.a) +
-              ");");
+      for (int e = 0; e < w_.step(); ++e) {
+        const std::string j = e ? "j + 1" : "j", acc = "acc" + num(slot) + "[h][" + j + "]", x = w_.value(r.a, e);
+        w_.line("if (" + j + " < valid) " + acc + " = " + Writer::reduction(r.op) + "::combine(" + acc + ", " + x +
+                ");");
+      }
     }
     w_.close();
     w_.forget(Level::row);
@@ -160,8 +181,23 @@ class SplitSource {
       const ir::Inst& r = inst(reduction(slot));
       w_.line("Carries<" + Writer::reduction(r.op) + ", " + value_type(r.type) + "> tree" + num(slot) + ";");
     }
-    w_.line("#pragma unroll 2");
-    w_.open("for (int l = 0; l < lanes; ++l)");
+    // Loads of four lanes go ahead of what uses them.
+    const auto inputs = w_.row_inputs(ids);
+    declare_columns(inputs);
+    w_.line("#pragma unroll 1");
+    w_.open("for (int first = 0; first < lanes; first += 4)");
+    w_.line("const i64 start = chunk * kChunk + static_cast<int>(threadIdx.y) * lanes + first;");
+    for (int k : inputs) w_.line(input_type(k) + " x" + num(k) + "[4][kSteps];");
+    w_.line("#pragma unroll");
+    w_.open("for (int i = 0; i < 4 * kSteps; ++i)");
+    w_.line("const int l = i / kSteps, step = i % kSteps;");
+    w_.line("const i64 at = start + step * kLanesOfChunk + l;");
+    for (int k : inputs)
+      w_.line("x" + num(k) + "[l][step] = column" + num(k) + ".load(at, first + l < lanes && at < a.space.length);");
+    w_.close();
+    w_.line("#pragma unroll");
+    w_.open("for (int l = 0; l < 4; ++l)");
+    w_.line("if (first + l >= lanes) break;");
     for (int slot = first(p); slot < last(p); ++slot) {
       const ir::Inst& r = inst(reduction(slot));
       w_.line(std::string(value_type(r.type)) + " acc" + num(slot) + " = " + Writer::reduction(r.op) + "::identity<" +
@@ -169,9 +205,8 @@ class SplitSource {
     }
     w_.line("#pragma unroll");
     w_.open("for (int step = 0; step < kSteps; ++step)");
-    w_.line("const i64 at = chunk * kChunk + step * kLanesOfChunk + static_cast<int>(threadIdx.y) * lanes + l;");
-    w_.line("if (at >= a.space.length) continue;");
-    load_elements(ids);
+    w_.line("if (start + step * kLanesOfChunk + l >= a.space.length) continue;");
+    w_.element_format = "x%[l][step]";
     w_.values(ids, Level::row);
     for (int slot = first(p); slot < last(p); ++slot) {
       const ir::Inst& r = inst(reduction(slot));
@@ -181,6 +216,7 @@ class SplitSource {
     w_.forget(Level::row);
     w_.close();
     for (int slot = first(p); slot < last(p); ++slot) w_.line("tree" + num(slot) + ".push(acc" + num(slot) + ");");
+    w_.close();
     w_.close();
     for (int slot = first(p); slot < last(p); ++slot) {
       const ir::Inst& r = inst(reduction(slot));
@@ -198,18 +234,14 @@ class SplitSource {
     const auto ids = staged_.needed(staged_.values_of(staged_.row_outputs));
     begin("final_rows", kThreads, ids);
     begin_warps(ids);
-    begin_vectors();
-    load_vectors(ids);
+    begin_vectors(ids, true);
     for (int k : staged_.row_outputs)
       w_.line(std::string(memory_type(staged_.program.outputs[static_cast<size_t>(k)].dtype)) + " y" + num(k) +
               "[kV];");
     w_.line("#pragma unroll");
-    w_.open("for (int j = 0; j < kV; ++j)");
+    w_.open("for (int j = 0; j < kV; j += " + num(w_.step()) + ")");
     w_.values(ids, Level::row);
-    for (int k : staged_.row_outputs) {
-      const auto& out = staged_.program.outputs[static_cast<size_t>(k)];
-      w_.line("y" + num(k) + "[j] = narrowed<" + memory_type(out.dtype) + ">(" + w_.value(out.value) + ");");
-    }
+    for (int k : staged_.row_outputs) w_.put(staged_.program.outputs[static_cast<size_t>(k)], "y" + num(k));
     w_.close();
     w_.forget(Level::row);
     for (int k : staged_.row_outputs) {
@@ -227,18 +259,41 @@ class SplitSource {
     begin("final_columns", kThreads, ids);
     begin_columns(ids);
     w_.line("const i64 left = a.space.length - chunk * kChunk, count = left < kChunk ? left : kChunk;");
-    w_.line("#pragma unroll 4");
-    w_.open("for (int i = threadIdx.y; i < count; i += blockDim.y)");
-    w_.line("if (!active) continue;");
+    const auto inputs = w_.row_inputs(ids);
+    declare_columns(inputs);
+    std::vector<int> outputs;
+    for (int k : staged_.row_outputs) outputs.push_back(staged_.output_operand(k));
+    declare_columns(outputs);
+    w_.line("const int step = blockDim.y;");
+    w_.open("for (int i = threadIdx.y; i < count; i += 4 * step)");
     w_.line("const i64 at = chunk * kChunk + i;");
-    load_elements(ids);
+    for (int k : inputs) w_.line(input_type(k) + " x" + num(k) + "[4];");
+    w_.line("#pragma unroll");
+    w_.open("for (int u = 0; u < 4; ++u)");
+    for (int k : inputs)
+      w_.line("x" + num(k) + "[u] = column" + num(k) + ".load(at + u * step, i + u * step < count);");
+    w_.close();
+    w_.line("#pragma unroll");
+    w_.open("for (int u = 0; u < 4; ++u)");
+    w_.line("if (!active || i + u * step >= count) break;");
+    w_.element_format = "x%[u]";
     w_.values(ids, Level::row);
-    store_elements(staged_.row_outputs, "place", "at");
+    for (int k : staged_.row_outputs) {
+      const auto& out = staged_.program.outputs[static_cast<size_t>(k)];
+      w_.line("column" + num(staged_.output_operand(k)) + ".store(at + u * step, narrowed<" + memory_type(out.dtype) +
+              ">(" + w_.value(out.value) + "));");
+    }
     w_.forget(Level::row);
+    w_.close();
     w_.close();
     w_.close();
     end_row();
     end();
+  }
+  void declare_columns(const std::vector<int>& operands) {
+    for (int k : operands)
+      w_.line("const ColumnOf<" + input_type(k) + "> column" + num(k) + "(a.space, " + operand(k) + ", off[" + num(k) +
+              "]);");
   }
   void store_elements(const std::vector<int>& outputs, const std::string& place, const std::string& at) {
     for (int k : outputs) {

@@ -133,21 +133,23 @@ void CudaRegion::run_elementwise(const Run& run, const Module& module) const {
     return;
   }
   const long long vectors = space.rows * ((space.length + lanes - 1) / lanes);
-  const bool wide = vectors >= (1ll << 31) - (kMostBlocks * kThreads);  // the last step must not wrap
-  run.launch(module.kernels[wide ? 2 : 1], blocks_for(vectors, kThreads), dim3(kThreads));
+  const long long tile = static_cast<long long>(kThreads) * elementwise_steps(staged_);
+  const bool wide = vectors >= (1ll << 32) - 2 * kMostBlocks * tile;  // the last step must not wrap
+  run.launch(module.kernels[wide ? 2 : 1], blocks_for(vectors, tile), dim3(kThreads));
 }
 
 void CudaRegion::run_short_rows(const Run& run, const Module& module) const {
   const Space& space = run.bound.space;
   const int lanes = row_lanes(staged_);
+  const cudaKernel_t* const kernels = module.kernels.data() + (is_even(staged_, run.bound, lanes) ? 4 : 0);
   if (space.length <= 32 * lanes) {
     int group = power_of_two_from((space.length + lanes - 1) / lanes);
-    run.launch(module.kernels[0], blocks_for(space.rows, kThreads / group), dim3(kThreads), &group);
+    run.launch(kernels[0], blocks_for(space.rows, kThreads / group), dim3(kThreads), &group);
   } else if (space.length <= kChunk) {
-    run.launch(module.kernels[1], blocks_for(space.rows, kThreads / 32), dim3(kThreads));
+    run.launch(kernels[1], blocks_for(space.rows, kThreads / 32), dim3(kThreads));
   } else {
     const auto warps = static_cast<unsigned>((space.length + kChunk - 1) / kChunk);
-    run.launch(module.kernels[warps <= kThreads / 32 ? 2 : 3], blocks_for(space.rows, 1), dim3(32 * warps));
+    run.launch(kernels[warps <= kThreads / 32 ? 2 : 3], blocks_for(space.rows, 1), dim3(32 * warps));
   }
 }
 

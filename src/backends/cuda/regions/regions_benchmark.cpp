@@ -1,11 +1,12 @@
 // Prints how fast regions move memory on a GPU, beside a copy of as many bytes: for each, the bandwidth over all bytes read and
-// written, and its share of the copy's.
+// written, and its share of the copy's. `--build 90` only fills the disk cache, for GPUs of compute capability 9.0.
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <functional>
 #include <vector>
 
+#include "backends/cuda/regions/build.h"
 #include "backends/cuda/regions/cases.h"
 #include "backends/cuda/regions/region.h"
 #include "backends/cuda/runtime/cuda.h"
@@ -124,6 +125,18 @@ RegionProgram add_program(DType dtype) {
   return program;
 }
 
+/// Builds into the disk cache what `all` runs on GPUs of this compute capability.
+void build_all(int capability) {
+  for (const DType dtype : {DType::float32, DType::bfloat16, DType::float16}) {
+    for (const RegionProgram& program : {chain_program(dtype), add_program(dtype)})
+      build(elementwise_source(Staged(program)), capability);
+    for (const RegionProgram& program : {softmax_program(dtype), layer_norm_program(dtype), sum_program(dtype)}) {
+      build(rows_source(Staged(program)), capability);
+      build(split_source(Staged(program)), capability);
+    }
+  }
+}
+
 void all() {
   Benchmark m;
   std::string name;
@@ -173,7 +186,11 @@ void all() {
 }  // namespace
 }  // namespace plait::cuda
 
-int main() {
+int main(int count, char** arguments) {
+  if (count == 3 && std::string(arguments[1]) == "--build") {
+    plait::cuda::build_all(std::atoi(arguments[2]));
+    return 0;
+  }
   std::string why_not;
   if (!plait::CudaBackend::instance(why_not)) {
     std::printf("NO DEVICE, NOT MEASURED: %s\n", why_not.c_str());

@@ -173,11 +173,10 @@ TEST_P(CudaEachType, AllOpsEqualPlainLoops) {
   std::vector<double> tolerances;
   for (const Op op : ops) tolerances.push_back(std::max(tolerance_of(op, GetParam()), op == Op::fma ? 1e-6 : 0));
   Random random(1);
-  const Tiers tiers(program);
   for (const auto& shape : kShapes) {
     for (const Lay lay : {Lay::contiguous, Lay::permuted, Lay::reversed, Lay::padded}) {
       const Case test = case_of(random, program, shape, lay, GetParam() == DType::complex64 ? Fill::exact : Fill::wild);
-      tiers.check(test, tolerances);
+      Tiers(test.program).check(test, tolerances);
       if (HasFailure()) {
         for (size_t k = 0; k < ops.size(); ++k)
           std::printf("output %zu is %s\n", k, std::string(ir::name_of(ops[k])).c_str());
@@ -191,9 +190,9 @@ TEST_P(CudaEachType, ConversionsEqualPlainLoops) {
   PLAIT_NEEDS_GPU();
   const RegionProgram program = conversions_program(GetParam());
   Random random(2);
-  const Tiers tiers(program);
   for (const auto& shape : kShapes) {
-    tiers.check(case_of(random, program, shape, Lay::contiguous, Fill::wild), {0});
+    const Case test = case_of(random, program, shape, Lay::contiguous, Fill::wild);
+    Tiers(test.program).check(test, {0});
     if (HasFailure()) return;
   }
 }
@@ -282,7 +281,7 @@ TEST(CudaRegions, SixteenBitFloatsAreExact) {
       reinterpret_cast<float*>(test.inputs[1].bytes.get())[i] =
           i & 1 ? std::bit_cast<float>(bits) : std::nextafter(from_half, i & 2 ? 1e9f : -1e9f);
     }
-    Tiers(program).check(test, {0});
+    Tiers(test.program).check(test, {0});
   }
 }
 

@@ -26,6 +26,7 @@ int elementwise_steps(const Staged& staged);
 
 /// Rows of up to 32 chunks in one launch, read once where they fit into registers. `rows_short`: a group of threads a row, each
 /// with one vector; `rows_warp`: a warp a row; `rows_block` and `rows_large`: a block a row, one chunk a warp, up to 8 and 32 warps.
+/// Then the same with `_even` behind: for rows of whole vectors that are aligned and whose elements are neighbours.
 Source rows_source(const Staged& staged);
 int row_lanes(const Staged& staged);
 

@@ -12,6 +12,11 @@ const RegionBinding::Operand& bound_operand(const RegionBinding& at, size_t k) {
   return k < at.inputs.size() ? at.inputs[k] : at.outputs[k - at.inputs.size()];
 }
 
+Level level_of(const Staged& staged, size_t k) {
+  const size_t inputs = staged.program.inputs.size();
+  return k < inputs ? staged.program.inputs[k].level : staged.program.outputs[k - inputs].level;
+}
+
 /// The operand whose order of axes the space follows: what is written, or the largest that is read.
 size_t leading_operand(const Staged& staged) {
   if (!staged.has_row() || !staged.row_outputs.empty())
@@ -30,7 +35,7 @@ Bound bind(const Staged& staged, const RegionBinding& at) {
   bound.operands.resize(count);
   std::vector<Level> levels(count);
   for (size_t k = 0; k < count; ++k) {
-    levels[k] = k < program.inputs.size() ? program.inputs[k].level : program.outputs[k - program.inputs.size()].level;
+    levels[k] = level_of(staged, k);
     bound.operands[k].data = static_cast<char*>(bound_operand(at, k).data);
   }
   const int outer_rank = program.rank - program.row_rank;
@@ -96,14 +101,26 @@ bool is_linear(const Staged& staged, const Bound& bound, int lanes) {
   return true;
 }
 
+bool is_even(const Staged& staged, const Bound& bound, int lanes) {
+  const Space& space = bound.space;
+  if (space.length % lanes != 0 || space.rank != space.split + 1) return false;
+  for (size_t k = 0; k < bound.operands.size(); ++k) {
+    if (level_of(staged, k) != Level::row) continue;
+    const int width = size_of(staged.operand_dtype(static_cast<int>(k))), align = std::min(16, width * lanes);
+    if (bound.operands[k].stride[space.split] != width) return false;
+    if (reinterpret_cast<uintptr_t>(bound.operands[k].data) % static_cast<uintptr_t>(align) != 0) return false;
+    for (int axis = 0; axis < space.split; ++axis)
+      if (bound.operands[k].stride[axis] % align != 0) return false;
+  }
+  return true;
+}
+
 bool is_columns(const Staged& staged, const Bound& bound) {
   const Space& space = bound.space;
-  if (space.split == 0 || space.rank == space.split) return false;
+  if (space.split == 0 || space.rank != space.split + 1) return false;
   long long votes = 0;
   for (size_t k = 0; k < bound.operands.size(); ++k) {
-    const size_t inputs = staged.program.inputs.size();
-    const Level level = k < inputs ? staged.program.inputs[k].level : staged.program.outputs[k - inputs].level;
-    if (level != Level::row) continue;
+    if (level_of(staged, k) != Level::row) continue;
     const long long along = std::llabs(bound.operands[k].stride[space.rank - 1]);
     const long long across = std::llabs(bound.operands[k].stride[space.split - 1]);
     if (along == 0 && across == 0) continue;

@@ -21,6 +21,9 @@ Bound bind(const Staged& staged, const RegionBinding& binding);
 /// Whether all elements of what varies lie in the order of the space, and vectors of `lanes` elements are aligned: one row.
 bool is_linear(const Staged& staged, const Bound& bound, int lanes);
 
+/// Whether rows consist of whole vectors of `lanes` elements that are neighbours and aligned, in all operands that vary along them.
+bool is_even(const Staged& staged, const Bound& bound, int lanes);
+
 /// Whether neighbouring rows are closer in memory than neighbouring elements of a row: threads then take a row each.
 bool is_columns(const Staged& staged, const Bound& bound);
 

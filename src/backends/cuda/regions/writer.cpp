@@ -1,5 +1,6 @@
 #include "backends/cuda/regions/writer.h"
 
+#include <bit>
 #include <cinttypes>
 #include <cstdio>
 
@@ -32,6 +33,11 @@ const char* value_type(DType type) {
 }
 const char* memory_type(DType dtype) {
   return dtype == DType::float16 ? "Half" : dtype == DType::bfloat16 ? "Brain" : value_type(dtype);
+}
+
+Writer::Writer(const Staged& staged) : staged_(staged) {
+  for (const ir::Inst& inst : staged.program.code) rounds_ |= inst.op == Op::round_f16 || inst.op == Op::round_bf16;
+  allow_pairs(true);
 }
 
 void Writer::prelude(int lanes) {
@@ -73,15 +79,21 @@ std::string Writer::expression(uint32_t id) const {
     }
     default: break;
   }
+  uint32_t ids[3];
+  std::string operands[3];
+  for (int k = operands_of(inst, ids); k-- > 0;) operands[k] = value(ids[k]);
+  return call(id, operands);
+}
+std::string Writer::call(uint32_t id, const std::string (&operands)[3]) const {
+  const ir::Inst& inst = staged_.program.code[id];
   std::string text = "op_" + std::string(ir::name_of(inst.op));
   if (inst.op == Op::convert || inst.op == Op::bitcast) text += std::string("<") + value_type(inst.type) + ">";
-  uint32_t ids[3];
-  const int count = operands_of(inst, ids);
-  for (int k = 0; k < count; ++k) text += (k ? ", " : "(") + value(ids[k]);
+  for (int k = 0; k < ir::operand_count(inst.op); ++k) text += (k ? ", " : "(") + operands[k];
   return text + ")";
 }
 
 void Writer::values(const std::vector<uint32_t>& ids, Level level) {
+  if (pairs_ && level == Level::row) return;  // as they are asked for
   for (uint32_t id : ids) {
     const ir::Inst& inst = staged_.program.code[id];
     if (inst.level != level || defined(id)) continue;
@@ -94,6 +106,121 @@ void Writer::values(const std::vector<uint32_t>& ids, Level level) {
 void Writer::forget(Level level) {
   for (auto it = defined_.begin(); it != defined_.end();)
     it = staged_.level(*it) == level ? defined_.erase(it) : std::next(it);
+  if (level == Level::row) packed_.clear();
+}
+
+// --- pairs ---------------------------------------------------------------------------------------------------------------
+
+/// Whether the value is a number of this 16-bit type.
+bool Writer::holds(uint32_t id, DType half) const {
+  const ir::Inst& inst = staged_.program.code[id];
+  const auto index = static_cast<size_t>(inst.index);
+  if (inst.type != DType::float32) return false;
+  switch (inst.op) {
+    case Op::input: return staged_.program.inputs[index].dtype == half;
+    case Op::scalar: return staged_.program.scalars[index] == half;
+    case Op::round_f16: return half == DType::float16;
+    case Op::round_bf16: return half == DType::bfloat16;
+    case Op::constant: {
+      const float x = std::bit_cast<float>(static_cast<uint32_t>(inst.imm.bits));
+      return half == DType::float16 ? static_cast<float>(float16_t::from(x)) == x
+                                    : static_cast<float>(bfloat16_t::from(x)) == x;
+    }
+    case Op::convert: return staged_.program.code[inst.a].type == inst.type && holds(inst.a, half);
+    default: return false;
+  }
+}
+
+std::string Writer::packed(uint32_t id, DType half) {
+  const ir::Inst& inst = staged_.program.code[id];
+  const std::string memory = memory_type(half), name = "p" + num(id);
+  if (!is_row(id)) return "pair_of<" + memory + ">(" + value(id) + ", " + value(id) + ")";
+  if (packed_.count(id)) return name;
+  std::string made;
+  const bool rounds = inst.op == (half == DType::float16 ? Op::round_f16 : Op::round_bf16);
+  if (inst.op == Op::input && !defined(id)) {
+    std::string low = element_format, high = element_format;
+    low.replace(low.find('%'), 1, num(inst.index));
+    high.replace(high.find('%'), 1, num(inst.index));
+    high.replace(high.find("[j]"), 3, "[j + 1]");
+    made = "pair_of<" + memory + ">(" + low + ", " + high + ")";
+  } else if (rounds && !defined(id)) {
+    const ir::Inst& from = staged_.program.code[inst.a];
+    const bool exact = from.op == Op::add || from.op == Op::sub || from.op == Op::mul;
+    if (exact && is_row(inst.a) && !defined(inst.a) && holds(from.a, half) && holds(from.b, half)) {
+      const std::string a = packed(from.a, half), b = packed(from.b, half);
+      made = "op_" + std::string(ir::name_of(from.op)) + "_pair<" + memory + ">(" + a + ", " + b + ")";
+    } else {
+      const std::string low = value(inst.a, 0), high = value(inst.a, 1);
+      made = "pair_of<" + memory + ">(" + low + ", " + high + ")";
+    }
+  } else {
+    const std::string low = value(id, 0), high = value(id, 1);
+    made = "pair_of<" + memory + ">(" + low + ", " + high + ")";
+  }
+  line("const u32 " + name + " = " + made + ";");
+  packed_.insert(id);
+  return name;
+}
+
+void Writer::widen(uint32_t id) {
+  const ir::Inst& inst = staged_.program.code[id];
+  const std::string type = "const " + std::string(value_type(inst.type)) + " ";
+  if (inst.op == Op::round_f16 || inst.op == Op::round_bf16) {
+    const DType half = inst.op == Op::round_f16 ? DType::float16 : DType::bfloat16;
+    const std::string pair = packed(id, half), memory = memory_type(half);
+    line(type + value(id) + "_0 = low_of<" + memory + ">(" + pair + "), " + value(id) + "_1 = high_of<" + memory +
+         ">(" + pair + ");");
+    return;
+  }
+  check_internal(!ir::is_reduction(inst.op), "CUDA region: a reduction is read before it is known");
+  std::string made[2];
+  if (inst.op == Op::input) {
+    made[0] = made[1] = expression(id);
+    made[1].replace(made[1].find("[j]"), 3, "[j + 1]");
+  } else {
+    uint32_t ids[3];
+    for (int e = 0; e < 2; ++e) {
+      std::string operands[3];
+      const int count = operands_of(inst, ids);
+      for (int k = 0; k < count; ++k) operands[k] = value(ids[k], e);
+      made[e] = call(id, operands);
+    }
+  }
+  line(type + value(id) + "_0 = " + made[0] + ", " + value(id) + "_1 = " + made[1] + ";");
+}
+
+std::string Writer::value(uint32_t id, int e) {
+  if (!pairs_ || !is_row(id)) return value(id);
+  if (!defined(id)) {
+    widen(id);
+    defined_.insert(id);
+  }
+  return value(id) + "_" + num(e);
+}
+
+void Writer::take(uint32_t id, const std::string& name) {
+  const std::string type = "const " + std::string(value_type(staged_.program.code[id].type)) + " ";
+  if (pairs_)
+    line(type + value(id) + "_0 = " + name + "[j], " + value(id) + "_1 = " + name + "[j + 1];");
+  else
+    line(type + value(id) + " = " + name + "[j];");
+  defined_.insert(id);
+}
+
+void Writer::put(const RegionProgram::Output& out, const std::string& y) {
+  const std::string memory = memory_type(out.dtype);
+  if (pairs_ && is_half(out.dtype)) {
+    const std::string pair = holds(out.value, out.dtype)
+                                 ? packed(out.value, out.dtype)
+                                 : "pair_of<" + memory + ">(" + value(out.value, 0) + ", " + value(out.value, 1) + ")";
+    line("take_apart(" + pair + ", " + y + "[j], " + y + "[j + 1]);");
+    return;
+  }
+  for (int e = 0; e < step(); ++e) {
+    const std::string x = value(out.value, e);
+    line(y + (e ? "[j + 1]" : "[j]") + " = narrowed<" + memory + ">(" + x + ");");
+  }
 }
 
 std::vector<int> Writer::row_inputs(const std::vector<uint32_t>& ids) const {

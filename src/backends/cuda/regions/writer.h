@@ -15,7 +15,7 @@ const char* memory_type(DType dtype);
 
 class Writer {
  public:
-  explicit Writer(const Staged& staged) : staged_(staged) {}
+  explicit Writer(const Staged& staged);
 
   std::string text;
   void line(const std::string& what) {
@@ -44,6 +44,17 @@ class Writer {
   std::string element_format = "x%[j]";
 
   std::string value(uint32_t id) const { return "v" + std::to_string(id); }
+
+  // Elements two by two, for programs of 16-bit floats: a loop over j with step(), in it value(id, e) for element j + e. Definitions
+  // are written as values are asked for, as two floats or as a pair of 16-bit floats.
+  void allow_pairs(bool allowed) { pairs_ = allowed && rounds_; }
+  int step() const { return pairs_ ? 2 : 1; }
+  /// The value of element j + e; without pairs, `values` has to have defined it.
+  std::string value(uint32_t id, int e);
+  /// From where on a value is held in `name`[j], of an earlier pass.
+  void take(uint32_t id, const std::string& name);
+  /// Elements j, j + 1 of `y`, the output's place.
+  void put(const RegionProgram::Output& out, const std::string& y);
   /// Forgets the values of a level: their scope has ended.
   void forget(ir::Level level);
   void define(uint32_t id) { defined_.insert(id); }
@@ -55,8 +66,17 @@ class Writer {
 
  private:
   std::string expression(uint32_t id) const;
+  std::string call(uint32_t id, const std::string (&operands)[3]) const;
+  bool is_row(uint32_t id) const { return staged_.level(id) == ir::Level::row; }
+  bool holds(uint32_t id, DType half) const;
+  std::string packed(uint32_t id, DType half);
+  void widen(uint32_t id);
+
   const Staged& staged_;
   std::set<uint32_t> defined_;
+  std::set<uint32_t> packed_;  // row values that have a pair
+  bool rounds_ = false;  // to 16 bits, somewhere
+  bool pairs_ = false;
   int depth_ = 0;
 };
 

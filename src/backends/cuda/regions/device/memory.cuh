@@ -38,13 +38,13 @@ PLAIT_D void load_wide(const char* p, T (&x)[V]) {
   A raw[sizeof(T) * V / sizeof(A)];
 #pragma unroll
   for (int i = 0; i < static_cast<int>(sizeof(raw) / sizeof(A)); ++i) raw[i] = reinterpret_cast<const A*>(p)[i];
-  __builtin_memcpy(&x, &raw, sizeof(raw));
+  memcpy(&x, &raw, sizeof(raw));
 }
 template <class T, int V>
 PLAIT_D void store_wide(char* p, const T (&x)[V]) {
   using A = typename Access<static_cast<int>(sizeof(T) * V)>::type;
   A raw[sizeof(T) * V / sizeof(A)];
-  __builtin_memcpy(&raw, &x, sizeof(raw));
+  memcpy(&raw, &x, sizeof(raw));
 #pragma unroll
   for (int i = 0; i < static_cast<int>(sizeof(raw) / sizeof(A)); ++i) reinterpret_cast<A*>(p)[i] = raw[i];
 }
@@ -137,7 +137,30 @@ PLAIT_D i64 element_offset(const Space& space, const Operand& operand, i64 at) {
   return space.rank - space.split <= 1 ? at * row_stride(space, operand) : offset_in_axes(space, operand, at);
 }
 
-/// One operand along one row of a single axis: whether vectors are moved whole is decided once.
+/// V elements in as few registers as they need, for later passes over the row.
+template <class T, int V>
+struct Kept {
+  static constexpr int kWords = (sizeof(T) * V + 3) / 4;
+  u32 word[kWords];
+  PLAIT_D void keep(const T (&x)[V]) { memcpy(&word, &x, sizeof(x)); }
+  PLAIT_D void give(T (&x)[V]) const { memcpy(&x, &word, sizeof(x)); }
+};
+
+template <class T, int V>
+PLAIT_D void load_words(const char* p, Kept<T, V>& to) {
+  if constexpr (sizeof(T) * V < 4) {
+    T x[V];
+    load_wide(p, x);
+    to.keep(x);
+  } else {
+    u32 word[Kept<T, V>::kWords];
+    load_wide(p, word);
+#pragma unroll
+    for (int i = 0; i < Kept<T, V>::kWords; ++i) to.word[i] = word[i];
+  }
+}
+
+/// One operand along one row of a single axis. kEven: whole vectors only, which are aligned and whose elements are neighbours.
 template <class T, int V>
 struct RowOf {
   char* data;
@@ -147,16 +170,24 @@ struct RowOf {
       : data(operand.data + row),
         stride(row_stride(space, operand)),
         wide(stride == static_cast<i64>(sizeof(T)) && is_aligned<T, V>(data)) {}
-  PLAIT_D void load(int at, int valid, T (&x)[V]) const {
-    if (wide && valid == V) {
-      load_wide(data + at * static_cast<i64>(sizeof(T)), x);
+  template <bool kEven>
+  PLAIT_D void load(int at, int valid, Kept<T, V>& to) const {
+    if constexpr (kEven) {
+      if (valid > 0) load_words(data + at * static_cast<i64>(sizeof(T)), to);
     } else {
+      T x[V];
+      if (wide && valid == V) {
+        load_wide(data + at * static_cast<i64>(sizeof(T)), x);
+      } else {
 #pragma unroll
-      for (int j = 0; j < V; ++j) x[j] = j < valid ? *reinterpret_cast<const T*>(data + (at + j) * stride) : T{};
+        for (int j = 0; j < V; ++j) x[j] = j < valid ? *reinterpret_cast<const T*>(data + (at + j) * stride) : T{};
+      }
+      to.keep(x);
     }
   }
+  template <bool kEven>
   PLAIT_D void store(int at, int valid, const T (&x)[V]) const {
-    if (wide && valid == V) {
+    if (kEven || (wide && valid == V)) {
       store_wide(data + at * static_cast<i64>(sizeof(T)), x);
     } else {
 #pragma unroll
@@ -164,6 +195,17 @@ struct RowOf {
         if (j < valid) *reinterpret_cast<T*>(data + (at + j) * stride) = x[j];
     }
   }
+};
+
+/// One operand's elements of a row of a single axis, one at a time.
+template <class T>
+struct ColumnOf {
+  char* data;
+  i64 stride;
+  PLAIT_D ColumnOf(const Space& space, const Operand& operand, i64 row)
+      : data(operand.data + row), stride(row_stride(space, operand)) {}
+  PLAIT_D T load(i64 at, bool valid) const { return valid ? *reinterpret_cast<const T*>(data + at * stride) : T{}; }
+  PLAIT_D void store(i64 at, T x) const { *reinterpret_cast<T*>(data + at * stride) = x; }
 };
 
 /// Elements of a row from `at` on.
@@ -178,6 +220,12 @@ PLAIT_D void load_row(const Space& space, const Operand& operand, i64 row, i64 a
     for (int j = 0; j < V; ++j)
       x[j] = j < valid ? *reinterpret_cast<const T*>(p + offset_in_axes(space, operand, at + j)) : T{};
   }
+}
+template <class T, int V>
+PLAIT_D void load_row(const Space& space, const Operand& operand, i64 row, i64 at, int valid, Kept<T, V>& to) {
+  T x[V];
+  load_row(space, operand, row, at, valid, x);
+  to.keep(x);
 }
 template <class T, int V>
 PLAIT_D void store_row(const Space& space, const Operand& operand, i64 row, i64 at, int valid, const T (&x)[V]) {
@@ -199,15 +247,6 @@ template <class T>
 PLAIT_D T& place(const Space& space, const Operand& operand, i64 row, i64 at) {
   return *reinterpret_cast<T*>(operand.data + row + element_offset(space, operand, at));
 }
-
-/// V elements in as few registers as they need, for later passes over the row.
-template <class T, int V>
-struct Kept {
-  static constexpr int kWords = (sizeof(T) * V + 3) / 4;
-  u32 word[kWords];
-  PLAIT_D void keep(const T (&x)[V]) { __builtin_memcpy(&word, &x, sizeof(x)); }
-  PLAIT_D void give(T (&x)[V]) const { __builtin_memcpy(&x, &word, sizeof(x)); }
-};
 
 PLAIT_D int valid_of(i64 length, i64 at, int most) {
   const i64 left = length - at;

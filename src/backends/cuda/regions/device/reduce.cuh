@@ -52,6 +52,10 @@ struct reduce_prod {
   }
   template <class T>
   static PLAIT_D T combine(T a, T b) {
+    if constexpr (is_complex<T>) {  // the identity leaves zeros and infinities alone
+      if (a.re == 1 && to_bits(a.im) == 0) return b;
+      if (b.re == 1 && to_bits(b.im) == 0) return a;
+    }
     return op_mul(a, b);
   }
 };

@@ -61,6 +61,80 @@ PLAIT_D u16 to_brain(float x) {
 #endif
 PLAIT_D float from_brain(u16 h) { return __uint_as_float(static_cast<u32>(h) << 16); }
 
+// Two 16-bit floats in a register. Sums, differences and products of such numbers in float32, rounded to 16 bits, are what one
+// rounding of the exact result gives, since 24 bits are at least twice their precision and two more (S. Figueroa, 1995); so the
+// hardware's 16-bit arithmetic has the same bits as the ops of the program.
+#if defined(PLAIT_EMULATED)
+template <class Memory>
+u32 pair_of(float low, float high);
+template <class Memory>
+u32 op_add_pair(u32 a, u32 b);
+template <class Memory>
+u32 op_sub_pair(u32 a, u32 b);
+template <class Memory>
+u32 op_mul_pair(u32 a, u32 b);
+#else
+/// Rounds.
+template <class Memory>
+PLAIT_D u32 pair_of(float low, float high) {
+  u32 pair;
+  if constexpr (same<Memory, Half>)
+    asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(high), "f"(low));
+  else
+    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(high), "f"(low));
+  return pair;
+}
+PLAIT_D u32 fma_brains(u32 a, u32 b, u32 c) {
+  u32 pair;
+  asm("fma.rn.bf16x2 %0, %1, %2, %3;" : "=r"(pair) : "r"(a), "r"(b), "r"(c));
+  return pair;
+}
+template <class Memory>
+PLAIT_D u32 op_add_pair(u32 a, u32 b) {
+  if constexpr (same<Memory, Brain>) return fma_brains(a, 0x3f803f80u, b);  // a * 1 + b
+  u32 pair;
+  asm("add.rn.f16x2 %0, %1, %2;" : "=r"(pair) : "r"(a), "r"(b));
+  return pair;
+}
+template <class Memory>
+PLAIT_D u32 op_sub_pair(u32 a, u32 b) {
+  if constexpr (same<Memory, Brain>) return fma_brains(b, 0xbf80bf80u, a);  // b * -1 + a
+  u32 pair;
+  asm("sub.rn.f16x2 %0, %1, %2;" : "=r"(pair) : "r"(a), "r"(b));
+  return pair;
+}
+template <class Memory>
+PLAIT_D u32 op_mul_pair(u32 a, u32 b) {
+  if constexpr (same<Memory, Brain>) return fma_brains(a, b, 0x80008000u);  // a * b - 0
+  u32 pair;
+  asm("mul.rn.f16x2 %0, %1, %2;" : "=r"(pair) : "r"(a), "r"(b));
+  return pair;
+}
+#endif
+template <class Memory>
+PLAIT_D u32 pair_of(Memory low, Memory high) {
+  return static_cast<u32>(high.bits) << 16 | low.bits;
+}
+template <class Memory>
+PLAIT_D float low_of(u32 pair) {
+  if constexpr (same<Memory, Half>)
+    return from_half(static_cast<u16>(pair));
+  else
+    return __uint_as_float(pair << 16);
+}
+template <class Memory>
+PLAIT_D float high_of(u32 pair) {
+  if constexpr (same<Memory, Half>)
+    return from_half(static_cast<u16>(pair >> 16));
+  else
+    return __uint_as_float(pair & 0xffff0000u);
+}
+template <class Memory>
+PLAIT_D void take_apart(u32 pair, Memory& low, Memory& high) {
+  low.bits = static_cast<u16>(pair);
+  high.bits = static_cast<u16>(pair >> 16);
+}
+
 /// An element of memory as a value.
 template <class T>
 PLAIT_D T widened(T x) {
