@@ -9,7 +9,6 @@
 #include <string>
 #include <vector>
 
-#include "backends/cuda/kernels/faults.h"
 #include "backends/cuda/kernels/kernels.h"
 #include "backends/cuda/runtime/cuda.h"
 #include "backends/strided.h"
@@ -162,10 +161,13 @@ class Attrs {
   Ref<AttrsBase> attrs_;
 };
 
-/// A queue and the memory of one call.
+/// The queue of all tests, which stays open for good, and the memory of one call.
 class Device {
  public:
-  Device() : queue_(cuda_memory().open_queue(0)) {}
+  Device() {
+    static const memory::Queue queue = cuda_memory().open_queue(0);
+    queue_ = queue;
+  }
   ~Device() {
     for (void* data : blocks_) cuda_memory().release(queue_, data);
   }
@@ -184,7 +186,7 @@ class Device {
   }
 
  private:
-  memory::Queue queue_;
+  memory::Queue queue_ = 0;
   std::vector<void*> blocks_;
 };
 

@@ -41,6 +41,7 @@ TEST(CudaKernels, Argmax) {
       for (const Extents& shape :
            {Extents{1, 1, 1}, {5, 7, 3}, {3, 1000, 1}, {2, 50000, 1}, {1, 40000, 33}, {600, 9, 2}})
         for (int64_t axis : {0, 1, 2}) {
+          if (shape[1] > 10000 && d != DType::uint8 && d != DType::float32 && d != DType::complex64) continue;
           expect_same(op, {{"axis", axis}}, {crowded(d, shape)});
           expect_same(op, {{"axis", axis}}, {any(d, shape)});
         }
