@@ -4,12 +4,10 @@
 
 #include "backends/cuda/kernels/faults.h"
 #include "backends/cuda/kernels/kernels.h"
+#include "backends/cuda/regions/regions.h"
 #include "backends/cuda/runtime/cuda.h"
 #include "backends/cuda/runtime/errors.h"
 #include "plait/error.h"
-#if __has_include("backends/cuda/regions/regions.h")
-#include "backends/cuda/regions/regions.h"
-#endif
 
 namespace plait {
 namespace {
@@ -29,12 +27,8 @@ CudaBackend::CudaBackend(std::vector<DeviceInfo> infos) {
 
 DeviceInfo CudaBackend::info(int device) const { return this->device(device).info; }
 
-std::unique_ptr<CompiledRegion> CudaBackend::compile_region([[maybe_unused]] RegionProgram region) {
-#if __has_include("backends/cuda/regions/regions.h")
+std::unique_ptr<CompiledRegion> CudaBackend::compile_region(RegionProgram region) {
   return compile_region_cuda(std::move(region));
-#else
-  throw DeviceError({.op = "cuda", .got = "a region: this build has no code for any"});
-#endif
 }
 
 const Kernel* CudaBackend::find_kernel(std::string_view op) const { return cuda_kernel(op); }
