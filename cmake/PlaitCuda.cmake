@@ -81,3 +81,6 @@ target_link_options(plait_cuda PRIVATE -Wl,-z,defs -Wl,--exclude-libs,ALL
 set_target_properties(plait_cuda PROPERTIES LINK_DEPENDS ${PROJECT_SOURCE_DIR}/cmake/plait_cuda.map LINKER_LANGUAGE CXX
   LIBRARY_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR} INSTALL_RPATH $ORIGIN)
 install(TARGETS plait_cuda LIBRARY DESTINATION lib COMPONENT plait_cuda)
+if(SKBUILD)  # the wheel of the backend alone
+  install(FILES LICENSE licenses/cub.txt DESTINATION share/doc/plait-cuda COMPONENT plait_cuda)
+endif()
