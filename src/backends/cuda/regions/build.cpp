@@ -2,6 +2,7 @@
 
 #include <nvrtc.h>
 
+#include <atomic>
 #include <condition_variable>
 #include <cstdlib>
 #include <deque>
@@ -25,6 +26,8 @@ struct Nvrtc {
   decltype(nvrtcGetSupportedArchs)* archs =
       library.function<decltype(nvrtcGetSupportedArchs)>("nvrtcGetSupportedArchs");
   decltype(nvrtcCreateProgram)* create = library.function<decltype(nvrtcCreateProgram)>("nvrtcCreateProgram");
+  decltype(nvrtcSetFlowCallback)* set_flow_callback =
+      library.function<decltype(nvrtcSetFlowCallback)>("nvrtcSetFlowCallback");
   decltype(nvrtcCompileProgram)* compile = library.function<decltype(nvrtcCompileProgram)>("nvrtcCompileProgram");
   decltype(nvrtcDestroyProgram)* destroy = library.function<decltype(nvrtcDestroyProgram)>("nvrtcDestroyProgram");
   decltype(nvrtcGetProgramLogSize)* log_size =
@@ -39,6 +42,8 @@ const Nvrtc& nvrtc() {
   static const Nvrtc* const opened = new Nvrtc;
   return *opened;
 }
+
+constinit std::atomic<bool> ending{false};  // the process ends: what is being compiled is of no use any more
 
 /// What the CPU's headers include of the standard library; std_for_nvrtc.cuh has what they use of it.
 constexpr const char* kStandardHeaders[] = {"cstdint", "type_traits", "utility"};
@@ -83,7 +88,9 @@ std::string compile(const Source& source, int capability) {
       (machine_code ? "--gpu-architecture=sm_" : "--gpu-architecture=compute_") + std::to_string(best);
   const char* const options[] = {architecture.c_str(), "--std=c++20", "--fmad=false",
                                  "--device-as-default-execution-space"};
+  nvrtc().set_flow_callback(program, [](void*, void*) { return ending.load() ? 1 : 0; }, nullptr);
   const nvrtcResult result = nvrtc().compile(program, 4, options);
+  if (ending) throw Interrupted({.op = "CUDA region", .got = "the end of the process while its code was compiled"});
   if (result != NVRTC_SUCCESS) {
     size_t size = 0;
     nvrtc().log_size(program, &size);
@@ -158,6 +165,7 @@ class Background {
     {
       const std::lock_guard lock(mutex_);
       stopped_ = true;
+      ending = true;
       jobs_.clear();
     }
     changed_.notify_all();

@@ -19,12 +19,13 @@ const std::vector<Header>& device_headers();
 /// Machine code for GPUs of compute capability `capability` (90 for 9.0), from the cache or from NVRTC.
 ///
 /// Threads: any; several processes may share the cache. Errors: DeviceError when NVRTC cannot be opened, InternalError with its log when
-/// it rejects the text.
+/// it rejects the text, Interrupted when the process ends meanwhile.
 std::string build(const Source& source, int capability);
 /// The same without the cache.
 std::string compile(const Source& source, int capability);
 
-/// Runs `job` on one of a few threads of its own; before the process ends what runs is waited for, what has not begun is dropped.
+/// Runs `job` on one of a few threads of its own. When the process ends, a compilation that runs is cancelled and waited for,
+/// what has not begun is dropped.
 void run_in_background(std::function<void()> job);
 
 }  // namespace plait::cuda

@@ -79,6 +79,8 @@ const Module* module_of(const Source& source, int capability, Wait wait) {
     run_in_background([entry] {
       try {
         make(*entry);
+      } catch (const Interrupted&) {
+        // The process ends.
       } catch (const std::exception& error) {
         say_once(error.what());
       }
