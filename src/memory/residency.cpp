@@ -140,8 +140,6 @@ void Residency::overwrite_on(Buffer& buffer, Queue queue) {
   if (buffer.data_) return_block({std::exchange(buffer.data_, nullptr), std::exchange(buffer.capacity_, 0)});
 }
 
-void Residency::overwrite_on_host(Buffer& buffer) { host_may_have_changed(buffer); }
-
 void Residency::complete_at(Buffer& buffer, Mark mark) {
   if (!(buffer.state_.load(std::memory_order_acquire) & Buffer::kOnDevice)) return;
   const std::lock_guard lock(lock_of(buffer));

@@ -27,15 +27,13 @@ class PLAIT_API Residency {
   /// The copy that `on_queue` gave, to be overwritten by work enqueued on `queue` next: waits for others that use it;
   /// afterwards it alone is current. For the holder of the donation.
   static void overwrite_on(Buffer& buffer, Queue queue);
-  /// The same for the host copy, which must be current.
-  static void overwrite_on_host(Buffer& buffer);
 
   /// The contents are complete at `mark`, a mark of the queue that wrote them.
   static void complete_at(Buffer& buffer, Mark mark);
   /// Blocks until the device that wrote the contents is done.
   static void finish(Buffer& buffer);
 
-  /// User code may have written through a view: copies on devices are stale.
+  /// The host copy, which is current, is to be overwritten, or user code may have written to it: copies on devices are stale.
   static void host_may_have_changed(Buffer& buffer) noexcept;
   /// Only for the end of the buffer.
   static void release_copies(Buffer& buffer) noexcept;
