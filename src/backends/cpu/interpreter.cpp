@@ -551,6 +551,10 @@ class Scheduler {
   void finish_group(Phase& phase, Fused& group, int at) {
     check_internal(at == static_cast<int>(phase.steps.size()), "CPU interpreter: an assembled step is out of order");
     const int cost = group.cost + static_cast<int>(group.program.reduces.size());
+    // A row is read again by each pass: the next one had better be there. Where everything is read once and in order the
+    // machine looks ahead by itself, and does it better.
+    group.program.looks_ahead =
+        std::any_of(nodes_.begin(), nodes_.end(), [](const Node& node) { return node.kind == Node::Kind::reduce; });
     auto code = jit::assemble(std::move(group.program));
     if (!code) throw jit::NoExecutableMemory();
     phase.steps.push_back({.code = code.get(), .cost = cost});

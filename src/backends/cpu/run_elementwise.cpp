@@ -6,8 +6,7 @@
 namespace plait::cpu {
 namespace {
 
-constexpr int64_t kAheadBytes = 2048;      // the machine's own prefetch stops at the end of a page
-constexpr int64_t kLongTile = 8 * kTile;   // where nothing lies in a tile
+constexpr int64_t kLongTile = 8 * kTile;  // where nothing lies in a tile
 
 }  // namespace
 
@@ -16,24 +15,22 @@ void ElementwiseRun::run_tiles(int64_t begin, int64_t end) const {
   char** slots = scratch.take<char*>(static_cast<int64_t>(schedule.slots.size()));
   char** registers = scratch.take<char*>(static_cast<int64_t>(schedule.slots.size()));
   const int64_t register_bytes = (tile << schedule.log_width) + 64;
-  char** ahead = scratch.take<char*>(static_cast<int64_t>(schedule.slots.size()));
   char* memory = scratch.take<char>(schedule.tiles * register_bytes);
   for (size_t i = 0; i < schedule.slots.size(); ++i) {
     const Slot& slot = schedule.slots[i];
-    slots[i] = registers[i] = ahead[i] =
-        slot.kind == Slot::Kind::tile ? memory + slot.index * register_bytes : fixed_slots[i];
+    slots[i] = registers[i] = slot.kind == Slot::Kind::tile ? memory + slot.index * register_bytes : fixed_slots[i];
   }
   Background background(scratch, region, schedule, views, streaming ? tile : 0);
   for (int64_t t = begin; t < end; ++t) {
     int64_t start, n;
     range(t, start, n);
-    run_tile(slots, registers, ahead, background, start, n);
+    run_tile(slots, registers, background, start, n);
   }
   background.finish();
   if (past_caches) region.kernels.fence();
 }
 
-void ElementwiseRun::run_tile(char** slots, char* const* registers, char** ahead, Background& background, int64_t start,
+void ElementwiseRun::run_tile(char** slots, char* const* registers, Background& background, int64_t start,
                               int64_t n) const {
   const TileKernels& kernels = region.kernels;
   const bool whole = n % kTilePad == 0;
@@ -45,7 +42,6 @@ void ElementwiseRun::run_tile(char** slots, char* const* registers, char** ahead
     char* const at = direct(view, start, n);
     if (at && (whole || (may_overread && view.linear))) {
       slots[load.slot] = at;
-      ahead[load.slot] = at + kAheadBytes;
       continue;
     }
     slots[load.slot] = registers[load.slot];
@@ -64,7 +60,7 @@ void ElementwiseRun::run_tile(char** slots, char* const* registers, char** ahead
   if (streaming)
     background.run(phase.steps, slots, n);
   else if (may_pass)
-    run_steps_streaming(phase.steps, slots, ahead, n);
+    run_steps_streaming(phase.steps, slots, nullptr, n);
   else
     run_steps(phase.steps, slots, n);
   for (const Phase::Store& store : phase.stores) {

@@ -45,8 +45,7 @@ struct ElementwiseRun {
   }
 
   void run_tiles(int64_t begin, int64_t end) const;
-  void run_tile(char** slots, char* const* registers, char** ahead, Background& background, int64_t start,
-                int64_t n) const;
+  void run_tile(char** slots, char* const* registers, Background& background, int64_t start, int64_t n) const;
 
   /// Whether the output is the memory of an input that is still read once the output is there.
   bool read_later(const Phase::Store& store) const {

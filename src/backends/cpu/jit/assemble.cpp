@@ -296,7 +296,7 @@ class Assembler : public Registers {
 
   void iteration(const Body& b, bool masked) {
     begin(b);
-    if (streaming_) prefetch();
+    if (streaming_ && program_.looks_ahead) prefetch();
     for (size_t p = 0; p < b.order.size(); ++p)
       for (int copy = 0; copy < copies_; ++copy) emit(b.order[p] * copies_ + copy, static_cast<int>(p));
     for (int copy = 0; copy < copies_; ++copy)

@@ -16,8 +16,9 @@ class Code512 {
   /// Elements [0, n) of the slots, and on to the next multiple of kTilePad; reductions take exactly n. Every element of an
   /// operand is read before any result at its place is written.
   void run(char* const* slots, int64_t n) const { plain_(slots, nullptr, n); }
-  /// The same with results past the caches. They are aligned to cache lines and n is a multiple of kTilePad. `ahead`: per
-  /// slot, what will be read later and had better come closer now. Fence before others read the results.
+  /// The same with results past the caches. They are aligned to cache lines and n is a multiple of kTilePad. `ahead`, for
+  /// programs that look ahead: per slot, what will be read later and had better come closer now. Fence before others read the
+  /// results.
   virtual void run_streaming(char* const* slots, char* const* ahead, int64_t n) const = 0;
 
  protected:

@@ -102,6 +102,7 @@ struct Program {
   Tape tape;
   std::vector<Store> stores;
   std::vector<Reduce> reduces;
+  bool looks_ahead = false;  // when it streams: brings closer what it is told will be read later
 };
 
 }  // namespace plait::cpu::jit
