@@ -19,6 +19,13 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.frameworks import FAMILIES
+from benchmarks.sides import side_named
+from benchmarks.worker import call_of as workload_call
+from benchmarks.worker import inputs_of
+from benchmarks.workload import Workload
+from benchmarks.workloads import training
+
 os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # the memory is for all
 
 Call = Callable[[], Any]
@@ -39,7 +46,7 @@ class Side:
 
 @dataclass
 class Row:
-    """What is measured: a function of arrays for every side, or `special` ones by name; bytes that have to move."""
+    """What is measured: a function of arrays for every side; bytes that have to move."""
 
     name: str
     inputs: list[tuple[int, ...]]
@@ -154,6 +161,33 @@ def call_of(side: Side, row: Row, values: list[Any]) -> Call:
     return lambda: side.wait(function(*arrays))
 
 
+def finished(step: Call, wait: Call) -> Call:
+    """The step, and waiting for the device."""
+
+    def call() -> None:
+        step()
+        wait()
+
+    return call
+
+
+def training_calls(workload: Workload) -> dict[str, Call]:
+    """A step of training for each side, as the workload of the CPU has it."""
+    torch = importlib.import_module("torch")
+    calls: dict[str, Call] = {}
+    for name in ("plait", "torch", "torch compiled", "jax"):
+        side = side_named(name)
+        framework = FAMILIES[side.family](side, 2, workload)
+        if side.family == "mx":
+            framework.xp.set_default_device(framework.xp.gpu)
+        body = workload.body(side.family)
+        with torch.device("cuda"):
+            inputs = inputs_of(framework, workload, body, False)[0]
+            step = workload_call(framework, workload, body, inputs)
+        calls[name] = finished(step, torch.cuda.synchronize) if side.peer == "torch" else step
+    return calls
+
+
 def timed(call: Call) -> float:
     start = time.perf_counter()
     call()
@@ -175,7 +209,11 @@ def measure(sides: list[Side], row: Row, rounds: int) -> dict[str, list[float]]:
         except Exception as error:
             print(f"{row.name}: {side.name}: {error}", file=sys.stderr)
             calls.pop(side.name, None)
-    # Code of tier 1 is made in the background, in seconds; what is measured is the steady state.
+    return steady(calls, rounds)
+
+
+def steady(calls: dict[str, Call], rounds: int) -> dict[str, list[float]]:
+    """Seconds of each call, once code of tier 1 is there: it is made in the background, in seconds."""
     deadline = time.perf_counter() + TIER_SECONDS
     while "plait" in calls and time.perf_counter() < deadline:
         calls["plait"]()
@@ -201,22 +239,37 @@ def copy_rate() -> float:
     return 2 * a.numel() * 4 / min(seconds)
 
 
+def all_rows(sides: list[Side], names: list[str], rounds: int) -> Iterator[tuple[str, int, dict[str, list[float]]]]:
+    """Name, traffic and the seconds of all sides, row by row."""
+
+    def wanted(name: str) -> bool:
+        return not names or any(part in name for part in names)
+
+    for row in rows():
+        if wanted(row.name):
+            yield row.name, row.traffic, measure(sides, row, rounds)
+    for name, workload in (("MLP training step", training.mlp), ("CNN training step", training.cnn)):
+        if wanted(name):
+            calls = training_calls(workload)
+            for call in calls.values():
+                for _ in range(WARM_CALLS):
+                    call()
+            yield name, 0, steady(calls, 20 * rounds)
+
+
 def table(names: list[str], rounds: int) -> str:
     sides = [plait_side(), torch_side(False), torch_side(True), jax_side()]
     copy = copy_rate()
     text = f"Copy on the device: {copy / 1e12:.2f} TB/s.\n\n| | "
     text += " | ".join([*(side.name for side in sides), "best peer / plait", "of copy"]) + " |\n"
     text += "| --- |" + " --- |" * (len(sides) + 2) + "\n"
-    for row in rows():
-        if names and not any(name in row.name for name in names):
-            continue
-        took = measure(sides, row, rounds)
+    for name, traffic, took in all_rows(sides, names, rounds):
         medians = {name: statistics.median(all_of) for name, all_of in took.items() if all_of}
-        peers = [seconds for name, seconds in medians.items() if name != "plait"]
+        peers = [seconds for side, seconds in medians.items() if side != "plait"]
         cells = [f"{medians[side.name] * 1e3:.3f} ms" if side.name in medians else "" for side in sides]
         ratio = f"{min(peers) / medians['plait']:.2f}" if peers and "plait" in medians else ""
-        share = f"{row.traffic / medians['plait'] / copy:.0%}" if row.traffic and "plait" in medians else ""
-        line = "| " + " | ".join([row.name, *cells, ratio, share]) + " |\n"
+        share = f"{traffic / medians['plait'] / copy:.0%}" if traffic and "plait" in medians else ""
+        line = "| " + " | ".join([name, *cells, ratio, share]) + " |\n"
         print(line, end="", file=sys.stderr, flush=True)
         text += line
     return text

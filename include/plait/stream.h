@@ -31,12 +31,13 @@ PLAIT_API bool is_available(Device device);
 PLAIT_API int device_count(DeviceType type);
 /// The calling thread's stream for new nodes on the device.
 PLAIT_API Stream default_stream(Device device);
+/// Errors: DeviceError for a stream that neither default_stream nor new_stream gave.
 PLAIT_API void set_default_stream(Stream stream);
 PLAIT_API Stream new_stream(Device device);
 /// Waits for everything submitted to the stream.
 PLAIT_API void synchronize(Stream stream);
 
-/// New nodes of this thread go to `stream` within the scope.
+/// New nodes of this thread go to `stream` within the scope. Errors: those of set_default_stream.
 class PLAIT_API StreamScope {
  public:
   explicit StreamScope(Stream stream);

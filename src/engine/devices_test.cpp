@@ -1,5 +1,5 @@
 // Two memories: what moves between them, when, and in which order. The devices are simulated (backends/simulated), with
-// queues that run behind the caller's back; on a machine with a GPU tests/gpu runs the same programs on it.
+// queues that run behind the caller's back; tests/python/test_transfers.py also asks a real GPU.
 #include "engine/devices.h"
 
 #include <gtest/gtest.h>
@@ -61,6 +61,9 @@ TEST_F(Devices, AreCounted) {
   EXPECT_EQ(default_stream(kGpu).device, kGpu);
   EXPECT_EQ(default_stream(kGpu), default_stream(kGpu));
   EXPECT_NE(default_stream(kGpu), default_stream(kOtherGpu));
+  EXPECT_THROW(set_default_stream({1u << 30, kGpu}), DeviceError);
+  EXPECT_THROW(StreamScope({1u << 30, {}}), DeviceError);
+  EXPECT_THROW(synchronize({default_stream(kGpu).index, kOtherGpu}), DeviceError) << "a stream of another device";
 }
 
 TEST_F(Devices, AnOperandCrossesOnceAndAResultOnce) {

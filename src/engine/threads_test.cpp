@@ -76,13 +76,14 @@ TEST(EngineThreads, ShareSubgraphsWhilePlansAreForgotten) {
 TEST(EngineThreads, ShareWhatIsComputedInTheBackground) {
   const Array x = grid(24, 24);
   const auto want = one_after_another(x);
+  const Stream other = new_stream({});
   for (int round = 0; round < 25; ++round) {
     engine::clear_plan_cache();
     const Layers layers(x);
     std::vector<std::vector<float>> got(kThreads);
     together([&](int t) {
       // Two streams, so that one waits for what another computes, in either direction.
-      const StreamScope scope(t % 2 ? Stream{7, {}} : Stream{});
+      const StreamScope scope(t % 2 ? other : Stream{});
       const Array asked = layers.asked(t);
       const Array wanted[] = {asked, layers.at[static_cast<size_t>((t + 1) % kThreads)]};
       async_eval(wanted);

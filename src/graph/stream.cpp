@@ -55,6 +55,16 @@ void check_available(Device device) {
                              (gpu && device.index == 0 ? "; " + memory::why_no_devices() : std::string())});
 }
 
+void check_made(Stream stream) {
+  if (stream == Stream{}) return;
+  Streams& all = streams();
+  const std::lock_guard lock(all.mutex);
+  if (stream.index < all.devices.size() && all.devices[stream.index] == stream.device) return;
+  throw DeviceError({.op = "stream",
+                     .got = "stream " + std::to_string(stream.index) + ", which that device does not have",
+                     .accepts = "a stream that default_stream or new_stream gave"});
+}
+
 Stream first_stream(Device device) {
   if (device.type == DeviceType::cpu) return {};
   Streams& all = streams();
@@ -113,6 +123,7 @@ Stream default_stream(Device device) {
 
 void set_default_stream(Stream stream) {
   check_available(stream.device);
+  check_made(stream);
   if (Stream* chosen = chosen_stream(stream.device))
     *chosen = stream;
   else
@@ -128,6 +139,7 @@ Stream new_stream(Device device) {
 }
 
 void synchronize(Stream stream) {
+  check_made(stream);
   if (auto* wait = wait_hook.load()) wait(stream);
 }
 

@@ -1,5 +1,6 @@
-"""Two memories, on simulated devices in a process of their own: what crosses, what is refused, what is said."""
+"""Two memories, on a simulated GPU and on a real one: what crosses, what is refused, what is said."""
 
+import os
 import subprocess
 import sys
 import textwrap
@@ -11,10 +12,20 @@ import plait.core as pc
 from plait import transfers
 
 
+@pytest.fixture(params=["simulated", "real"])
+def gpu(request: pytest.FixtureRequest) -> dict[str, str]:
+    """What a process has in its environment to see the GPU."""
+    if request.param == "simulated":
+        return {"PLAIT_SIMULATE_GPU": "1"}
+    if os.environ.get("PLAIT_SIMULATE_GPU") or not pc.is_available(pc.gpu):
+        pytest.skip("no GPU in this machine")
+    return {name: os.environ[name] for name in os.environ if name.startswith(("PLAIT_CUDA", "LD_LIBRARY", "HOME"))}
+
+
 def run(program: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-c", textwrap.dedent(program)],
-        env={"PATH": "", "PYTHONPATH": ":".join(sys.path), "PLAIT_SIMULATE_GPU": "1", **environment},
+        env={"PATH": "", "PYTHONPATH": ":".join(sys.path), **environment},
         capture_output=True,
         text=True,
         timeout=120,
@@ -22,13 +33,13 @@ def run(program: str, **environment: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def output_of(program: str, **environment: str) -> str:
+def output_of(program: str, environment: dict[str, str]) -> str:
     done = run(program, **environment)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
-def test_a_training_loop_moves_batches_and_losses_only() -> None:
+def test_a_training_loop_moves_batches_and_losses_only(gpu: dict[str, str]) -> None:
     program = """
     import numpy as np
     import plait.core as pc, plait.nn as nn, plait.optimizers as optim
@@ -54,10 +65,10 @@ def test_a_training_loop_moves_batches_and_losses_only() -> None:
     print(moved["cpu", "gpu:0"].bytes, moved["gpu:0", "cpu"].transfers, moved["gpu:0", "cpu"].bytes)
     """
     batch = 32 * 8 * 4 + 32 * 4
-    assert output_of(program) == f"{5 * batch} 5 {5 * 4}\n"
+    assert output_of(program, gpu) == f"{5 * batch} 5 {5 * 4}\n"
 
 
-def test_streams_of_operations_and_contexts() -> None:
+def test_streams_of_operations_and_contexts(gpu: dict[str, str]) -> None:
     program = """
     import plait.core as pc
     assert pc.is_available(pc.gpu) and pc.device_count(pc.gpu) == 1
@@ -70,10 +81,10 @@ def test_streams_of_operations_and_contexts() -> None:
     print(c.tolist(), (c @ c).item())
     pc.synchronize(pc.default_stream(pc.gpu))
     """
-    assert output_of(program) == "[0.0, 2.0, 6.0, 12.0] 184.0\n"
+    assert output_of(program, gpu) == "[0.0, 2.0, 6.0, 12.0] 184.0\n"
 
 
-def test_the_guard_names_the_line() -> None:
+def test_the_guard_names_the_line(gpu: dict[str, str]) -> None:
     program = """
     import plait.core as pc
     from plait import transfers
@@ -91,7 +102,7 @@ def test_the_guard_names_the_line() -> None:
     assert w.tolist() == [3.0, 7.0]
     print(transfers.report())
     """
-    done = run(program)
+    done = run(program, **gpu)
     assert done.returncode == 0, done.stderr
     assert "8 bytes from host to device 0 at <string>:6" in done.stderr
     assert "<string>:10" in done.stdout and "transfers are forbidden" in done.stdout
@@ -111,13 +122,13 @@ def test_what_has_no_kernel_is_said_once_or_refused() -> None:
         except RuntimeError as error:
             print(error)
     """
-    done = run(program, PLAIT_SIMULATE_WITHOUT="sort")
+    done = run(program, PLAIT_SIMULATE_GPU="1", PLAIT_SIMULATE_WITHOUT="sort")
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("runs on the CPU") == 1 and "<string>:7" in done.stderr
     assert "sort" in done.stdout and "<string>:10" in done.stdout
 
 
-def test_a_numpy_view_that_is_written_to_counts() -> None:
+def test_a_numpy_view_that_is_written_to_counts(gpu: dict[str, str]) -> None:
     program = """
     import numpy as np
     import plait.core as pc
@@ -130,10 +141,10 @@ def test_a_numpy_view_that_is_written_to_counts() -> None:
     del view
     print(on_gpu(), on_gpu())
     """
-    assert output_of(program) == "[1.0, 1.0, 1.0]\n[6.0, 1.0, 1.0]\n[6.0, 1.0, 1.0] [6.0, 1.0, 1.0]\n"
+    assert output_of(program, gpu) == "[1.0, 1.0, 1.0]\n[6.0, 1.0, 1.0]\n[6.0, 1.0, 1.0] [6.0, 1.0, 1.0]\n"
 
 
-def test_memory_is_that_of_the_default_device() -> None:
+def test_memory_is_that_of_the_default_device(gpu: dict[str, str]) -> None:
     program = """
     import plait.core as pc
     host = pc.get_active_memory()
@@ -154,7 +165,30 @@ def test_memory_is_that_of_the_default_device() -> None:
     pc.set_default_device(pc.cpu)
     assert pc.get_active_memory() == host
     """
-    assert "at most 6291456 bytes" in output_of(program)
+    assert "at most 6291456 bytes" in output_of(program, gpu)
+
+
+def test_host_and_gpu_work_at_once(gpu: dict[str, str]) -> None:
+    """The device's part is enqueued first: the host's does not wait for it, and both end as one program would."""
+    program = """
+    import plait.core as pc
+    from plait import transfers
+    x = pc.random.normal((64, 64)) * 0.1
+    pc.eval(x)
+    def program(here, there):
+        a, b = x, x
+        for _ in range(20):
+            a = pc.tanh(pc.matmul(a, x, stream=there), stream=there)
+            b = pc.tanh(pc.matmul(b, x, stream=here), stream=here)
+        return pc.add(a, b, stream=here)
+    want = program(pc.cpu, pc.cpu)
+    with transfers.count() as moved:
+        got = program(pc.cpu, pc.gpu)
+        pc.eval(got)
+    assert pc.allclose(got, want, 1e-4, 1e-5).item()
+    print(moved["cpu", "gpu:0"].transfers, moved["gpu:0", "cpu"].transfers)
+    """
+    assert output_of(program, gpu) == "1 1\n"
 
 
 @pytest.mark.parametrize("context", [transfers.guard, transfers.fallback])
