@@ -19,13 +19,14 @@ def gpu(request: pytest.FixtureRequest) -> dict[str, str]:
         return {"PLAIT_SIMULATE_GPU": "1"}
     if os.environ.get("PLAIT_SIMULATE_GPU") or not pc.is_available(pc.gpu):
         pytest.skip("no GPU in this machine")
-    return {name: os.environ[name] for name in os.environ if name.startswith(("PLAIT_CUDA", "LD_LIBRARY", "HOME"))}
+    return {name: value for name, value in os.environ.items() if name.startswith("PLAIT_CUDA")}
 
 
 def run(program: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("PLAIT_")}
     return subprocess.run(
         [sys.executable, "-c", textwrap.dedent(program)],
-        env={"PATH": "", "PYTHONPATH": ":".join(sys.path), **environment},
+        env={**inherited, "PYTHONPATH": ":".join(sys.path), **environment},
         capture_output=True,
         text=True,
         timeout=120,

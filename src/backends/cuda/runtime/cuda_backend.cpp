@@ -125,11 +125,12 @@ void* CudaBackend::allocate(memory::Queue queue, int64_t bytes) {
   size_t unused = 0, total = 0;
   const DeviceScope scope(index);
   check_cuda(cudaMemGetInfo(&unused, &total), "the device's memory");
-  throw OutOfMemory({.op = "device memory",
-                     .got = std::to_string(bytes) + " bytes asked; held " + gigabytes(stats.active) + ", cached " +
-                            gigabytes(stats.cached) + ", limit " +
-                            (blocks.limit() > 0 ? gigabytes(blocks.limit()) : "none") + ", unused " +
-                            gigabytes(static_cast<int64_t>(unused)) + " of " + gigabytes(stats.total),
+  const int64_t limit = blocks.limit() > 0 ? blocks.limit() : stats.total;
+  throw OutOfMemory({.op = "allocate on a device",
+                     .got = std::to_string(bytes) + " bytes beside " + std::to_string(stats.active) +
+                            " in use; all processes together leave " + gigabytes(static_cast<int64_t>(unused)) +
+                            " of " + gigabytes(stats.total) + " free",
+                     .accepts = "at most " + std::to_string(limit) + " bytes at once",
                      .hint = "release arrays, or take smaller batches"});
 }
 
