@@ -37,6 +37,7 @@ void declare_outputs(Writer& w, const Staged& staged) {
 void linear(Writer& w, Source& source, const Staged& staged, const std::vector<uint32_t>& ids) {
   w.kernel(source, "linear", kThreads);
   w.values(ids, Level::scalar);
+  w.divisors(ids);
   w.line("const i64 n = a.space.length, tile = i64{" + num(kThreads) + "} * kV * kU;");
   w.open("for (i64 start = blockIdx.x * tile + threadIdx.x * kV; start < n; start += gridDim.x * tile)");
   const auto inputs = w.row_inputs(ids);
@@ -60,10 +61,12 @@ void linear(Writer& w, Source& source, const Staged& staged, const std::vector<u
   w.forget(Level::scalar);
 }
 
-void strided(Writer& w, const Staged& staged, const std::vector<uint32_t>& ids) {
-  w.line("template <class Index>");
-  w.open("PLAIT_D void strided_as(const A& a)");
+void strided(Writer& w, Source& source, const Staged& staged, const std::vector<uint32_t>& ids,
+             const std::string& index) {
+  w.kernel(source, "strided", kThreads);
+  w.line("using Index = " + index + ";");
   w.values(ids, Level::scalar);
+  w.divisors(ids);
   w.line("const Index vectors = static_cast<Index>((a.space.length + kV - 1) / kV);");
   w.line("const Index count = static_cast<Index>(a.space.rows) * vectors;");
   w.line("const Index tile = Index{" + num(kThreads) + "} * kU;");
@@ -105,20 +108,16 @@ void strided(Writer& w, const Staged& staged, const std::vector<uint32_t>& ids) 
 
 }  // namespace
 
-Source elementwise_source(const Staged& staged) {
+Source elementwise_source(const Staged& staged, ElementForm form) {
   Source source;
   Writer w(staged);
   w.prelude(elementwise_lanes(staged));
   w.line("constexpr int kU = " + num(elementwise_steps(staged)) + ";");
   const auto ids = staged.needed(staged.values_of(staged.row_outputs));
-  linear(w, source, staged, ids);
-  strided(w, staged, ids);
-  w.kernel(source, "strided", kThreads);
-  w.line("strided_as<u32>(a);");
-  w.close();
-  w.kernel(source, "strided_wide", kThreads);
-  w.line("strided_as<u64>(a);");
-  w.close();
+  if (form == ElementForm::linear)
+    linear(w, source, staged, ids);
+  else
+    strided(w, source, staged, ids, form == ElementForm::strided_wide ? "u64" : "u32");
   source.text = std::move(w.text);
   return source;
 }

@@ -22,8 +22,8 @@ int row_lanes(const Staged& staged) {
 
 namespace {
 
-constexpr int kElements = kChunk / 32;        // of a row in a thread
-constexpr int kUnrolledStatements = 6000;     // more would keep the compiler busy for too long
+constexpr int kElements = kChunk / 32;  // of a row in a thread
+constexpr int kMostUnrolled = 200;  // work for an element; more would keep the compiler busy for too long
 
 int cost_of(Op op) {
   switch (op) {
@@ -37,12 +37,14 @@ int cost_of(Op op) {
   const bool heavy = (op >= Op::exp && op <= Op::erfinv) || op == Op::pow || op == Op::atan2;
   return heavy ? 16 : 1;
 }
+bool rounds(Op op) { return op == Op::round_f16 || op == Op::round_bf16; }
+DType half_of(Op rounding) { return rounding == Op::round_f16 ? DType::float16 : DType::bfloat16; }
 
 /// Which elements stay in registers from one pass over the row to a later one.
 class KeepPlan {
  public:
-  /// `words`: registers that may be used.
-  KeepPlan(const Staged& staged, int words) : staged_(staged), words_(words) {
+  /// `words`: registers that may be used; `pairs`: what is rounded to 16 bits takes as many.
+  KeepPlan(const Staged& staged, int words, bool pairs) : staged_(staged), words_(words), pairs_(pairs) {
     const size_t count = staged.program.code.size();
     kept.assign(count, 0);
     made_.assign(count, -1);
@@ -65,7 +67,8 @@ class KeepPlan {
   int words_of(const ir::Inst& inst) const {
     const DType dtype =
         inst.op == Op::input ? staged_.program.inputs[static_cast<size_t>(inst.index)].dtype : inst.type;
-    return kElements * size_of(dtype) / 4 + (size_of(dtype) < 4 && inst.op != Op::input ? kElements / 2 : 0);
+    if (pairs_ && rounds(inst.op)) return kElements / 2;
+    return inst.op == Op::input ? kElements * size_of(dtype) / 4 : kElements * std::max(1, size_of(dtype) / 4);
   }
   /// What making a value again costs.
   int cost(uint32_t id) const {
@@ -99,6 +102,7 @@ class KeepPlan {
 
   const Staged& staged_;
   int words_;
+  bool pairs_;
   std::vector<int> made_, last_, used_;
   std::vector<char> seen_;
 
@@ -106,81 +110,116 @@ class KeepPlan {
   /// Whether pass p finds the value where an earlier one left it.
   bool finds(uint32_t id, int p) const { return kept[id] && made_[id] < p && p <= last_[id]; }
   bool leaves(uint32_t id, int p) const { return kept[id] && made_[id] == p; }
+  /// Registers that hold elements while pass p runs.
+  int words_at(int p) const {
+    const auto at = static_cast<size_t>(p);
+    return std::max(used_[at], p > 0 ? used_[at - 1] : 0);
+  }
 };
 
 class RowsSource {
  public:
-  explicit RowsSource(const Staged& staged) : staged_(staged), w_(staged), lanes_(row_lanes(staged)) {}
+  RowsSource(const Staged& staged, RowForm form, RowFit fit)
+      : staged_(staged),
+        w_(staged),
+        form_(form),
+        fit_(fit),
+        unrolled_(work() <= kMostUnrolled),
+        wide_(form != RowForm::large && !fits_narrow()),
+        most_words_(!unrolled_ ? 0 : wide_ ? 80 : kNarrowWords),
+        plan_(staged, most_words_, w_.step() == 2) {}
 
   Source write() {
-    w_.prelude(lanes_);
-    w_.line("constexpr int kH = kLanesOfChunk / 32 / kV;");
-    w_.line("constexpr int kSteps = kChunk / kLanesOfChunk;");
-    const bool unrolled = static_cast<int>(staged_.program.code.size()) * kElements <= kUnrolledStatements;
-    body("rows_as", KeepPlan(staged_, unrolled ? 80 : 0), unrolled);
-    body("rows_large_as", KeepPlan(staged_, unrolled ? 32 : 0), unrolled);
-    for (const bool even : {false, true}) {
-      const std::string name = even ? "_even" : "", flag = even ? "true" : "false";
-      kernel("rows_short" + name, kThreads, ", const int group", "rows_as<1, 1, false, " + flag + ">(a, group);");
-      kernel("rows_warp" + name, kThreads, "", "rows_as<kSteps, kH, false, " + flag + ">(a, 32);");
-      kernel("rows_block" + name, kThreads, "", "rows_as<kSteps, kH, true, " + flag + ">(a, 32);");
-      kernel("rows_large" + name, 1024, "", "rows_large_as<kSteps, kH, true, " + flag + ">(a, 32);");
+    const bool few = form_ == RowForm::few, block = is_block();
+    w_.prelude(row_lanes(staged_));
+    w_.line("constexpr int H = " + std::string(few ? "1" : "kLanesOfChunk / 32 / kV") + ", N = " +
+            (few ? "1" : "kChunk / 32 / kV") + ";");
+    // As many blocks a multiprocessor as give each thread 64 registers, or 128.
+    const std::string bounds = form_ == RowForm::large ? "1024" : few ? "256, 6" : wide_ ? "256, 2" : "256, 4";
+    w_.kernel(source_, "rows", bounds, few ? ", const int group" : "");
+    if (!few) w_.line("constexpr int group = 32;");
+    for (int p = 0; p < staged_.passes; ++p) w_.values(staged_.needed(staged_.operands_of_pass(p)), Level::scalar);
+    w_.values(staged_.needed(staged_.values_of(staged_.row_outputs)), Level::scalar);
+    w_.values(staged_.needed(staged_.values_of(staged_.outer_outputs)), Level::scalar);
+    if (block) {
+      w_.line("const int first = threadIdx.x * kV + threadIdx.x / 32 * (kChunk - 32 * kV), at_once = 1, mine = 0;");
+      w_.line("__shared__ u64 shared[2][" + num(most_reductions()) + "][32];");
+    } else {
+      w_.line("const int first = threadIdx.x % group * kV, at_once = 256 / group, mine = threadIdx.x / group;");
     }
+    w_.open("for (i64 begin = blockIdx.x * i64{at_once}; begin < a.space.rows; begin += gridDim.x * i64{at_once})");
+    if (block) {
+      w_.line("const i64 row = begin;");
+    } else {
+      w_.line("if (begin + threadIdx.x / 32 * (32 / group) >= a.space.rows) continue;");
+      w_.line("const bool active = begin + mine < a.space.rows;");
+      w_.line("const i64 row = active ? begin + mine : a.space.rows - 1;");
+    }
+    if (fit_ != RowFit::full) w_.line("const int length = " + std::string(block ? "" : "!active ? 0 : ") + "static_cast<int>(a.space.length);");
+    const auto n = num(staged_.operand_count());
+    w_.line("i64 off[" + n + "];");
+    w_.line("row_offsets<" + n + ">(a.space, a.operand, static_cast<u64>(row), off);");
+    std::vector<uint32_t> read;
+    for (const auto& ids : plan_.ids) read.insert(read.end(), ids.begin(), ids.end());
+    for (int k : w_.row_inputs(read)) declare_row(k);
+    for (int k : staged_.row_outputs) declare_row(staged_.output_operand(k));
+    for (uint32_t id = 0; id < staged_.program.code.size(); ++id) {
+      if (!plan_.kept[id]) continue;
+      if (inst(id).op == Op::input)
+        w_.line("Kept<" + input_type(id) + ", kV> kept" + num(id) + "[N];");
+      else if (is_pair(id))
+        w_.line("u32 kept" + num(id) + "[N][kV / 2];");
+      else
+        w_.line(std::string(value_type(inst(id).type)) + " kept" + num(id) + "[N][kV];");
+    }
+    for (int p = 0; p < staged_.passes; ++p) pass(p);
+    if (!staged_.row_outputs.empty()) pass(staged_.passes);
+    if (!staged_.outer_outputs.empty()) outer_outputs();
+    if (block) w_.line("__syncthreads();  // the places of shared memory are free");
+    w_.close();
+    w_.close();
     source_.text = std::move(w_.text);
     return std::move(source_);
   }
 
  private:
+  static constexpr int kNarrowWords = 36;  // for elements, of 64 registers
+
   const ir::Inst& inst(uint32_t id) const { return staged_.program.code[id]; }
   std::string input_type(uint32_t id) const {
     return memory_type(staged_.operand_dtype(static_cast<int>(inst(id).index)));
   }
   uint32_t reduction(int slot) const { return staged_.reductions[static_cast<size_t>(slot)]; }
-
-  void kernel(const std::string& name, int threads, const std::string& extra, const std::string& call) {
-    w_.kernel(source_, name, threads, extra);
-    w_.line(call);
-    w_.close();
+  int first_slot(int p) const { return staged_.first_slot[static_cast<size_t>(p)]; }
+  bool is_block() const { return form_ == RowForm::block || form_ == RowForm::large; }
+  int work() const {
+    int sum = 0;
+    for (const ir::Inst& i : staged_.program.code) sum += i.level == Level::row ? (cost_of(i.op) + 1) / 2 : 0;
+    return sum;
   }
-
-  void body(const std::string& name, const KeepPlan& plan, bool unrolled) {
-    std::vector<uint32_t> all;
-    for (uint32_t id = 0; id < staged_.program.code.size(); ++id) all.push_back(id);
-    w_.line("template <int S, int H, bool kBlock, bool kEven>");
-    w_.open("PLAIT_D void " + name + "(const A& a, const int group)");
-    // Live scalar values: what any pass or output needs.
-    for (int p = 0; p < staged_.passes; ++p) w_.values(staged_.needed(staged_.operands_of_pass(p)), Level::scalar);
-    w_.values(staged_.needed(staged_.values_of(staged_.row_outputs)), Level::scalar);
-    w_.values(staged_.needed(staged_.values_of(staged_.outer_outputs)), Level::scalar);
-    w_.line("__shared__ u64 shared[32];");
-    w_.line("const int lane = threadIdx.x % group, mine = kBlock ? 0 : threadIdx.x / group;");
-    w_.line("const int at_once = kBlock ? 1 : " + num(kThreads) + " / group;");
-    w_.open("for (i64 begin = blockIdx.x * i64{at_once}; begin < a.space.rows; begin += gridDim.x * i64{at_once})");
-    w_.line("if (!kBlock && begin + threadIdx.x / 32 * (32 / group) >= a.space.rows) continue;");
-    w_.line("const bool active = begin + mine < a.space.rows;");
-    w_.line("const i64 row = active ? begin + mine : a.space.rows - 1;");
-    w_.line("const int length = active ? static_cast<int>(a.space.length) : 0;");
-    const auto n = num(staged_.operand_count());
-    w_.line("i64 off[" + n + "];");
-    w_.line("row_offsets<" + n + ">(a.space, a.operand, static_cast<u64>(row), off);");
-    std::vector<uint32_t> read;
-    for (const auto& ids : plan.ids) read.insert(read.end(), ids.begin(), ids.end());
-    for (int k : w_.row_inputs(read)) declare_row(k);
-    for (int k : staged_.row_outputs) declare_row(staged_.output_operand(k));
-    for (uint32_t id : all) {
-      if (!plan.kept[id]) continue;
-      if (inst(id).op == Op::input)
-        w_.line("Kept<" + input_type(id) + ", kV> kept" + num(id) + "[S * H];");
-      else
-        w_.line(std::string(value_type(inst(id).type)) + " kept" + num(id) + "[S * H][kV];");
-    }
-    for (int p = 0; p < staged_.passes; ++p) pass(plan, p, unrolled);
-    if (!staged_.row_outputs.empty()) pass(plan, staged_.passes, unrolled);
-    if (!staged_.outer_outputs.empty()) outer_outputs();
-    w_.close();
-    w_.forget(Level::outer);
-    w_.close();
-    w_.forget(Level::scalar);
+  int most_reductions() const {
+    int most = 1;
+    for (int p = 0; p < staged_.passes; ++p) most = std::max(most, first_slot(p + 1) - first_slot(p));
+    return most;
+  }
+  bool fits_narrow() const {
+    const bool pairs = w_.step() == 2;
+    return KeepPlan(staged_, kNarrowWords, pairs).kept == KeepPlan(staged_, 80, pairs).kept;
+  }
+  bool is_pair(uint32_t id) const { return w_.step() == 2 && rounds(inst(id).op); }
+  /// Reductions to an extremum: the order in which it is taken does not matter, so one accumulator serves all vectors.
+  bool is_extremum(int slot) const {
+    const ir::Inst& r = inst(reduction(slot));
+    return (r.op == Op::reduce_max || r.op == Op::reduce_min) && r.type != DType::float64 && r.type != DType::complex64;
+  }
+  /// The 16-bit type whose pairs a reduction may take, or float32.
+  DType pair_type(int slot) const {
+    if (fit_ == RowFit::any || w_.step() != 2 || !is_extremum(slot)) return DType::float32;
+    const uint32_t of = inst(reduction(slot)).a;
+    if (staged_.level(of) != Level::row) return DType::float32;
+    for (const DType half : {DType::float16, DType::bfloat16})
+      if (w_.holds(of, half)) return half;
+    return DType::float32;
   }
 
   void declare_row(int operand) {
@@ -191,9 +230,8 @@ class RowsSource {
 
   void outer_outputs() {
     w_.values(staged_.needed(staged_.values_of(staged_.outer_outputs)), Level::outer);
-    w_.line("if (kBlock) __syncthreads();");  // an output may be the memory of an outer input
-    w_.line("else __syncwarp();");
-    w_.open("if (active && (kBlock ? threadIdx.x : lane) == 0)");
+    w_.line(is_block() ? "__syncthreads();" : "__syncwarp();");  // an output may be the memory of an outer input
+    w_.open(is_block() ? "if (threadIdx.x == 0)" : "if (active && threadIdx.x % group == 0)");
     for (int k : staged_.outer_outputs) {
       const auto& out = staged_.program.outputs[static_cast<size_t>(k)];
       const auto o = num(staged_.output_operand(k));
@@ -203,56 +241,101 @@ class RowsSource {
     w_.close();
   }
 
-  void pass(const KeepPlan& plan, int p, bool unrolled) {
+  void declare_accumulators(int p) {
+    for (int slot = first_slot(p); slot < first_slot(p + 1); ++slot) {
+      const ir::Inst& r = inst(reduction(slot));
+      const std::string type = value_type(r.type), acc = "acc" + num(slot);
+      const std::string identity = Writer::reduction(r.op) + "::identity<" + type + ">()";
+      const DType half = pair_type(slot);
+      w_.line(half != DType::float32 ? "u32 " + acc + "[1][kV / 2];"
+                                     : type + " " + acc + (is_extremum(slot) ? "[1][kV];" : "[H][kV];"));
+      w_.line("#pragma unroll");
+      if (half != DType::float32)
+        w_.line("for (int i = 0; i < kV / 2; ++i) " + acc + "[0][i] = pair_of<" + memory_type(half) + ">(" + identity +
+                ", " + identity + ");");
+      else
+        w_.line("for (int i = 0; i < " + std::string(is_extremum(slot) ? "kV" : "H * kV") + "; ++i) " + acc +
+                "[i / kV][i % kV] = " + identity + ";");
+    }
+  }
+  void accumulate(int slot) {
+    const ir::Inst& r = inst(reduction(slot));
+    const std::string acc = "acc" + num(slot) + (is_extremum(slot) ? "[0]" : "[i % H]"), op = Writer::reduction(r.op);
+    if (const DType half = pair_type(slot); half != DType::float32) {
+      const std::string x = w_.packed(r.a, half);
+      w_.line(acc + "[j / 2] = " + op + "::combine_pair<" + memory_type(half) + ">(" + acc + "[j / 2], " + x + ");");
+      return;
+    }
+    for (int e = 0; e < w_.step(); ++e) {
+      const std::string j = e ? "j + 1" : "j", x = w_.value(r.a, e);
+      w_.line((fit_ == RowFit::any ? "if (" + j + " < valid) " : "") + acc + "[" + j + "] = " + op + "::combine(" +
+              acc + "[" + j + "], " + x + ");");
+    }
+  }
+  void end_reductions(int p) {
+    const auto place = [&](int slot) { return "shared[" + num(p % 2) + "][" + num(slot - first_slot(p)) + "]"; };
+    for (int slot = first_slot(p); slot < first_slot(p + 1); ++slot) {
+      const uint32_t id = reduction(slot);
+      const DType half = pair_type(slot);
+      const std::string tree = half != DType::float32 ? "pair_tree" : "chunk_tree";
+      w_.line(std::string(value_type(inst(id).type)) + " v" + num(id) + " = " + tree + "<" +
+              Writer::reduction(inst(id).op) + (half != DType::float32 ? std::string(", ") + memory_type(half) : "") +
+              ">(acc" + num(slot) + (half != DType::float32 ? "[0]" : "") + ", group);");
+      if (is_block()) w_.line("block_put(v" + num(id) + ", " + place(slot) + ");");
+      w_.define(id);
+    }
+    if (!is_block()) return;
+    w_.line("__syncthreads();");
+    for (int slot = first_slot(p); slot < first_slot(p + 1); ++slot) {
+      const uint32_t id = reduction(slot);
+      w_.line("v" + num(id) + " = block_take<" + Writer::reduction(inst(id).op) + ", " + value_type(inst(id).type) +
+              ">(" + place(slot) + ");");
+    }
+  }
+
+  void pass(int p) {
     const bool last = p == staged_.passes;
     const auto needed = staged_.needed(last ? staged_.values_of(staged_.row_outputs) : staged_.operands_of_pass(p));
     w_.values(needed, Level::outer);
-    const int first = last ? 0 : staged_.first_slot[static_cast<size_t>(p)];
-    const int end = last ? 0 : staged_.first_slot[static_cast<size_t>(p) + 1];
-    for (int slot = first; slot < end; ++slot) {
-      const ir::Inst& r = inst(reduction(slot));
-      const std::string type = value_type(r.type);
-      w_.line(type + " acc" + num(slot) + "[H][kV];");
-      w_.line("#pragma unroll");
-      w_.line("for (int i = 0; i < H * kV; ++i) acc" + num(slot) + "[i / kV][i % kV] = " + Writer::reduction(r.op) +
-              "::identity<" + type + ">();");
-    }
-    const auto& ids = plan.ids[static_cast<size_t>(p)];
+    w_.divisors(needed);
+    if (!last) declare_accumulators(p);
+    const auto& ids = plan_.ids[static_cast<size_t>(p)];
     std::vector<uint32_t> loaded, staying;  // inputs: for this pass alone, and for later ones too
-    int words = 0;
+    int words = 0;  // that loads for this pass alone take, of all vectors
     for (uint32_t id : ids) {
-      if (inst(id).op != Op::input || plan.finds(id, p)) continue;
-      (plan.leaves(id, p) ? staying : loaded).push_back(id);
-      if (!plan.leaves(id, p))
+      if (inst(id).op != Op::input || plan_.finds(id, p)) continue;
+      (plan_.leaves(id, p) ? staying : loaded).push_back(id);
+      if (!plan_.leaves(id, p))
         words += kElements * size_of(staged_.operand_dtype(static_cast<int>(inst(id).index))) / 4;
     }
     // Loads go ahead of what uses them. Beyond the last pass's stores the compiler cannot move them, and registers end.
-    const bool at_once = unrolled && !last && words <= 64;
-    w_.line(std::string("constexpr int kAhead") + num(p) + " = S == 1 || " + (at_once ? "true" : "false") +
-            " ? S : " + (unrolled ? "2" : "1") + ";");
-    const std::string ahead = "kAhead" + num(p);
+    const int vectors = kElements / row_lanes(staged_);
+    const int room = std::max(most_words_ - plan_.words_at(p), 16);
+    int ahead = !unrolled_ ? 1 : vectors;
+    while (ahead > 1 && words * ahead > room * vectors) ahead /= 2;
+    w_.line("constexpr int kAhead" + num(p) + " = " + (form_ == RowForm::few ? "1" : num(ahead)) + ";");
+    const std::string kAhead = "kAhead" + num(p);
     if (!staying.empty()) {
-      open_vectors("0", "S", true);
-      for (uint32_t id : staying) load(id, "kept" + num(id) + "[step * H + h]");
-      close_vectors();
+      open_vectors("0", "N");
+      for (uint32_t id : staying) load(id, "kept" + num(id) + "[i]");
+      w_.close();
     }
-    w_.line(unrolled ? "#pragma unroll" : "#pragma unroll 1");
-    w_.open("for (int begin = 0; begin < S; begin += " + ahead + ")");
+    w_.line(unrolled_ ? "#pragma unroll" : "#pragma unroll 1");
+    w_.open("for (int begin = 0; begin < N; begin += " + kAhead + ")");
     if (!loaded.empty()) {
-      for (uint32_t id : loaded) w_.line("Kept<" + input_type(id) + ", kV> raw" + num(id) + "[" + ahead + " * H];");
-      open_vectors("begin", "begin + " + ahead, true);
-      for (uint32_t id : loaded) load(id, "raw" + num(id) + "[(step - begin) * H + h]");
-      close_vectors();
+      for (uint32_t id : loaded) w_.line("Kept<" + input_type(id) + ", kV> raw" + num(id) + "[" + kAhead + "];");
+      open_vectors("begin", "begin + " + kAhead);
+      for (uint32_t id : loaded) load(id, "raw" + num(id) + "[i - begin]");
+      w_.close();
     }
-    open_vectors("begin", "begin + " + ahead, true);
-    w_.line("if (valid == 0) continue;");
+    open_vectors("begin", "begin + " + kAhead);
+    if (fit_ != RowFit::full) w_.line("if (valid == 0) continue;");
     for (uint32_t id : ids) {
       if (inst(id).op != Op::input) continue;
       const auto k = num(inst(id).index);
       w_.line(input_type(id) + " x" + k + "[kV];");
       const bool alone = std::find(loaded.begin(), loaded.end(), id) != loaded.end();
-      w_.line((alone ? "raw" + num(id) + "[(step - begin) * H + h]" : "kept" + num(id) + "[step * H + h]") + ".give(x" +
-              k + ");");
+      w_.line((alone ? "raw" + num(id) + "[i - begin]" : "kept" + num(id) + "[i]") + ".give(x" + k + ");");
     }
     w_.element_format = "x%[j]";
     if (last)
@@ -262,71 +345,67 @@ class RowsSource {
     w_.line("#pragma unroll");
     w_.open("for (int j = 0; j < kV; j += " + num(w_.step()) + ")");
     for (uint32_t id : ids) {
-      if (inst(id).op == Op::input) {
-        w_.values({id}, Level::row);
-      } else if (plan.finds(id, p)) {
-        w_.take(id, "kept" + num(id) + "[step * H + h]");
-      } else {
-        w_.values({id}, Level::row);
-        for (int e = 0; plan.leaves(id, p) && e < w_.step(); ++e) {
-          const std::string x = w_.value(id, e);
-          w_.line("kept" + num(id) + "[step * H + h][j" + (e ? " + 1" : "") + "] = " + x + ";");
-        }
+      const std::string kept = "kept" + num(id) + "[i]";
+      if (inst(id).op != Op::input && plan_.finds(id, p)) {
+        is_pair(id) ? w_.take_pair(id, kept) : w_.take(id, kept);
+        continue;
       }
-    }
-    for (int slot = first; slot < end; ++slot) {
-      const ir::Inst& r = inst(reduction(slot));
+      w_.values({id}, Level::row);
+      if (inst(id).op == Op::input || !plan_.leaves(id, p)) continue;
+      if (is_pair(id)) {
+        const std::string x = w_.packed(id, half_of(inst(id).op));
+        w_.line(kept + "[j / 2] = " + x + ";");
+        continue;
+      }
       for (int e = 0; e < w_.step(); ++e) {
-        const std::string j = e ? "j + 1" : "j", acc = "acc" + num(slot) + "[h][" + j + "]", x = w_.value(r.a, e);
-        w_.line("if (kEven || " + j + " < valid) " + acc + " = " + Writer::reduction(r.op) + "::combine(" + acc + ", " +
-                x + ");");
+        const std::string x = w_.value(id, e);
+        w_.line(kept + "[j" + (e ? " + 1" : "") + "] = " + x + ";");
       }
     }
+    for (int slot = last ? 0 : first_slot(p); slot < (last ? 0 : first_slot(p + 1)); ++slot) accumulate(slot);
     if (last)
       for (int k : staged_.row_outputs) w_.put(staged_.program.outputs[static_cast<size_t>(k)], "y" + num(k));
     w_.close();
     w_.forget(Level::row);
     if (last) {
       for (int k : staged_.row_outputs)
-        w_.line("row" + num(staged_.output_operand(k)) + ".template store<kEven>(at, valid, y" + num(k) + ");");
+        w_.line((form_ == RowForm::few && fit_ == RowFit::full ? "if (active) row" : "row") +
+                num(staged_.output_operand(k)) + ".template store<" + even() + ">(at, valid, y" + num(k) + ");");
     }
-    close_vectors();
     w_.close();
-    for (int slot = first; slot < end; ++slot) {
-      const uint32_t id = reduction(slot);
-      const std::string type = value_type(inst(id).type), op = Writer::reduction(inst(id).op);
-      w_.line(type + " v" + num(id) + " = chunk_tree<" + op + ">(acc" + num(slot) + ", group);");
-      w_.line("if (kBlock) v" + num(id) + " = block_tree<" + op + ">(v" + num(id) + ", shared);");
-      w_.define(id);
-    }
+    w_.close();
+    if (!last) end_reductions(p);
   }
 
-  /// Vectors of some steps: `at` and `valid` are theirs.
-  void open_vectors(const std::string& from, const std::string& to, bool unrolled) {
-    w_.line(unrolled ? "#pragma unroll" : "#pragma unroll 1");
-    w_.open("for (int step = " + from + "; step < " + to + "; ++step)");
+  /// Some of a thread's vectors: `at` and `valid` are theirs.
+  void open_vectors(const std::string& from, const std::string& to) {
     w_.line("#pragma unroll");
-    w_.open("for (int h = 0; h < H; ++h)");
-    w_.line(
-        "const int at = (kBlock ? static_cast<int>(threadIdx.x / 32) * kChunk : 0) + ((step * H + h) * group + lane) * kV;");
-    w_.line("const int valid = kEven ? (at < length ? kV : 0) : valid_of(length, at, kV);");
+    w_.open("for (int i = " + from + "; i < " + to + "; ++i)");
+    w_.line("const int at = first + i * (32 * kV);");
+    if (fit_ == RowFit::full)
+      w_.line("constexpr int valid = kV;");
+    else
+      w_.line("const int valid = " +
+              std::string(fit_ == RowFit::even ? "at < length ? kV : 0;" : "valid_of(length, at, kV);"));
   }
-  void close_vectors() {
-    w_.close();
-    w_.close();
-  }
+  const char* even() const { return fit_ == RowFit::any ? "false" : "true"; }
   void load(uint32_t id, const std::string& to) {
-    w_.line("row" + num(inst(id).index) + ".template load<kEven>(at, valid, " + to + ");");
+    w_.line("row" + num(inst(id).index) + ".template load<" + even() + ">(at, valid, " + to + ");");
   }
 
   const Staged& staged_;
   Writer w_;
+  RowForm form_;
+  RowFit fit_;
+  bool unrolled_;  // else in loops, nothing kept
+  bool wide_;  // 128 registers a thread
+  int most_words_;
+  KeepPlan plan_;
   Source source_;
-  int lanes_;
 };
 
 }  // namespace
 
-Source rows_source(const Staged& staged) { return RowsSource(staged).write(); }
+Source rows_source(const Staged& staged, RowForm form, RowFit fit) { return RowsSource(staged, form, fit).write(); }
 
 }  // namespace plait::cuda

@@ -9,24 +9,16 @@ using ir::Level;
 /// One text with a kernel for each pass.
 class SplitSource {
  public:
-  explicit SplitSource(const Staged& staged) : staged_(staged), w_(staged), lanes_(row_lanes(staged)) {}
+  explicit SplitSource(const Staged& staged) : staged_(staged), w_(staged) {}
 
-  Source write() {
-    w_.prelude(lanes_);
+  Source write(SplitForm form) {
+    const bool rows = form == SplitForm::rows;
+    w_.allow_pairs(rows);
+    w_.prelude(row_lanes(staged_));
     w_.line("constexpr int kH = kLanesOfChunk / 32 / kV;");
     w_.line("constexpr int kSteps = kChunk / kLanesOfChunk;");
-    for (int p = 0; p < staged_.passes; ++p) {
-      w_.allow_pairs(true);
-      pass_rows(p);
-      w_.allow_pairs(false);
-      pass_columns(p);
-    }
-    if (!staged_.row_outputs.empty()) {
-      w_.allow_pairs(true);
-      final_rows();
-      w_.allow_pairs(false);
-      final_columns();
-    }
+    for (int p = 0; p < staged_.passes; ++p) rows ? pass_rows(p) : pass_columns(p);
+    if (!staged_.row_outputs.empty()) rows ? final_rows() : final_columns();
     if (!staged_.outer_outputs.empty()) outer();
     source_.text = std::move(w_.text);
     return std::move(source_);
@@ -60,6 +52,7 @@ class SplitSource {
       w_.define(id);
     }
     w_.values(ids, Level::outer);
+    w_.divisors(ids);
   }
   void end_row() { w_.forget(Level::outer); }
 
@@ -117,7 +110,7 @@ class SplitSource {
 
   void pass_rows(int p) {
     const auto ids = staged_.needed(staged_.operands_of_pass(p));
-    begin("pass" + num(p) + "_rows", kThreads, ids);
+    begin("pass" + num(p), kThreads, ids);
     begin_warps(ids);
     for (int slot = first(p); slot < last(p); ++slot) {
       const ir::Inst& r = inst(reduction(slot));
@@ -171,7 +164,7 @@ class SplitSource {
 
   void pass_columns(int p) {
     const auto ids = staged_.needed(staged_.operands_of_pass(p));
-    begin("pass" + num(p) + "_columns", kThreads, ids);
+    begin("pass" + num(p), kThreads, ids);
     w_.line("__shared__ u64 shared[" + num(kThreads) + "];");
     w_.line("int lanes = 1;");
     w_.line("while (lanes < kLanesOfChunk && lanes < a.space.length) lanes *= 2;");
@@ -232,7 +225,7 @@ class SplitSource {
 
   void final_rows() {
     const auto ids = staged_.needed(staged_.values_of(staged_.row_outputs));
-    begin("final_rows", kThreads, ids);
+    begin("last", kThreads, ids);
     begin_warps(ids);
     begin_vectors(ids, true);
     for (int k : staged_.row_outputs)
@@ -256,7 +249,7 @@ class SplitSource {
 
   void final_columns() {
     const auto ids = staged_.needed(staged_.values_of(staged_.row_outputs));
-    begin("final_columns", kThreads, ids);
+    begin("last", kThreads, ids);
     begin_columns(ids);
     w_.line("const i64 left = a.space.length - chunk * kChunk, count = left < kChunk ? left : kChunk;");
     const auto inputs = w_.row_inputs(ids);
@@ -319,11 +312,10 @@ class SplitSource {
   const Staged& staged_;
   Writer w_;
   Source source_;
-  int lanes_;
 };
 
 }  // namespace
 
-Source split_source(const Staged& staged) { return SplitSource(staged).write(); }
+Source split_source(const Staged& staged, SplitForm form) { return SplitSource(staged).write(form); }
 
 }  // namespace plait::cuda

@@ -76,21 +76,63 @@ struct CudaRegion::Run {
 
 CudaRegion::CudaRegion(RegionProgram program) : tier(tier_of_environment()), staged_(std::move(program)) {}
 
-const Module* CudaRegion::module(Family family, int device) const {
+Source CudaRegion::source_of(Form form) const {
+  if (form < kRows) return elementwise_source(staged_, static_cast<ElementForm>(form));
+  if (form < kSplitRows)
+    return rows_source(staged_, static_cast<RowForm>((form - kRows) / 3), static_cast<RowFit>((form - kRows) % 3));
+  return split_source(staged_, form == kSplitRows ? SplitForm::rows : SplitForm::columns);
+}
+
+/// The first of `forms` is wanted; while it is being built, the first that is there is taken.
+CudaRegion::Chosen CudaRegion::choose(std::initializer_list<int> forms, int device) const {
   // Parameters of a kernel have 32,764 bytes.
   const size_t bytes = sizeof(Space) + static_cast<size_t>(staged_.operand_count()) * sizeof(Operand) +
                        staged_.program.scalars.size() * 8 + sizeof(Batch) + 16;
-  if (tier == Tier::zero || device >= kDevices || bytes > 32000) return nullptr;
-  Built& built = built_[static_cast<int>(family)];
-  if (const Module* ready = built.module[device].load(std::memory_order_acquire)) return ready;
-  const std::lock_guard lock(built.mutex);
-  if (built.source.text.empty())
-    built.source = family == Family::elementwise ? elementwise_source(staged_)
-                   : family == Family::rows      ? rows_source(staged_)
-                                                 : split_source(staged_);
-  const Module* const made = module_of(built.source, capability_of(device), tier == Tier::one ? Wait::yes : Wait::no);
-  if (made) built.module[device].store(made, std::memory_order_release);
-  return made;
+  const Form wanted = static_cast<Form>(*forms.begin());
+  if (tier == Tier::zero || device >= kDevices || bytes > 32000) return {wanted, nullptr};
+  Built& built = built_[wanted];
+  if (const Module* ready = built.module[device].load(std::memory_order_acquire)) return {wanted, ready};
+  {
+    const std::lock_guard lock(built.mutex);
+    if (built.source.text.empty()) built.source = source_of(wanted);
+    const Module* const made = module_of(built.source, capability_of(device), tier == Tier::one ? Wait::yes : Wait::no);
+    if (made) {
+      built.module[device].store(made, std::memory_order_release);
+      return {wanted, made};
+    }
+  }
+  for (int form : forms)
+    if (const Module* ready = built_[form].module[device].load(std::memory_order_acquire))
+      return {static_cast<Form>(form), ready};
+  return {wanted, nullptr};
+}
+
+CudaRegion::Chosen CudaRegion::choose_elementwise(const Run& run, int device) const {
+  const int lanes = elementwise_lanes(staged_);
+  if (is_linear(staged_, run.bound, lanes)) return choose({kLinear, kStridedWide}, device);
+  const Space& space = run.bound.space;
+  const long long vectors = space.rows * ((space.length + lanes - 1) / lanes);
+  const long long tile = static_cast<long long>(kThreads) * elementwise_steps(staged_);
+  if (vectors >= (1ll << 32) - 2 * kMostBlocks * tile) return choose({kStridedWide}, device);  // a step must not wrap
+  return choose({kStrided, kStridedWide}, device);
+}
+
+CudaRegion::Chosen CudaRegion::choose_rows(const Run& run, int device) const {
+  const Space& space = run.bound.space;
+  if (is_columns(staged_, run.bound)) return choose({kSplitColumns, kSplitRows}, device);
+  if (always_split || space.length > kLongestRow || space.rank - space.split > 1) return choose({kSplitRows}, device);
+  const int lanes = row_lanes(staged_);
+  const long long vectors = (space.length + lanes - 1) / lanes;
+  const RowForm size = vectors <= 32                              ? RowForm::few
+                       : space.length <= kChunk                   ? RowForm::warp
+                       : space.length <= kChunk * (kThreads / 32) ? RowForm::block
+                                                                  : RowForm::large;
+  const bool whole = size == RowForm::few ? (vectors & (vectors - 1)) == 0 : space.length % kChunk == 0;
+  const int full = kRows + 3 * static_cast<int>(size), even = full + 1, any = full + 2;
+  const int large = kRows + 3 * static_cast<int>(size == RowForm::block ? RowForm::large : size);
+  if (!is_even(staged_, run.bound, lanes)) return choose({any, large + 2, kSplitRows}, device);
+  if (!whole) return choose({even, any, large + 1, large + 2, kSplitRows}, device);
+  return choose({full, even, any, large, large + 1, large + 2, kSplitRows}, device);
 }
 
 bool CudaRegion::built(int device) const {
@@ -103,58 +145,42 @@ void CudaRegion::run(const RegionBinding& binding) const {
   const DeviceScope scope(device);
   Run run(staged_, binding);
   const Space& space = run.bound.space;
-  if (space.rows == 0) return;
-  if (!staged_.has_row()) {
-    if (space.length == 0) return;
-    if (const Module* made = module(Family::elementwise, device)) {
-      run.write_arguments();
-      run_elementwise(run, *made);
-    } else {
-      run_machine_vectors(run);
-    }
-    return;
-  }
-  const bool short_rows =
-      !always_split && space.length <= kLongestRow && space.rank - space.split <= 1 && !is_columns(staged_, run.bound);
-  const Module* const made = module(short_rows ? Family::rows : Family::split, device);
-  if (made) run.write_arguments();
-  if (made && short_rows)
-    run_short_rows(run, *made);
+  if (space.rows == 0 || (!staged_.has_row() && space.length == 0)) return;
+  const Chosen chosen = staged_.has_row() ? choose_rows(run, device) : choose_elementwise(run, device);
+  if (chosen.module) run.write_arguments();
+  if (staged_.has_row())
+    chosen.module && chosen.form < kSplitRows ? run_rows(run, chosen) : run_split(run, chosen);
   else
-    run_split(run, made);
+    chosen.module ? run_elementwise(run, chosen) : run_machine_vectors(run);
 }
 
-void CudaRegion::run_elementwise(const Run& run, const Module& module) const {
+void CudaRegion::run_elementwise(const Run& run, const Chosen& chosen) const {
   const Space& space = run.bound.space;
   const int lanes = elementwise_lanes(staged_);
-  if (is_linear(staged_, run.bound, lanes)) {
-    const long long tile = static_cast<long long>(kThreads) * lanes * elementwise_steps(staged_);
-    run.launch(module.kernels[0], blocks_for(space.length, tile), dim3(kThreads));
-    return;
-  }
-  const long long vectors = space.rows * ((space.length + lanes - 1) / lanes);
   const long long tile = static_cast<long long>(kThreads) * elementwise_steps(staged_);
-  const bool wide = vectors >= (1ll << 32) - 2 * kMostBlocks * tile;  // the last step must not wrap
-  run.launch(module.kernels[wide ? 2 : 1], blocks_for(vectors, tile), dim3(kThreads));
+  const long long vectors = chosen.form == kLinear ? (space.length + lanes - 1) / lanes
+                                                   : space.rows * ((space.length + lanes - 1) / lanes);
+  run.launch(chosen.module->kernels[0], blocks_for(vectors, tile), dim3(kThreads));
 }
 
-void CudaRegion::run_short_rows(const Run& run, const Module& module) const {
+void CudaRegion::run_rows(const Run& run, const Chosen& chosen) const {
   const Space& space = run.bound.space;
-  const int lanes = row_lanes(staged_);
-  const cudaKernel_t* const kernels = module.kernels.data() + (is_even(staged_, run.bound, lanes) ? 4 : 0);
-  if (space.length <= 32 * lanes) {
+  const auto size = static_cast<RowForm>((chosen.form - kRows) / 3);
+  if (size == RowForm::few) {
+    const int lanes = row_lanes(staged_);
     int group = power_of_two_from((space.length + lanes - 1) / lanes);
-    run.launch(kernels[0], blocks_for(space.rows, kThreads / group), dim3(kThreads), &group);
-  } else if (space.length <= kChunk) {
-    run.launch(kernels[1], blocks_for(space.rows, kThreads / 32), dim3(kThreads));
+    run.launch(chosen.module->kernels[0], blocks_for(space.rows, kThreads / group), dim3(kThreads), &group);
+  } else if (size == RowForm::warp) {
+    run.launch(chosen.module->kernels[0], blocks_for(space.rows, kThreads / 32), dim3(kThreads));
   } else {
     const auto warps = static_cast<unsigned>((space.length + kChunk - 1) / kChunk);
-    run.launch(kernels[warps <= kThreads / 32 ? 2 : 3], blocks_for(space.rows, 1), dim3(32 * warps));
+    run.launch(chosen.module->kernels[0], blocks_for(space.rows, 1), dim3(32 * warps));
   }
 }
 
 /// A launch for each pass and round of it, on generated kernels or on the machine.
-void CudaRegion::run_split(const Run& run, const Module* module) const {
+void CudaRegion::run_split(const Run& run, const Chosen& chosen) const {
+  const Module* const module = chosen.module;
   const Space& space = run.bound.space;
   const auto queue = run.binding.queue;
   const auto reductions = static_cast<long long>(staged_.reductions.size());
@@ -167,7 +193,7 @@ void CudaRegion::run_split(const Run& run, const Module* module) const {
   const long long next_chunks = (batch.chunks + kChunk - 1) / kChunk;
   const long long row_bytes = 8 * (reductions + (batch.chunks > 1 ? most * batch.chunks + 2 * next_chunks : 0));
   const long long batch_rows = std::clamp(kBatchBytes / std::max(row_bytes, 1ll), 1ll, space.rows);
-  const bool columns = module && is_columns(staged_, run.bound);
+  const bool columns = module && chosen.form == kSplitColumns;
   int y = 1;
   while (columns && y < 8 && y < space.length) y *= 2;
   const dim3 column_threads(static_cast<unsigned>(kThreads / y), static_cast<unsigned>(y));
@@ -190,20 +216,20 @@ void CudaRegion::run_split(const Run& run, const Module* module) const {
     batch.count = std::min(batch_rows, space.rows - batch.first);
     batch.results = results.words();
     const long long units = batch.count * batch.chunks;
-    const auto enqueue = [&](size_t stage, size_t kernel) {
+    const auto enqueue = [&](size_t stage) {
       if (!module) {
         machine->launch(stage, MachineForm::rows, batch, run.stream);
       } else if (columns) {
         const long long groups = (batch.count + column_threads.x - 1) / column_threads.x;
-        run.launch(module->kernels[kernel + 1], blocks_for(groups * batch.chunks, 1), column_threads, &batch);
+        run.launch(module->kernels[stage], blocks_for(groups * batch.chunks, 1), column_threads, &batch);
       } else {
-        run.launch(module->kernels[kernel], blocks_for(units, kThreads / 32), dim3(kThreads), &batch);
+        run.launch(module->kernels[stage], blocks_for(units, kThreads / 32), dim3(kThreads), &batch);
       }
     };
     for (size_t p = 0; p < static_cast<size_t>(staged_.passes); ++p) {
       const int first = staged_.first_slot[p], last = staged_.first_slot[p + 1];
       batch.partials = batch.chunks > 1 ? partials.words() : results.words() + first * batch.count;
-      enqueue(p, 2 * p);
+      enqueue(p);
       for (int slot = first; batch.chunks > 1 && slot < last; ++slot) {
         const ir::Inst& inst = staged_.program.code[staged_.reductions[static_cast<size_t>(slot)]];
         const unsigned long long* from = partials.words() + (slot - first) * units;
@@ -220,7 +246,7 @@ void CudaRegion::run_split(const Run& run, const Module* module) const {
       }
     }
     const auto passes = static_cast<size_t>(staged_.passes);
-    if (!staged_.row_outputs.empty() && space.length > 0) enqueue(passes, 2 * passes);
+    if (!staged_.row_outputs.empty() && space.length > 0) enqueue(passes);
     if (staged_.outer_outputs.empty()) continue;
     if (module)
       run.launch(module->kernels.back(), blocks_for(batch.count, kThreads), dim3(kThreads), &batch);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <initializer_list>
 #include <memory>
 #include <mutex>
 
@@ -26,12 +27,28 @@ class CudaRegion final : public CompiledRegion {
   bool built(int device) const;
 
  private:
-  enum class Family : uint8_t { elementwise, rows, split, count_ };
+  /// Ways of going over the space. Each has code of its own, built when the first run wants it; until then, others may serve.
+  enum Form : uint8_t {
+    kLinear,
+    kStrided,
+    kStridedWide,
+    kRows,  // with 3 * RowForm + RowFit added
+    kSplitRows = kRows + 12,
+    kSplitColumns,
+    kForms
+  };
   struct Run;
-  const Module* module(Family family, int device) const;
-  void run_elementwise(const Run& run, const Module& module) const;
-  void run_short_rows(const Run& run, const Module& module) const;
-  void run_split(const Run& run, const Module* module) const;
+  struct Chosen {
+    Form form;
+    const Module* module;  // null where the machine has to run
+  };
+  Chosen choose(std::initializer_list<int> forms, int device) const;
+  Chosen choose_elementwise(const Run& run, int device) const;
+  Chosen choose_rows(const Run& run, int device) const;
+  Source source_of(Form form) const;
+  void run_elementwise(const Run& run, const Chosen& chosen) const;
+  void run_rows(const Run& run, const Chosen& chosen) const;
+  void run_split(const Run& run, const Chosen& chosen) const;
   void run_machine_vectors(const Run& run) const;
   const Tier0Programs& machine_programs() const;
 
@@ -44,7 +61,7 @@ class CudaRegion final : public CompiledRegion {
     Source source;
     std::atomic<const Module*> module[kDevices] = {};
   };
-  mutable Built built_[static_cast<int>(Family::count_)];
+  mutable Built built_[kForms];
 };
 
 }  // namespace plait::cuda

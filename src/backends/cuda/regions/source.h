@@ -1,4 +1,4 @@
-// CUDA C++ from a region's program: one text for each way of going over the iteration space, none for a shape.
+// CUDA C++ from a region's program: one text, built by itself, for each way of going over the iteration space, none for a shape.
 #pragma once
 
 #include <string>
@@ -17,22 +17,27 @@ struct Source {
   std::vector<std::string> kernels;
 };
 
-/// Programs without a row. `linear`: operands of one element, or whose elements lie in the order of the space. `strided`: any;
-/// `strided_wide`: any, of 2^31 vectors or more.
-Source elementwise_source(const Staged& staged);
+/// Programs without a row. linear: operands of one element, or whose elements lie in the order of the space; strided: any;
+/// strided_wide: any, of 2^31 vectors or more.
+enum class ElementForm : uint8_t { linear, strided, strided_wide };
+Source elementwise_source(const Staged& staged, ElementForm form);
 /// Elements of one thread and step, and steps that one thread of `linear` takes at once.
 int elementwise_lanes(const Staged& staged);
 int elementwise_steps(const Staged& staged);
 
-/// Rows of up to 32 chunks in one launch, read once where they fit into registers. `rows_short`: a group of threads a row, each
-/// with one vector; `rows_warp`: a warp a row; `rows_block` and `rows_large`: a block a row, one chunk a warp, up to 8 and 32 warps.
-/// Then the same with `_even` behind: for rows of whole vectors that are aligned and whose elements are neighbours.
-Source rows_source(const Staged& staged);
+/// Rows of up to 32 chunks in one launch, read once where they fit into registers. few: a group of threads a row, each with one
+/// vector (the group is a parameter); warp: a warp a row; block and large: a block a row, a warp a chunk, up to 8 and 32 warps.
+enum class RowForm : uint8_t { few, warp, block, large };
+/// full: threads have whole vectors throughout, which are aligned and whose elements are neighbours; even: some threads may have
+/// fewer such vectors; any: of every kind.
+enum class RowFit : uint8_t { full, even, any };
+Source rows_source(const Staged& staged, RowForm form, RowFit fit);
 int row_lanes(const Staged& staged);
 
-/// Rows of any length, a launch for each pass: `pass0_rows`, `pass0_columns`, ... and `final_rows`, `final_columns`, `outer`. A warp
-/// takes a chunk of a row, or a block of up to 8 threads of y a chunk of as many neighbouring rows as it has threads of x.
-Source split_source(const Staged& staged);
+/// Rows of any length, a kernel for each pass, one for row outputs and one for outer outputs, as far as there are any. rows: a warp
+/// takes a chunk of a row; columns: a block of up to 8 threads of y takes a chunk of as many neighbouring rows as it has threads of x.
+enum class SplitForm : uint8_t { rows, columns };
+Source split_source(const Staged& staged, SplitForm form);
 
 /// The first line of every text: the headers that it needs.
 extern const char* const kSourcePrelude;

@@ -48,9 +48,9 @@ void Writer::prelude(int lanes) {
   line("constexpr int kV = " + num(lanes) + ";");
 }
 
-void Writer::kernel(Source& source, const std::string& name, int threads, const std::string& extra) {
+void Writer::kernel(Source& source, const std::string& name, const std::string& bounds, const std::string& extra) {
   source.kernels.push_back(name);
-  line("extern \"C\" __global__ void __launch_bounds__(" + num(threads) + ")");
+  line("extern \"C\" __global__ void __launch_bounds__(" + bounds + ")");
   open(name + "(const __grid_constant__ A a" + extra + ")");
 }
 
@@ -88,7 +88,8 @@ std::string Writer::call(uint32_t id, const std::string (&operands)[3]) const {
   const ir::Inst& inst = staged_.program.code[id];
   std::string text = "op_" + std::string(ir::name_of(inst.op));
   if (inst.op == Op::convert || inst.op == Op::bitcast) text += std::string("<") + value_type(inst.type) + ">";
-  for (int k = 0; k < ir::operand_count(inst.op); ++k) text += (k ? ", " : "(") + operands[k];
+  for (int k = 0; k < ir::operand_count(inst.op); ++k)
+    text += (k ? ", " : "(") + (k == 1 && has_divisor(inst) ? "d" + num(inst.b) : operands[k]);
   return text + ")";
 }
 
@@ -103,7 +104,20 @@ void Writer::values(const std::vector<uint32_t>& ids, Level level) {
   }
 }
 
+bool Writer::has_divisor(const ir::Inst& inst) const {
+  return inst.op == Op::div && inst.level == Level::row && divisors_.count(inst.b) != 0;
+}
+void Writer::divisors(const std::vector<uint32_t>& ids) {
+  for (uint32_t id : ids) {
+    const ir::Inst& inst = staged_.program.code[id];
+    if (inst.op != Op::div || inst.type != DType::float32 || !is_row(id) || is_row(inst.b)) continue;
+    if (divisors_.insert(inst.b).second) line("const Divisor d" + num(inst.b) + " = divisor(" + value(inst.b) + ");");
+  }
+}
+
 void Writer::forget(Level level) {
+  for (auto it = divisors_.begin(); it != divisors_.end();)
+    it = staged_.level(*it) == level ? divisors_.erase(it) : std::next(it);
   for (auto it = defined_.begin(); it != defined_.end();)
     it = staged_.level(*it) == level ? defined_.erase(it) : std::next(it);
   if (level == Level::row) packed_.clear();
@@ -111,7 +125,6 @@ void Writer::forget(Level level) {
 
 // --- pairs ---------------------------------------------------------------------------------------------------------------
 
-/// Whether the value is a number of this 16-bit type.
 bool Writer::holds(uint32_t id, DType half) const {
   const ir::Inst& inst = staged_.program.code[id];
   const auto index = static_cast<size_t>(inst.index);
@@ -126,6 +139,12 @@ bool Writer::holds(uint32_t id, DType half) const {
       return half == DType::float16 ? static_cast<float>(float16_t::from(x)) == x
                                     : static_cast<float>(bfloat16_t::from(x)) == x;
     }
+    case Op::reduce_max:
+    case Op::reduce_min:
+    case Op::neg:
+    case Op::abs: return holds(inst.a, half);
+    case Op::max:
+    case Op::min: return holds(inst.a, half) && holds(inst.b, half);
     case Op::convert: return staged_.program.code[inst.a].type == inst.type && holds(inst.a, half);
     default: return false;
   }
@@ -150,6 +169,9 @@ std::string Writer::packed(uint32_t id, DType half) {
     if (exact && is_row(inst.a) && !defined(inst.a) && holds(from.a, half) && holds(from.b, half)) {
       const std::string a = packed(from.a, half), b = packed(from.b, half);
       made = "op_" + std::string(ir::name_of(from.op)) + "_pair<" + memory + ">(" + a + ", " + b + ")";
+    } else if (has_divisor(from) && !defined(inst.a) && holds(from.a, half) && holds(from.b, half)) {
+      const std::string low = value(from.a, 0), high = value(from.a, 1);
+      made = "op_div_pair<" + memory + ">(" + low + ", " + high + ", d" + num(from.b) + ")";
     } else {
       const std::string low = value(inst.a, 0), high = value(inst.a, 1);
       made = "pair_of<" + memory + ">(" + low + ", " + high + ")";
@@ -206,6 +228,11 @@ void Writer::take(uint32_t id, const std::string& name) {
   else
     line(type + value(id) + " = " + name + "[j];");
   defined_.insert(id);
+}
+
+void Writer::take_pair(uint32_t id, const std::string& name) {
+  line("const u32 p" + num(id) + " = " + name + "[j / 2];");
+  packed_.insert(id);
 }
 
 void Writer::put(const RegionProgram::Output& out, const std::string& y) {

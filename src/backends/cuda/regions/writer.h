@@ -10,6 +10,7 @@
 
 namespace plait::cuda {
 
+std::string num(long long x);
 const char* value_type(DType type);
 const char* memory_type(DType dtype);
 
@@ -35,7 +36,11 @@ class Writer {
   /// The text's beginning: headers, the type of the arguments, `kV`.
   void prelude(int lanes);
   /// A kernel's heading; `extra` are further parameters.
-  void kernel(Source& source, const std::string& name, int threads, const std::string& extra = "");
+  /// `bounds`: threads of a block, and blocks that a multiprocessor should hold.
+  void kernel(Source& source, const std::string& name, const std::string& bounds, const std::string& extra = "");
+  void kernel(Source& source, const std::string& name, int threads, const std::string& extra = "") {
+    kernel(source, name, num(threads), extra);
+  }
 
   /// Values of `ids` that have this level and are not defined yet, with what they are made from. Elements of row inputs are
   /// expected in `x<k>` (an expression, set by element_text), outer inputs are read at `off<k>`, scalars from `a`.
@@ -53,6 +58,14 @@ class Writer {
   std::string value(uint32_t id, int e);
   /// From where on a value is held in `name`[j], of an earlier pass.
   void take(uint32_t id, const std::string& name);
+  /// The same for a pair in `name`[j / 2].
+  void take_pair(uint32_t id, const std::string& name);
+  /// Elements j, j + 1 of a value as a pair.
+  std::string packed(uint32_t id, DType half);
+  /// Whether the value is a number of this 16-bit type.
+  bool holds(uint32_t id, DType half) const;
+  /// Makes ready what elements of `ids` are divided by, where that is the same for a row.
+  void divisors(const std::vector<uint32_t>& ids);
   /// Elements j, j + 1 of `y`, the output's place.
   void put(const RegionProgram::Output& out, const std::string& y);
   /// Forgets the values of a level: their scope has ended.
@@ -68,18 +81,16 @@ class Writer {
   std::string expression(uint32_t id) const;
   std::string call(uint32_t id, const std::string (&operands)[3]) const;
   bool is_row(uint32_t id) const { return staged_.level(id) == ir::Level::row; }
-  bool holds(uint32_t id, DType half) const;
-  std::string packed(uint32_t id, DType half);
+  bool has_divisor(const ir::Inst& inst) const;
   void widen(uint32_t id);
 
   const Staged& staged_;
   std::set<uint32_t> defined_;
+  std::set<uint32_t> divisors_;
   std::set<uint32_t> packed_;  // row values that have a pair
   bool rounds_ = false;  // to 16 bits, somewhere
   bool pairs_ = false;
   int depth_ = 0;
 };
-
-std::string num(long long x);
 
 }  // namespace plait::cuda

@@ -150,6 +150,30 @@ PLAIT_D T op_div(T a, T b) {
   else
     return __ddiv_rn(a, b);
 }
+/// Something that many numbers are divided by: a quotient is a product with the reciprocal, put right by what the product with the
+/// divisor lacks (P. Markstein, 1990), as long as no part of it is near the ends of the range. The bits are op_div's.
+struct Divisor {
+  float by, reciprocal;  // NaN where the divisor is near the ends
+};
+PLAIT_D Divisor divisor(float by) {
+  const float size = fabsf(by);
+  return {by, size > 0x1p-40f && size < 0x1p40f ? __frcp_rn(by) : __uint_as_float(0x7fc00000u)};
+}
+PLAIT_D float op_div(float a, Divisor d) {
+  const float near = __fmul_rn(a, d.reciprocal), q = __fmaf_rn(__fmaf_rn(-near, d.by, a), d.reciprocal, near);
+  return fabsf(q) > 0x1p-60f ? q : __fdiv_rn(a, d.by);
+}
+/// Rounded to 16 bits. Quotients of bfloat16 numbers are never so close to halfway between two of them that the product's error counts.
+template <class Memory>
+PLAIT_D u32 op_div_pair(float low, float high, Divisor d) {
+  if constexpr (same<Memory, Brain>) {
+    float p = __fmul_rn(low, d.reciprocal), q = __fmul_rn(high, d.reciprocal);
+    if (!(fabsf(p) > 0x1p-60f && fabsf(q) > 0x1p-60f)) p = __fdiv_rn(low, d.by), q = __fdiv_rn(high, d.by);
+    return pair_of<Memory>(p, q);
+  } else {
+    return pair_of<Memory>(op_div(low, d), op_div(high, d));
+  }
+}
 template <class T>
 PLAIT_D T op_fma(T a, T b, T c) {
   if constexpr (same<T, float>)
@@ -161,16 +185,24 @@ PLAIT_D T op_fma(T a, T b, T c) {
 }
 template <class T>
 PLAIT_D T op_max(T a, T b) {
-  if constexpr (is_integer<T>)
+  if constexpr (is_integer<T>) {
     return a < b ? b : a;
-  else
+  } else if constexpr (same<T, float>) {  // also of zeros the larger one
+    float x;
+    asm("max.NaN.f32 %0, %1, %2;" : "=f"(x) : "f"(a), "f"(b));
+    return x;
+  } else
     return op_is_nan(a) || op_lt(b, a) ? a : b;
 }
 template <class T>
 PLAIT_D T op_min(T a, T b) {
-  if constexpr (is_integer<T>)
+  if constexpr (is_integer<T>) {
     return b < a ? b : a;
-  else
+  } else if constexpr (same<T, float>) {
+    float x;
+    asm("min.NaN.f32 %0, %1, %2;" : "=f"(x) : "f"(a), "f"(b));
+    return x;
+  } else
     return op_is_nan(a) || op_lt(a, b) ? a : b;
 }
 template <class T>
@@ -334,6 +366,17 @@ PLAIT_FUNCTION(op_asinh, asinh, turned_back(asin_complex(turned(z))))
 PLAIT_FUNCTION(op_acosh, acosh, acosh_complex(z))
 PLAIT_FUNCTION(op_atanh, atanh, atanh_complex(z))
 #undef PLAIT_FUNCTION
+
+/// 2^n 2^r with n an integer in -126..126 near x / log(2) and r the rest, whatever it is: then no argument needs care. The hardware's 2^r
+/// is within 2 ULP.
+PLAIT_D float op_exp(float x) {
+  const float n_bits = __fmaf_rd(__saturatef(__fmaf_rn(x, 0x1.71547652b82fep+0 / 252, 0.5f)), 252.0f, 0x1.8p23f + 1);
+  const float n = __fsub_rn(n_bits, 0x1.8p23f + 127);
+  const float r = __fmaf_rn(x, 0x1.4ae0cp-26f, __fmaf_rn(x, 0x1.715476p+0f, -n));
+  float p;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(p) : "f"(r));
+  return __fmul_rn(p, __uint_as_float(__float_as_uint(n_bits) << 23));
+}
 
 template <class T>
   requires(!is_integer<T>)

@@ -69,6 +69,10 @@ struct reduce_max {
   static PLAIT_D T combine(T a, T b) {
     return op_max(a, b);
   }
+  template <class Memory>
+  static PLAIT_D u32 combine_pair(u32 a, u32 b) {
+    return op_max_pair<Memory>(a, b);
+  }
 };
 struct reduce_min {
   static constexpr bool kOrdered = true;
@@ -79,6 +83,10 @@ struct reduce_min {
   template <class T>
   static PLAIT_D T combine(T a, T b) {
     return op_min(a, b);
+  }
+  template <class Memory>
+  static PLAIT_D u32 combine_pair(u32 a, u32 b) {
+    return op_min_pair<Memory>(a, b);
   }
 };
 
@@ -118,13 +126,22 @@ PLAIT_D T chunk_tree(T (&at)[H][V], int group) {
     for (int h = 0; h + width < H; h += 2 * width) at[h][0] = R::combine(at[h][0], at[h + width][0]);
   return at[0][0];
 }
-/// The results of up to 32 chunks, one a warp of the block; every thread gets the result. `shared` has 32 places.
+/// Of pairs of 16-bit floats, where the order does not matter: the extremum of a row that `group` threads hold.
+template <class R, class Memory, int N>
+PLAIT_D float pair_tree(u32 (&at)[N], int group) {
+#pragma unroll
+  for (int i = 1; i < N; ++i) at[0] = R::template combine_pair<Memory>(at[0], at[i]);
+  return across<R>(R::combine(low_of<Memory>(at[0]), high_of<Memory>(at[0])), group);
+}
+/// The results of up to 32 chunks, one a warp of the block: each warp puts its own into a place, and behind a barrier every thread gets
+/// the result. `shared` has 32 places.
+template <class T>
+PLAIT_D void block_put(T x, u64* shared) {
+  if (threadIdx.x % 32 == 0) shared[threadIdx.x / 32] = to_bits(x);
+}
 template <class R, class T>
-PLAIT_D T block_tree(T x, u64* shared) {
+PLAIT_D T block_take(const u64* shared) {
   const int lane = threadIdx.x % 32;
-  __syncthreads();
-  if (lane == 0) shared[threadIdx.x / 32] = to_bits(x);
-  __syncthreads();
   return across<R>(lane < static_cast<int>(blockDim.x / 32) ? from_bits<T>(shared[lane]) : R::template identity<T>(),
                    32);
 }

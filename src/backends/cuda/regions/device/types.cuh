@@ -38,11 +38,6 @@ inline constexpr bool is_integer = !is_real<T> && !is_complex<T>;  // bool too
 template <class T>
 inline constexpr bool is_signed_integer = same<T, i8> || same<T, i16> || same<T, i32> || same<T, i64>;
 
-#if defined(PLAIT_EMULATED)  // tests run this text on the host
-float from_half(u16);
-u16 to_half(float);
-u16 to_brain(float);
-#else
 PLAIT_D float from_half(u16 h) {
   float x;
   asm("cvt.f32.f16 %0, %1;" : "=f"(x) : "h"(h));
@@ -58,22 +53,11 @@ PLAIT_D u16 to_brain(float x) {
   asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(h) : "f"(x));
   return h;
 }
-#endif
 PLAIT_D float from_brain(u16 h) { return __uint_as_float(static_cast<u32>(h) << 16); }
 
 // Two 16-bit floats in a register. Sums, differences and products of such numbers in float32, rounded to 16 bits, are what one
 // rounding of the exact result gives, since 24 bits are at least twice their precision and two more (S. Figueroa, 1995); so the
 // hardware's 16-bit arithmetic has the same bits as the ops of the program.
-#if defined(PLAIT_EMULATED)
-template <class Memory>
-u32 pair_of(float low, float high);
-template <class Memory>
-u32 op_add_pair(u32 a, u32 b);
-template <class Memory>
-u32 op_sub_pair(u32 a, u32 b);
-template <class Memory>
-u32 op_mul_pair(u32 a, u32 b);
-#else
 /// Rounds.
 template <class Memory>
 PLAIT_D u32 pair_of(float low, float high) {
@@ -110,7 +94,25 @@ PLAIT_D u32 op_mul_pair(u32 a, u32 b) {
   asm("mul.rn.f16x2 %0, %1, %2;" : "=r"(pair) : "r"(a), "r"(b));
   return pair;
 }
-#endif
+/// NaN where either is.
+template <class Memory>
+PLAIT_D u32 op_max_pair(u32 a, u32 b) {
+  u32 pair;
+  if constexpr (same<Memory, Brain>)
+    asm("max.NaN.bf16x2 %0, %1, %2;" : "=r"(pair) : "r"(a), "r"(b));
+  else
+    asm("max.NaN.f16x2 %0, %1, %2;" : "=r"(pair) : "r"(a), "r"(b));
+  return pair;
+}
+template <class Memory>
+PLAIT_D u32 op_min_pair(u32 a, u32 b) {
+  u32 pair;
+  if constexpr (same<Memory, Brain>)
+    asm("min.NaN.bf16x2 %0, %1, %2;" : "=r"(pair) : "r"(a), "r"(b));
+  else
+    asm("min.NaN.f16x2 %0, %1, %2;" : "=r"(pair) : "r"(a), "r"(b));
+  return pair;
+}
 template <class Memory>
 PLAIT_D u32 pair_of(Memory low, Memory high) {
   return static_cast<u32>(high.bits) << 16 | low.bits;
