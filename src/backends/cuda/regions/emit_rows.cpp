@@ -126,14 +126,16 @@ class RowsSource {
         fit_(fit),
         unrolled_(work() <= kMostUnrolled),
         wide_(form != RowForm::large && !fits_narrow()),
-        most_words_(!unrolled_ ? 0 : wide_ ? 80 : kNarrowWords),
+        most_words_(!unrolled_ ? 0
+                    : wide_    ? 80
+                               : kNarrowWords),
         plan_(staged, most_words_, w_.step() == 2) {}
 
   Source write() {
     const bool few = form_ == RowForm::few, block = is_block();
     w_.prelude(row_lanes(staged_));
-    w_.line("constexpr int H = " + std::string(few ? "1" : "kLanesOfChunk / 32 / kV") + ", N = " +
-            (few ? "1" : "kChunk / 32 / kV") + ";");
+    w_.line("constexpr int H = " + std::string(few ? "1" : "kLanesOfChunk / 32 / kV") +
+            ", N = " + (few ? "1" : "kChunk / 32 / kV") + ";");
     // As many blocks a multiprocessor as give each thread 64 registers, or 128.
     const std::string bounds = form_ == RowForm::large ? "1024" : few ? "256, 6" : wide_ ? "256, 2" : "256, 4";
     w_.kernel(source_, "rows", bounds, few ? ", const int group" : "");
@@ -155,7 +157,8 @@ class RowsSource {
       w_.line("const bool active = begin + mine < a.space.rows;");
       w_.line("const i64 row = active ? begin + mine : a.space.rows - 1;");
     }
-    if (fit_ != RowFit::full) w_.line("const int length = " + std::string(block ? "" : "!active ? 0 : ") + "static_cast<int>(a.space.length);");
+    if (fit_ != RowFit::full)
+      w_.line("const int length = " + std::string(block ? "" : "!active ? 0 : ") + "static_cast<int>(a.space.length);");
     const auto n = num(staged_.operand_count());
     w_.line("i64 off[" + n + "];");
     w_.line("row_offsets<" + n + ">(a.space, a.operand, static_cast<u64>(row), off);");

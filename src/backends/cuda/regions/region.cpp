@@ -149,7 +149,7 @@ void CudaRegion::run(const RegionBinding& binding) const {
   const Chosen chosen = staged_.has_row() ? choose_rows(run, device) : choose_elementwise(run, device);
   if (chosen.module) run.write_arguments();
   if (staged_.has_row())
-    chosen.module && chosen.form < kSplitRows ? run_rows(run, chosen) : run_split(run, chosen);
+    chosen.module&& chosen.form < kSplitRows ? run_rows(run, chosen) : run_split(run, chosen);
   else
     chosen.module ? run_elementwise(run, chosen) : run_machine_vectors(run);
 }
@@ -158,8 +158,8 @@ void CudaRegion::run_elementwise(const Run& run, const Chosen& chosen) const {
   const Space& space = run.bound.space;
   const int lanes = elementwise_lanes(staged_);
   const long long tile = static_cast<long long>(kThreads) * elementwise_steps(staged_);
-  const long long vectors = chosen.form == kLinear ? (space.length + lanes - 1) / lanes
-                                                   : space.rows * ((space.length + lanes - 1) / lanes);
+  const long long vectors =
+      chosen.form == kLinear ? (space.length + lanes - 1) / lanes : space.rows * ((space.length + lanes - 1) / lanes);
   run.launch(chosen.module->kernels[0], blocks_for(vectors, tile), dim3(kThreads));
 }
 

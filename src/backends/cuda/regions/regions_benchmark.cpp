@@ -95,8 +95,8 @@ struct Benchmark {
     const std::chrono::duration<double, std::milli> first = std::chrono::steady_clock::now() - begin;
     const double one = time_of(stream, [&] { region.run(binding); });
     const double copy = copy_bandwidth((read + written) / 2), moved = static_cast<double>(read + written);
-    std::printf("%-34s %8.1f us  %6.0f GB/s  %5.1f %% of copy (%.0f GB/s)  first run %4.0f ms", name, 1e6 * one, moved / one * 1e-9,
-                100 * moved / one / copy, copy * 1e-9, first.count());
+    std::printf("%-34s %8.1f us  %6.0f GB/s  %5.1f %% of copy (%.0f GB/s)  first run %4.0f ms", name, 1e6 * one,
+                moved / one * 1e-9, 100 * moved / one / copy, copy * 1e-9, first.count());
     if (tier_zero) {
       region.tier = Tier::zero;
       std::printf("  tier 0 %8.1f us", 1e6 * time_of(stream, [&] { region.run(binding); }));
@@ -172,7 +172,7 @@ void all() {
     m.measure(named("add, broadcast", dtype, 16384, 8192), add_program(dtype), {16384, 8192}, {},
               {{m.a, {8192, 1}}, {m.a, {0, 1}}, {m.b, {8192, 1}}}, width << 27, width << 27);
     const std::vector<std::pair<int64_t, int64_t>> shapes = {
-        {4096, 4096},  {16384, 4096}, {32768, 4096}, {8192, 16384}, {4096, 32768}, {1 << 20, 64},
+        {4096, 4096},   {16384, 4096}, {32768, 4096}, {8192, 16384}, {4096, 32768}, {1 << 20, 64},
         {1 << 18, 256}, {65536, 1000}, {65536, 1024}, {16384, 4097}, {1024, 100000}};
     for (const auto& [rows, n] : shapes) {
       const int64_t bytes = width * rows * n;
