@@ -2,10 +2,10 @@
 
 #include <nvrtc.h>
 
+#include <algorithm>
 #include <atomic>
 #include <condition_variable>
 #include <cstdlib>
-#include <deque>
 #include <mutex>
 #include <thread>
 
@@ -127,15 +127,23 @@ class Background {
     static Background* const background = new Background;
     return *background;
   }
-  void add(std::function<void()> job) {
+  bool add(std::function<void()> job, const std::atomic<int>& asked) {
     const std::lock_guard lock(mutex_);
-    if (stopped_) return;
-    jobs_.push_back(std::move(job));
-    if (threads_.size() < 2 && idle_ < static_cast<int>(jobs_.size())) threads_.emplace_back([this] { work(); });
+    if (stopped_ || jobs_.size() >= kMostWaiting) return false;
+    jobs_.push_back({std::move(job), &asked});
+    const size_t most = std::clamp(std::thread::hardware_concurrency() / 4, 1u, 4u);
+    if (threads_.size() < most && idle_ < static_cast<int>(jobs_.size())) threads_.emplace_back([this] { work(); });
     changed_.notify_one();
+    return true;
   }
 
  private:
+  struct Job {
+    std::function<void()> work;
+    const std::atomic<int>* asked;
+  };
+  static constexpr size_t kMostWaiting = 256;
+
   Background() {
     try {
       nvrtc();  // opened before the exit handler is set, so that it is closed after
@@ -153,8 +161,10 @@ class Background {
         --idle_;
         continue;
       }
-      auto job = std::move(jobs_.front());
-      jobs_.pop_front();
+      const auto next =
+          std::max_element(jobs_.begin(), jobs_.end(), [](const Job& a, const Job& b) { return *a.asked < *b.asked; });
+      auto job = std::move(next->work);
+      jobs_.erase(next);
       lock.unlock();
       job();
       job = nullptr;
@@ -174,7 +184,7 @@ class Background {
 
   std::mutex mutex_;
   std::condition_variable changed_;
-  std::deque<std::function<void()>> jobs_;
+  std::vector<Job> jobs_;  // in the order of their coming
   std::vector<std::thread> threads_;
   int idle_ = 0;
   bool stopped_ = false;
@@ -182,6 +192,8 @@ class Background {
 
 }  // namespace
 
-void run_in_background(std::function<void()> job) { Background::instance().add(std::move(job)); }
+bool run_in_background(std::function<void()> job, const std::atomic<int>& asked) {
+  return Background::instance().add(std::move(job), asked);
+}
 
 }  // namespace plait::cuda

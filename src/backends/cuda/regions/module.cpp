@@ -18,7 +18,8 @@ struct Entry {
   Source source;
   int capability = 0;
   std::mutex mutex;  // held while it is built
-  bool begun = false;
+  std::atomic<bool> begun = false;
+  std::atomic<int> asked = 0;  // how often
   std::atomic<const Module*> module = nullptr;
 };
 
@@ -60,7 +61,6 @@ void say_once(const std::string& what) {
 const Module* module_of(const Source& source, int capability, Wait wait) {
   const Key128 key = Hasher().add(source.text).add(capability).key();
   Entry* entry;
-  bool begin;
   {
     const std::lock_guard lock(registry().mutex);
     auto& place = registry().entries[key];
@@ -70,13 +70,12 @@ const Module* module_of(const Source& source, int capability, Wait wait) {
       place->capability = capability;
     }
     entry = place.get();
-    begin = !entry->begun;
-    entry->begun = true;
   }
+  ++entry->asked;
   if (wait == Wait::yes) {
     make(*entry);
-  } else if (begin) {
-    run_in_background([entry] {
+  } else if (!entry->begun.exchange(true)) {
+    const auto job = [entry] {
       try {
         make(*entry);
       } catch (const Interrupted&) {
@@ -84,7 +83,8 @@ const Module* module_of(const Source& source, int capability, Wait wait) {
       } catch (const std::exception& error) {
         say_once(error.what());
       }
-    });
+    };
+    if (!run_in_background(job, entry->asked)) entry->begun = false;  // a later run asks again
   }
   return entry->module;
 }

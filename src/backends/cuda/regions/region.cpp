@@ -127,7 +127,8 @@ CudaRegion::Chosen CudaRegion::choose_rows(const Run& run, int device) const {
                        : space.length <= kChunk                   ? RowForm::warp
                        : space.length <= kChunk * (kThreads / 32) ? RowForm::block
                                                                   : RowForm::large;
-  const bool whole = size == RowForm::few ? (vectors & (vectors - 1)) == 0 : space.length % kChunk == 0;
+  const bool whole =
+      space.length > 0 && (size == RowForm::few ? (vectors & (vectors - 1)) == 0 : space.length % kChunk == 0);
   const int full = kRows + 3 * static_cast<int>(size), even = full + 1, any = full + 2;
   const int large = kRows + 3 * static_cast<int>(size == RowForm::block ? RowForm::large : size);
   if (!is_even(staged_, run.bound, lanes)) return choose({any, large + 2, kSplitRows}, device);
