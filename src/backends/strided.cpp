@@ -5,14 +5,11 @@
 
 #include "base/parallel.h"
 #include "plait/error.h"
-#include "plait/small_vector.h"
 
 namespace plait {
 namespace {
 
-struct Axis {
-  int64_t extent, to, from;
-};
+using Axis = CopyAxis;
 
 template <class T>
 void copy_row(T* to, int64_t to_step, const T* from, int64_t from_step, int64_t n) {
@@ -87,18 +84,8 @@ void copy_all(T* to, const T* from, const SmallVector<Axis, 6>& axes) {
 
 void copy_strided(void* to, std::span<const int64_t> to_strides, const void* from,
                   std::span<const int64_t> from_strides, std::span<const int64_t> shape, int width) {
-  SmallVector<Axis, 6> axes;
-  for (size_t i = 0; i < shape.size(); ++i) {
-    if (shape[i] == 0) return;
-    if (shape[i] == 1) continue;
-    const Axis axis{shape[i], to_strides[i], from_strides[i]};
-    if (!axes.empty() && axes.back().to == axis.to * axis.extent && axes.back().from == axis.from * axis.extent) {
-      axes.back() = {axes.back().extent * axis.extent, axis.to, axis.from};
-    } else {
-      axes.push_back(axis);
-    }
-  }
-  if (axes.empty()) axes.push_back({1, 1, 1});
+  const SmallVector<Axis, 6> axes = joined_axes(to_strides, from_strides, shape);
+  if (axes.empty()) return;
   switch (width) {
     case 1: return copy_all(static_cast<uint8_t*>(to), static_cast<const uint8_t*>(from), axes);
     case 2: return copy_all(static_cast<uint16_t*>(to), static_cast<const uint16_t*>(from), axes);

@@ -1,3 +1,4 @@
+#include "graph/stream.h"
 #include "ops/prelude.h"
 #include "plait/more_ops.h"
 
@@ -40,6 +41,36 @@ VmapResult vmap_matmul(const MatmulAttrs&, const VmapArgs& at) {
   // One matrix for all examples: their rows are rows of one product.
   if (at.axes[1] == kUnbatched && at.inputs[1].rank() == 2) return {{matmul(batch_first(at, 0), at.inputs[1])}, {0}};
   return {{product(batch_first_broadcast(at, 0), batch_first_broadcast(at, 1))}, {0}};
+}
+
+// c (m, n), a (m, k) and b (k, n) of one dtype: a library adds c to the sums before it rounds them.
+Avals infer_addmm(const MatmulAttrs&, std::span<const Aval> in) { return {in[0]}; }
+
+Array product_plus(const Array& c, const Array& a, const Array& b) {
+  static const OpHandle op("addmm");
+  return op({c, a, b});
+}
+
+Grads vjp_addmm(const MatmulAttrs&, const VjpArgs& at) {
+  Grads grads(3);
+  const Array& g = at.cotangent();
+  if (at.needed[0]) grads[0] = g;
+  if (at.needed[1]) grads[1] = product(g, matrix_transpose(at.input(2)));
+  if (at.needed[2]) grads[2] = product(matrix_transpose(at.input(1)), g);
+  return grads;
+}
+
+Arrays jvp_addmm(const MatmulAttrs&, const JvpArgs& at) {
+  Array total = at.tangent(0);
+  const auto join = [&](const Array& part) { total = total.defined() ? add(total, part) : part; };
+  if (at.tangent(1).defined()) join(product(at.tangent(1), at.input(2)));
+  if (at.tangent(2).defined()) join(product(at.input(1), at.tangent(2)));
+  return {total};
+}
+
+VmapResult vmap_addmm(const MatmulAttrs&, const VmapArgs& at) {
+  const auto operand = [&](int i) { return at.axes[i] == kUnbatched ? at.inputs[i] : batch_first(at, i); };
+  return {{add(matmul(operand(1), operand(2)), operand(0))}, {0}};
 }
 
 [[noreturn]] void reject(const char* op, const Array& a, const Array& b, std::string accepts) {
@@ -105,8 +136,21 @@ Array matmul(const Array& a, const Array& b) {
 
 Array addmm(const Array& c, const Array& a, const Array& b, double alpha, double beta) {
   const DType dtype = promote(c.dtype(), product_dtype("addmm", a, b));
-  const Array ab = matmul(converted(a, dtype), converted(b, dtype));
   const Array x = converted(c, dtype);
+  // A GPU's library adds a row to each row of its product, or a matrix, for nothing. On the CPU the sum is fused with what follows.
+  if (current_stream().device.type == DeviceType::gpu && alpha == 1.0 && beta == 1.0 && a.rank() >= 2 &&
+      b.rank() == 2 && a.dim(-1) == b.dim(0)) {
+    Shape shape = a.shape();
+    shape.back() = b.dim(1);
+    Dim rows = 1;
+    for (int i = 0; i + 1 < a.rank(); ++i) rows *= a.shape()[i];
+    const auto plus = [&](const Array& addend) {
+      return reshape(product_plus(addend, reshape(converted(a, dtype), {rows, a.dim(-1)}), converted(b, dtype)), shape);
+    };
+    if (x.rank() == 1 && x.dim(0) == b.dim(1)) return plus(broadcast_to(x, {rows, b.dim(1)}));
+    if (x.shape() == shape) return plus(reshape(x, {rows, b.dim(1)}));
+  }
+  const Array ab = matmul(converted(a, dtype), converted(b, dtype));
   if (!(broadcast_shapes("addmm", x.shape(), ab.shape()) == ab.shape()))
     reject("addmm", c, ab, "a c that broadcasts to the product");
   return add(scaled(ab, alpha), scaled(x, beta));
@@ -177,6 +221,15 @@ void register_matmul(OpRegistry& ops) {
       .vjp(vjp_matmul)
       .jvp(jvp_matmul)
       .vmap(vmap_matmul);
+  ops.opaque<MatmulAttrs>("addmm")
+      .summary("The product of two matrices plus a third one.")
+      .input("c", dtypes::inexact)
+      .input("a", dtypes::inexact)
+      .input("b", dtypes::inexact)
+      .infer(infer_addmm)
+      .vjp(vjp_addmm)
+      .jvp(jvp_addmm)
+      .vmap(vmap_addmm);
   ops.function("matmul")
       .signature("(a: array, b: array, /, *, stream: StreamOrDevice = None) -> array")
       .summary("Matrix product; leading axes are batches that broadcast, a vector is a single row or column.")

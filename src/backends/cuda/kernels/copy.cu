@@ -1,5 +1,6 @@
 #include "backends/cuda/kernels/copy.h"
 #include "backends/cuda/kernels/tables.h"
+#include "backends/strided.h"
 
 namespace plait::cuda {
 namespace {
@@ -7,9 +8,7 @@ namespace {
 constexpr int kMostAxes = 6;
 constexpr int kTile = 32;
 
-struct Axis {
-  int64_t extent, to, from;
-};
+using Axis = CopyAxis;
 struct Plan {
   int rank = 0;
   Axis axes[kMostAxes];  // outermost first
@@ -133,18 +132,8 @@ void copy_plan(const Work& work, void* to, const void* from, std::span<const Axi
 void copy_strided(const Work& work, void* to, std::span<const int64_t> to_strides, const void* from,
                   std::span<const int64_t> from_strides, std::span<const int64_t> shape, int width,
                   DeviceOffsets offsets) {
-  SmallVector<Axis, 6> axes;
-  for (size_t i = 0; i < shape.size(); ++i) {
-    if (shape[i] == 0) return;
-    if (shape[i] == 1) continue;
-    const Axis axis{shape[i], to_strides[i], from_strides[i]};
-    if (!axes.empty() && axes.back().to == axis.to * axis.extent && axes.back().from == axis.from * axis.extent) {
-      axes.back() = {axes.back().extent * axis.extent, axis.to, axis.from};
-    } else {
-      axes.push_back(axis);
-    }
-  }
-  if (axes.empty()) axes.push_back({1, 1, 1});
+  const SmallVector<Axis, 6> axes = joined_axes(to_strides, from_strides, shape);
+  if (axes.empty()) return;
   // More axes than a plan holds: the outer ones are walked here.
   const size_t outer = axes.size() > kMostAxes ? axes.size() - kMostAxes : 0;
   int64_t copies = 1;
@@ -182,19 +171,11 @@ void concatenate(const KernelArgs& args) {
 
 // Output 0 holds a copy of input 0 already; the slice of it is overwritten.
 void slice_update_static(const KernelArgs& args) {
-  const TensorView &update = args.inputs[1], &out = args.outputs[0];
+  const TensorView& update = args.inputs[1];
   if (update.count() == 0) return;
   const Work work(args);
-  const auto start = args.attrs.get<std::vector<int64_t>>("start");
-  const auto step = args.attrs.get<std::vector<int64_t>>("step");
-  int64_t offset = 0;
-  SmallVector<int64_t, 6> strides;
-  for (size_t i = 0; i < out.shape.size(); ++i) {
-    offset += start[i] * out.strides[i];
-    strides.push_back(step[i] * out.strides[i]);
-  }
-  const int width = size_of(out.dtype);
-  copy_strided(work, out.as<char>() + offset * width, strides, update.data, update.strides, update.shape, width);
+  const TensorView slice = updated_slice(args);
+  copy_strided(work, slice.data, slice.strides, update.data, update.strides, update.shape, size_of(update.dtype));
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <complex>
+#include <cstdlib>
 #include <cstring>
 #include <random>
 #include <string>
@@ -27,10 +28,16 @@ namespace plait::cuda_test {
   if (int devices = 0; cudaGetDeviceCount(&devices) != cudaSuccess || devices == 0) \
   GTEST_SKIP() << "NO GPU: this test of a kernel did not run"
 
-inline constexpr DType kAll[] = {DType::bool_,    DType::uint8,   DType::uint16,  DType::uint32,   DType::uint64,
-                                 DType::int8,     DType::int16,   DType::int32,   DType::int64,    DType::float16,
-                                 DType::bfloat16, DType::float32, DType::float64, DType::complex64};
-inline constexpr DType kInexact[] = {DType::float16, DType::bfloat16, DType::float32, DType::float64, DType::complex64};
+/// Under a tool that runs everything a hundred times slower (PLAIT_TEST_SMALL=1): few types, no long arrays.
+inline bool small() { return std::getenv("PLAIT_TEST_SMALL") != nullptr; }
+inline std::vector<DType> types(std::vector<DType> all, std::vector<DType> few) { return small() ? few : all; }
+inline const std::vector<DType> kAll = types(
+    {DType::bool_, DType::uint8, DType::uint16, DType::uint32, DType::uint64, DType::int8, DType::int16, DType::int32,
+     DType::int64, DType::float16, DType::bfloat16, DType::float32, DType::float64, DType::complex64},
+    {DType::uint8, DType::bfloat16, DType::float32, DType::complex64});
+inline const std::vector<DType> kInexact =
+    types({DType::float16, DType::bfloat16, DType::float32, DType::float64, DType::complex64},
+          {DType::bfloat16, DType::float32});
 
 using Extents = std::vector<int64_t>;
 

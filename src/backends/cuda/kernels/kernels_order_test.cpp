@@ -9,6 +9,7 @@ TEST(CudaKernels, Sort) {
   for (DType d : kAll)
     for (const Extents& shape :
          {Extents{0}, {3, 0}, {1}, {2, 3}, {7, 33}, {5, 512}, {3, 513}, {2, 4096}, {1, 4097}, {3, 5000}, {1, 70001}}) {
+      if (small() && shape.back() > 5000) continue;
       const Tensor a = crowded(d, shape), b = any(d, shape);
       for (const char* op : {"sort", "argsort"}) {
         expect_same(op, {}, {a});
@@ -41,6 +42,7 @@ TEST(CudaKernels, Argmax) {
       for (const Extents& shape :
            {Extents{1, 1, 1}, {5, 7, 3}, {3, 1000, 1}, {2, 50000, 1}, {1, 40000, 33}, {600, 9, 2}})
         for (int64_t axis : {0, 1, 2}) {
+          if (small() && shape[0] * shape[1] * shape[2] > 10000) continue;
           if (shape[1] > 10000 && d != DType::uint8 && d != DType::float32 && d != DType::complex64) continue;
           expect_same(op, {{"axis", axis}}, {crowded(d, shape)});
           expect_same(op, {{"axis", axis}}, {any(d, shape)});

@@ -1,5 +1,6 @@
 // Matrix products by cuBLASLt: strides become transposes and leading dimensions, copies are made of the rest only.
 #include <bit>
+#include <mutex>
 #include <optional>
 #include <tuple>
 
@@ -33,6 +34,9 @@ std::optional<Layout> layout_of(int64_t rows, int64_t columns, int64_t row, int6
 std::optional<Layout> layout_of_b(const Product& p) { return layout_of(p.n, p.k, p.b.column, p.b.row); }
 std::optional<Layout> layout_of_a(const Product& p) { return layout_of(p.k, p.m, p.a.column, p.a.row); }
 
+/// What is added to a product on the way: nothing, one row to all of its rows, a matrix.
+enum class Addend : uint8_t { none, row, matrix };
+
 struct Key {
   int device;
   DType dtype;
@@ -40,13 +44,17 @@ struct Key {
   Layout a, b;
   int64_t a_batch, b_batch, out_batch;
   uint32_t a_alignment, b_alignment, out_alignment;
+  Addend addend = Addend::none;
+  int64_t c_stride = 0;
+  uint32_t c_alignment = 256;
   auto operator<=>(const Key&) const = default;
 };
 
 /// What all products of one key share.
 struct Plan {
   cublasLtMatmulDesc_t operation = nullptr;
-  cublasLtMatrixLayout_t a = nullptr, b = nullptr, out = nullptr;
+  mutable std::mutex mutex;  // held from the setting of the row that is added to the call
+  cublasLtMatrixLayout_t a = nullptr, b = nullptr, c = nullptr, out = nullptr;
   cublasLtMatmulAlgo_t algorithm{};
   size_t workspace = 0;
   bool found = false;  // whether the library has an algorithm
@@ -56,7 +64,7 @@ struct Plan {
   Plan& operator=(const Plan&) = delete;
   ~Plan() {
     const CublasLt& lt = CublasLt::get();
-    for (const auto layout : {a, b, out})
+    for (const auto layout : {a, b, c, out})
       if (layout) lt.MatrixLayoutDestroy(layout);
     if (operation) lt.MatmulDescDestroy(operation);
   }
@@ -91,7 +99,13 @@ cublasLtMatrixLayout_t make_layout(cudaDataType type, int64_t rows, int64_t colu
   return made;
 }
 
-std::shared_ptr<const Plan> make_plan(const Key& key) {
+void set_row(const Plan& plan, const void* row) {
+  check_cublaslt(
+      CublasLt::get().MatmulDescSetAttribute(plan.operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &row, sizeof(row)),
+      "addmm");
+}
+
+std::shared_ptr<const Plan> make_plan(const Key& key, const Product& p) {
   constexpr uint64_t kMostWorkspace = 32 << 20;
   const CublasLt& lt = CublasLt::get();
   const Types types = types_of(key.dtype);
@@ -106,6 +120,15 @@ std::shared_ptr<const Plan> make_plan(const Key& key) {
   plan->b = make_layout(types.element, key.n, key.k, key.b, key.batch, key.b_batch);
   plan->a = make_layout(types.element, key.k, key.m, key.a, key.batch, key.a_batch);
   plan->out = make_layout(types.element, key.n, key.m, {false, key.n}, key.batch, key.out_batch);
+  plan->c = make_layout(types.element, key.n, key.m, {false, key.addend == Addend::matrix ? key.c_stride : key.n},
+                        key.batch, key.out_batch);
+  if (key.addend == Addend::row) {
+    const cublasLtEpilogue_t epilogue = CUBLASLT_EPILOGUE_BIAS;
+    check_cublaslt(
+        lt.MatmulDescSetAttribute(plan->operation, CUBLASLT_MATMUL_DESC_EPILOGUE, &epilogue, sizeof(epilogue)),
+        "addmm");
+    set_row(*plan, p.c.data);  // whose alignment is looked at
+  }
 
   cublasLtMatmulPreference_t preference = nullptr;
   check_cublaslt(lt.MatmulPreferenceCreate(&preference), "matmul");
@@ -117,13 +140,13 @@ std::shared_ptr<const Plan> make_plan(const Key& key) {
   prefer(CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, static_cast<uint32_t>(CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE));
   prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, key.b_alignment);
   prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, key.a_alignment);
-  prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, key.out_alignment);
+  prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES,
+         key.addend == Addend::matrix ? key.c_alignment : key.out_alignment);
   prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, key.out_alignment);
   cublasLtMatmulHeuristicResult_t result{};
   int found = 0;
-  const cublasStatus_t status =
-      lt.MatmulAlgoGetHeuristic(cublaslt_handle(key.device), plan->operation, plan->b, plan->a, plan->out, plan->out,
-                                preference, 1, &result, &found);
+  const cublasStatus_t status = lt.MatmulAlgoGetHeuristic(cublaslt_handle(key.device), plan->operation, plan->b,
+                                                          plan->a, plan->c, plan->out, preference, 1, &result, &found);
   lt.MatmulPreferenceDestroy(preference);
   if (status == CUBLAS_STATUS_SUCCESS && found == 1 && result.state == CUBLAS_STATUS_SUCCESS) {
     plan->found = true;
@@ -138,33 +161,68 @@ uint32_t alignment_of(const void* data) {
   return address % 256 == 0 ? 256 : 1u << std::countr_zero(address);
 }
 
-void multiply(Work& work, const Product& p) {
+Addend addend_of(const Product& p) {
+  if (!p.c.data) return Addend::none;
+  const bool dense = p.c.column == 1 || p.n == 1;
+  const bool real = p.dtype != DType::float64 && p.dtype != DType::complex64;  // the library adds rows of these only
+  if (dense && real && (p.c.row == 0 || p.m == 1)) return Addend::row;
+  return Addend::matrix;
+}
+
+// Makes c a matrix of the library's, in the place of the product where it is none.
+void spread_addend(Work& work, Product& p) {
+  if (p.batch == 1 && (p.c.column == 1 || p.n == 1) && (p.c.row >= p.n || p.m == 1)) {
+    if (p.m == 1) p.c.row = p.n;
+    return;
+  }
+  const int64_t shape[] = {p.batch, p.m, p.n}, to[] = {p.out_batch, p.n, 1}, from[] = {p.c.batch, p.c.row, p.c.column};
+  copy_strided(work, p.out, to, p.c.data, from, shape, size_of(p.dtype));
+  p.c = {p.out, p.n, 1, p.out_batch};
+}
+
+void multiply(Work& work, Product p) {
   static PlanCache<Key, Plan> plans;
-  const Key key{.device = device_of(work.queue()),
-                .dtype = p.dtype,
-                .m = p.m,
-                .n = p.n,
-                .k = p.k,
-                .batch = p.batch,
-                .a = *layout_of_a(p),
-                .b = *layout_of_b(p),
-                .a_batch = p.a.batch,
-                .b_batch = p.b.batch,
-                .out_batch = p.out_batch,
-                .a_alignment = alignment_of(p.a.data),
-                .b_alignment = alignment_of(p.b.data),
-                .out_alignment = alignment_of(p.out)};
-  const std::shared_ptr<const Plan> plan = plans.get(key, [&] { return make_plan(key); });
+  const auto plan_for = [&](Addend addend) {
+    if (addend == Addend::matrix) spread_addend(work, p);
+    const Key key{.device = device_of(work.queue()),
+                  .dtype = p.dtype,
+                  .m = p.m,
+                  .n = p.n,
+                  .k = p.k,
+                  .batch = p.batch,
+                  .a = *layout_of_a(p),
+                  .b = *layout_of_b(p),
+                  .a_batch = p.a.batch,
+                  .b_batch = p.b.batch,
+                  .out_batch = p.out_batch,
+                  .a_alignment = alignment_of(p.a.data),
+                  .b_alignment = alignment_of(p.b.data),
+                  .out_alignment = alignment_of(p.out),
+                  .addend = addend,
+                  .c_stride = addend == Addend::matrix ? p.c.row : 0,
+                  .c_alignment = addend == Addend::none ? 256 : alignment_of(p.c.data)};
+    return plans.get(key, [&] { return make_plan(key, p); });
+  };
+  Addend addend = addend_of(p);
+  std::shared_ptr<const Plan> plan = plan_for(addend);
+  if (!plan->found && addend == Addend::row) plan = plan_for(addend = Addend::matrix);
   if (!plan->found) return matmul_plain(work, p);
   void* workspace = plan->workspace ? work.scratch<char>(static_cast<int64_t>(plan->workspace)) : nullptr;
   const double wide_one[2] = {1, 0}, wide_zero[2] = {0, 0};
   const float one[2] = {1, 0}, zero[2] = {0, 0};
-  const bool wide = p.dtype == DType::float64;
-  check_cublaslt(CublasLt::get().Matmul(cublaslt_handle(key.device), plan->operation,
-                                        wide ? static_cast<const void*>(wide_one) : one, p.b.data, plan->b, p.a.data,
-                                        plan->a, wide ? static_cast<const void*>(wide_zero) : zero, p.out, plan->out,
-                                        p.out, plan->out, &plan->algorithm, workspace, plan->workspace, work.stream()),
-                 "matmul");
+  const bool wide = p.dtype == DType::float64, plus = addend == Addend::matrix;
+  const void* const alpha = wide ? static_cast<const void*>(wide_one) : one;
+  const void* const nothing = wide ? static_cast<const void*>(wide_zero) : zero;
+  std::unique_lock<std::mutex> lock;
+  if (addend == Addend::row) {
+    lock = std::unique_lock(plan->mutex);
+    set_row(*plan, p.c.data);
+  }
+  check_cublaslt(
+      CublasLt::get().Matmul(cublaslt_handle(device_of(work.queue())), plan->operation, alpha, p.b.data, plan->b,
+                             p.a.data, plan->a, plus ? alpha : nothing, plus ? p.c.data : p.out, plan->c, p.out,
+                             plan->out, &plan->algorithm, workspace, plan->workspace, work.stream()),
+      "matmul");
 }
 
 /// Axes of the batch; neighbours are joined that both operands walk alike.
@@ -224,19 +282,24 @@ Product product_of(const TensorView& a, const TensorView& b, const TensorView& o
   return p;
 }
 
-void run(const KernelArgs& args) {
+// Operands as the library takes them.
+void arrange(Work& work, TensorView& a, TensorView& b, const TensorView& out) {
+  const size_t leading = out.shape.size() - 2;
+  if (!layout_of_a(product_of(a, b, out))) a = copied(work, a, leading);
+  if (!layout_of_b(product_of(a, b, out))) b = copied(work, b, leading);
+}
+
+void multiply_batches(const KernelArgs& args) {
   TensorView a = args.inputs[0], b = args.inputs[1];
   const TensorView& out = args.outputs[0];
   if (out.count() == 0) return;
   Work work(args);
-  const size_t leading = out.shape.size() - 2;
   const int64_t bytes = size_of(out.dtype);
-  if (a.shape[leading + 1] == 0) {
+  if (a.shape.back() == 0) {
     check_cuda(cudaMemsetAsync(out.data, 0, static_cast<size_t>(out.count() * bytes), work.stream()), "matmul");
     return;
   }
-  if (!layout_of_a(product_of(a, b, out))) a = copied(work, a, leading);
-  if (!layout_of_b(product_of(a, b, out))) b = copied(work, b, leading);
+  arrange(work, a, b, out);
   constexpr int64_t kMostCalls = 64;
   if (Batch(a, b, out).calls() > kMostCalls) {
     if (!a.contiguous()) a = copied(work, a, 0);
@@ -270,8 +333,23 @@ void run(const KernelArgs& args) {
   }
 }
 
+void multiply_and_add(const KernelArgs& args) {
+  const TensorView &c = args.inputs[0], &out = args.outputs[0];
+  TensorView a = args.inputs[1], b = args.inputs[2];
+  if (out.count() == 0) return;
+  Work work(args);
+  if (a.shape[1] == 0) return copy_strided(work, out.data, out.strides, c.data, c.strides, c.shape, size_of(out.dtype));
+  arrange(work, a, b, out);
+  Product p = product_of(a, b, out);
+  p.c = {c.as<const char>(), c.strides[0], c.strides[1], 0};
+  multiply(work, p);
+}
+
 }  // namespace
 
-void add_matmul_kernels(Table& table) { table.push_back({"matmul", {.run = run, .contiguous_inputs = false}}); }
+void add_matmul_kernels(Table& table) {
+  table.push_back({"matmul", {.run = multiply_batches, .contiguous_inputs = false}});
+  table.push_back({"addmm", {.run = multiply_and_add, .contiguous_inputs = false}});
+}
 
 }  // namespace plait::cuda

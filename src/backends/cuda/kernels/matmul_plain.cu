@@ -16,6 +16,7 @@ __global__ void __launch_bounds__(kSide* kSide) multiply(Product p) {
     const int64_t i = tile / across % down * kSide + y, j = tile % across * kSide + x;
     const T* from_a = reinterpret_cast<const T*>(p.a.data) + product * p.a.batch;
     const T* from_b = reinterpret_cast<const T*>(p.b.data) + product * p.b.batch;
+    const T* from_c = reinterpret_cast<const T*>(p.c.data) + product * p.c.batch;
     Wide<T> sum{};
     for (int64_t k = 0; k < p.k; k += kSide) {
       a[y][x] = i < p.m && k + x < p.k ? widened(from_a[i * p.a.row + (k + x) * p.a.column]) : Wide<T>{};
@@ -24,6 +25,7 @@ __global__ void __launch_bounds__(kSide* kSide) multiply(Product p) {
       for (int s = 0; s < kSide; ++s) sum = sum + a[y][s] * b[s][x];
       __syncthreads();
     }
+    if (p.c.data && i < p.m && j < p.n) sum = sum + widened(from_c[i * p.c.row + j * p.c.column]);
     if (i < p.m && j < p.n) reinterpret_cast<T*>(p.out)[product * p.out_batch + i * p.n + j] = narrowed<T>(sum);
   }
 }

@@ -17,6 +17,7 @@ struct Product {
   DType dtype = DType::float32;
   int64_t m = 0, n = 0, k = 0, batch = 1;
   Matrix a, b;  // (m, k) and (k, n)
+  Matrix c;  // (m, n), added to the product before it is rounded; without data: nothing is
   char* out = nullptr;  // (batch, m, n), each row-major
   int64_t out_batch = 0;
 };

@@ -7,18 +7,9 @@ namespace {
 // Output 0 holds a copy of input 0 already; the slice of it is overwritten.
 void run(const KernelArgs& args) {
   const TensorView& update = args.inputs[1];
-  const TensorView& out = args.outputs[0];
   if (update.count() == 0) return;
-  const auto start = args.attrs.get<std::vector<int64_t>>("start");
-  const auto step = args.attrs.get<std::vector<int64_t>>("step");
-  int64_t offset = 0;
-  SmallVector<int64_t, 6> strides;
-  for (size_t i = 0; i < out.shape.size(); ++i) {
-    offset += start[i] * out.strides[i];
-    strides.push_back(step[i] * out.strides[i]);
-  }
-  const int width = size_of(out.dtype);
-  copy_strided(out.as<char>() + offset * width, strides, update.data, update.strides, update.shape, width);
+  const TensorView slice = updated_slice(args);
+  copy_strided(slice.data, slice.strides, update.data, update.strides, update.shape, size_of(update.dtype));
 }
 
 }  // namespace
