@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tools"))
-from gen.coverage import NOT_YET, kernels  # noqa: E402
+from gen.coverage import NOT_YET, cuda_kernels, kernels  # noqa: E402
 
 PRIMITIVES = [
     p
@@ -28,3 +28,8 @@ def test_a_missing_rule_has_a_reason(primitive: dict) -> None:
 @pytest.mark.parametrize("primitive", [p for p in PRIMITIVES if p["kind"] == "opaque"], ids=lambda p: p["name"])
 def test_an_opaque_primitive_has_a_kernel(primitive: dict) -> None:
     assert kernels().get(primitive["name"])
+
+
+@pytest.mark.parametrize("primitive", [p for p in PRIMITIVES if p["kind"] == "opaque"], ids=lambda p: p["name"])
+def test_only_known_primitives_fall_back_from_a_gpu(primitive: dict) -> None:
+    assert (primitive["name"] in cuda_kernels()) == (primitive["name"] != "covariance_root")

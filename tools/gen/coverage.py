@@ -10,6 +10,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 KERNEL = re.compile(r'table\.add\("(\w+)", Backend::(\w+)')
+CUDA_KERNEL = re.compile(r'table\.push_back\(\s*\{"(\w+)", \{([^}]*)\}')
 SHOWN = ("plait.core", "plait.nn", "plait.optimizers", "plait.utils", "plait.extension")
 # Rules that could exist and are not written yet: asking for one raises TransformError.
 NOT_YET = {"covariance_root": "the derivative of the root is not written yet"}
@@ -27,10 +28,12 @@ PRIMITIVES = """
 ## Primitives
 
 Every public function is one of these, or made from them. Fused: the interpreter computes it in one pass with its
-neighbours. Alias: a view, which costs nothing where strides can express it. There is no CUDA backend yet.
+neighbours. Alias: a view, which costs nothing where strides can express it. On a GPU: what runs there by a kernel of
+the CUDA backend, in part where it does not take all arguments; what falls back to the CPU is copied there and back,
+which is said once (`transfers.fallback("error")` forbids it).
 
-| primitive | kind | vjp | jvp | vmap | runs by | why not |
-| --- | --- | --- | --- | --- | --- | --- |
+| primitive | kind | vjp | jvp | vmap | on the CPU | on a GPU | why not |
+| --- | --- | --- | --- | --- | --- | --- | --- |
 """
 
 
@@ -87,19 +90,30 @@ def kernels() -> dict[str, set[str]]:
     return found
 
 
+def cuda_kernels() -> dict[str, str]:
+    """How each primitive with a kernel of the CUDA backend runs there, read from the sources: no nvcc is needed."""
+    found: dict[str, str] = {}
+    for path in sorted((ROOT / "src/backends/cuda/kernels").iterdir()):
+        if path.suffix in (".cpp", ".cu"):
+            for name, members in CUDA_KERNEL.findall(path.read_text()):
+                found[name] = "cuda, in part" if ".takes" in members else "cuda"
+    return found
+
+
 def primitives(schema: dict[str, list[dict[str, object]]]) -> Iterator[str]:
-    table = kernels()
+    table, cuda = kernels(), cuda_kernels()
     for p in schema["primitives"]:
         name, kind = str(p["name"]), str(p["kind"])
         if kind in ("constant", "placeholder"):
             continue
         runs = {"elementwise": "fused", "reduction": "fused", "view": "alias"}.get(kind)
+        on_gpu = runs or cuda.get(name, "falls back to the CPU")
         runs = runs or ", ".join(sorted(table.get(name, {"no kernel"})))
         why = str(p["not_differentiable"]) or NOT_YET.get(name, "")
         rules = ["yes" if p[rule] else "no" for rule in ("vjp", "jvp", "vmap")]
         if not p["vmap"] and p["no_vmap"] != why:
             why = f"{why}; {p['no_vmap']}" if why else str(p["no_vmap"])
-        yield f"| `{name}` | {kind} | {' | '.join(rules)} | {runs} | {why} |\n"
+        yield f"| `{name}` | {kind} | {' | '.join(rules)} | {runs} | {on_gpu} | {why} |\n"
 
 
 def page(schema_text: str, stubs: dict[str, str]) -> str:

@@ -252,6 +252,9 @@ void register_matmul(OpRegistry& ops) {
       .oracle("alpha * np.matmul(a, b) + beta * c")
       .sample("(2, 4), (2, 3), (3, 4)", "alpha=1.0, beta=1.0")
       .sample("(4,), (2, 3), (3, 4)", "alpha=0.5, beta=2.0")
+      .sample("(4,), (2, 3), (3, 4)", "alpha=1.0, beta=1.0")
+      .sample("(4,), (5, 2, 3), (3, 4)", "alpha=1.0, beta=1.0")
+      .sample("(5, 2, 4), (5, 2, 3), (3, 4)", "alpha=1.0, beta=1.0")
       .rejects("(5,), (2, 3), (3, 4)", "", "ValueError");
   ops.function("inner")
       .signature("(a: array, b: array, /, *, stream: StreamOrDevice = None) -> array")
