@@ -257,6 +257,39 @@ def all_rows(sides: list[Side], names: list[str], rounds: int) -> Iterator[tuple
             yield name, 0, steady(calls, 20 * rounds)
 
 
+def overlap(rounds: int) -> str:
+    """Work of the CPU and work of the GPU, each alone and both in one graph."""
+    pc = importlib.import_module("plait.core")
+    x = pc.random.normal((4096, 4096)) * 0.01
+    small = pc.multiply(pc.random.normal((1024, 1024), stream=pc.cpu), 0.01, stream=pc.cpu)
+    pc.eval(x, small)
+
+    def products(of: Any, count: int, stream: Any) -> Any:
+        for _ in range(count):
+            of = pc.matmul(of, of, stream=stream)
+        return of
+
+    def on_gpu() -> Any:
+        return products(x, 12, pc.gpu)
+
+    def on_cpu() -> Any:
+        return products(small, 6, pc.cpu)
+
+    calls = {
+        "the GPU's": lambda: pc.eval(on_gpu()),
+        "the CPU's": lambda: pc.eval(on_cpu()),
+        "both": lambda: pc.eval(on_cpu(), on_gpu()),
+    }
+    for call in calls.values():
+        call()
+    took: dict[str, list[float]] = {name: [] for name in calls}
+    for _ in range(rounds):
+        for name, call in calls.items():
+            took[name].append(timed(call))
+    parts = ", ".join(f"{name} {statistics.median(seconds) * 1e3:.1f} ms" for name, seconds in took.items())
+    return f"One graph with products for the GPU and for the CPU: {parts}.\n"
+
+
 def table(names: list[str], rounds: int) -> str:
     sides = [plait_side(), torch_side(False), torch_side(True), jax_side()]
     copy = copy_rate()
@@ -272,12 +305,14 @@ def table(names: list[str], rounds: int) -> str:
         line = "| " + " | ".join([name, *cells, ratio, share]) + " |\n"
         print(line, end="", file=sys.stderr, flush=True)
         text += line
+    if not names or "overlap" in names:
+        text += "\n" + overlap(rounds)
     return text
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu", description=__doc__.splitlines()[0])
-    parser.add_argument("names", nargs="*", help="parts of the names of rows; all without")
+    parser.add_argument("names", nargs="*", help="parts of the names of rows, overlap; all without")
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--out", type=Path, help="also write the table here")
     options = parser.parse_args()

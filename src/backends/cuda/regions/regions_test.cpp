@@ -362,6 +362,23 @@ TEST(CudaRegions, NormalizationsOfAllShapes) {
   }
 }
 
+TEST(CudaRegions, RowsOfSeveralAxesBesideOneAnother) {
+  PLAIT_NEEDS_GPU();
+  for (const DType dtype : {DType::float32, DType::bfloat16}) {
+    RegionProgram softmax = softmax_program(dtype);
+    softmax.row_rank = 2;
+    const Tiers tiers(softmax);
+    for (const SmallVector<int64_t, 6>& extents : std::vector<SmallVector<int64_t, 6>>{
+             {6, 2, 2}, {300, 2, 2}, {5, 40, 3, 3}, {2, 3, 70, 2, 5}, {64, 1, 7}, {64, 7, 1}, {9, 40, 60}, {0, 2, 2}}) {
+      for (const Lay lay : {Lay::contiguous, Lay::permuted, Lay::reversed}) {
+        Random random(7);
+        tiers.check(case_of(random, softmax, extents, lay, Fill::exact), {dtype == DType::float32 ? 2e-6 : 1.2e-2});
+        if (HasFailure()) return;
+      }
+    }
+  }
+}
+
 /// A whole operand on the GPU, for sizes that the host should not go over.
 TEST(CudaRegions, SizesPast2To31) {
   PLAIT_NEEDS_GPU();

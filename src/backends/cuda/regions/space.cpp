@@ -117,11 +117,15 @@ bool is_even(const Staged& staged, const Bound& bound, int lanes) {
 
 bool is_columns(const Staged& staged, const Bound& bound) {
   const Space& space = bound.space;
-  if (space.split == 0 || space.rank != space.split + 1) return false;
+  if (space.split == 0 || space.rank == space.split) return false;
   long long votes = 0;
   for (size_t k = 0; k < bound.operands.size(); ++k) {
     if (level_of(staged, k) != Level::row) continue;
-    const long long along = std::llabs(bound.operands[k].stride[space.rank - 1]);
+    long long along = 0;  // the shortest step within a row
+    for (int axis = space.split; axis < space.rank; ++axis) {
+      const long long step = std::llabs(bound.operands[k].stride[axis]);
+      if (step != 0 && (along == 0 || step < along)) along = step;
+    }
     const long long across = std::llabs(bound.operands[k].stride[space.split - 1]);
     if (along == 0 && across == 0) continue;
     votes += across != 0 && (along == 0 || across < along) ? 1 : along != 0 && (across == 0 || along < across) ? -1 : 0;

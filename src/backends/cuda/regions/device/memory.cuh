@@ -197,15 +197,19 @@ struct RowOf {
   }
 };
 
-/// One operand's elements of a row of a single axis, one at a time.
+/// One operand's elements of a row, one at a time.
 template <class T>
 struct ColumnOf {
+  const Space& space;
+  const Operand& operand;
   char* data;
   i64 stride;
-  PLAIT_D ColumnOf(const Space& space, const Operand& operand, i64 row)
-      : data(operand.data + row), stride(row_stride(space, operand)) {}
-  PLAIT_D T load(i64 at, bool valid) const { return valid ? *reinterpret_cast<const T*>(data + at * stride) : T{}; }
-  PLAIT_D void store(i64 at, T x) const { *reinterpret_cast<T*>(data + at * stride) = x; }
+  bool one_axis;
+  PLAIT_D ColumnOf(const Space& s, const Operand& o, i64 row)
+      : space(s), operand(o), data(o.data + row), stride(row_stride(s, o)), one_axis(s.rank - s.split <= 1) {}
+  PLAIT_D char* at(i64 i) const { return data + (one_axis ? i * stride : offset_in_axes(space, operand, i)); }
+  PLAIT_D T load(i64 i, bool valid) const { return valid ? *reinterpret_cast<const T*>(at(i)) : T{}; }
+  PLAIT_D void store(i64 i, T x) const { *reinterpret_cast<T*>(at(i)) = x; }
 };
 
 /// Elements of a row from `at` on.
