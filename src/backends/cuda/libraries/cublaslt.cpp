@@ -1,6 +1,7 @@
 #include "backends/cuda/libraries/cublaslt.h"
 
 #include <map>
+#include <memory>
 #include <mutex>
 #include <string>
 
@@ -12,11 +13,12 @@ namespace plait::cuda {
 const CublasLt& CublasLt::get() {
   static const CublasLt* table = [] {
     const Library library(kCublasLt);
-    auto* t = new CublasLt;
+    auto t = std::make_unique<CublasLt>();
 #define PLAIT_MEMBER(name) t->name = library.function<std::remove_pointer_t<decltype(t->name)>>("cublasLt" #name);
     PLAIT_CUBLASLT_FUNCTIONS(PLAIT_MEMBER)
 #undef PLAIT_MEMBER
-    return t;
+    check_made_for_cuda(kCublasLt, library.path(), t->GetCudartVersion());
+    return t.release();
   }();
   return *table;
 }

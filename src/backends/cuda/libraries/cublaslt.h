@@ -8,7 +8,7 @@ namespace plait::cuda {
 struct CublasLt {
 // clang-format off: it would move the list at every run
 #define PLAIT_CUBLASLT_FUNCTIONS(F) \
-  F(Create) F(Matmul) F(MatmulDescCreate) F(MatmulDescDestroy) F(MatmulDescSetAttribute) \
+  F(GetCudartVersion) F(Create) F(Matmul) F(MatmulDescCreate) F(MatmulDescDestroy) F(MatmulDescSetAttribute) \
   F(MatrixLayoutCreate) F(MatrixLayoutDestroy) F(MatrixLayoutSetAttribute) F(MatmulPreferenceCreate) \
   F(MatmulPreferenceDestroy) F(MatmulPreferenceSetAttribute) F(MatmulAlgoGetHeuristic)
 // clang-format on
@@ -16,7 +16,7 @@ struct CublasLt {
   PLAIT_CUBLASLT_FUNCTIONS(PLAIT_MEMBER)
 #undef PLAIT_MEMBER
 
-  /// Errors: DeviceError when the library cannot be had.
+  /// Errors: DeviceError when the library cannot be had or was made for another CUDA.
   static const CublasLt& get();
 };
 

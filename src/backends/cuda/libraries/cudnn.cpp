@@ -1,6 +1,7 @@
 #include "backends/cuda/libraries/cudnn.h"
 
 #include <map>
+#include <memory>
 #include <type_traits>
 
 #include "backends/cuda/libraries/library.h"
@@ -11,11 +12,12 @@ namespace plait::cuda {
 const Cudnn& Cudnn::get() {
   static const Cudnn* table = [] {
     const Library library(kCudnn);
-    auto* t = new Cudnn;
+    auto t = std::make_unique<Cudnn>();
 #define PLAIT_MEMBER(name) t->name = library.function<std::remove_pointer_t<decltype(t->name)>>("cudnn" #name);
     PLAIT_CUDNN_FUNCTIONS(PLAIT_MEMBER)
 #undef PLAIT_MEMBER
-    return t;
+    check_made_for_cuda(kCudnn, library.path(), t->GetCudartVersion());
+    return t.release();
   }();
   return *table;
 }

@@ -10,7 +10,7 @@ namespace plait::cuda {
 struct Cudnn {
 // clang-format off: it would move the list at every run
 #define PLAIT_CUDNN_FUNCTIONS(F) \
-  F(Create) F(SetStream) F(GetErrorString) F(CreateTensorDescriptor) F(DestroyTensorDescriptor) \
+  F(GetCudartVersion) F(Create) F(SetStream) F(GetErrorString) F(CreateTensorDescriptor) F(DestroyTensorDescriptor) \
   F(SetTensorNdDescriptorEx) F(CreateFilterDescriptor) F(DestroyFilterDescriptor) F(SetFilterNdDescriptor) \
   F(CreateConvolutionDescriptor) F(DestroyConvolutionDescriptor) F(SetConvolutionNdDescriptor) \
   F(SetConvolutionGroupCount) F(SetConvolutionMathType) F(GetConvolutionForwardAlgorithm_v7) \
@@ -21,7 +21,7 @@ struct Cudnn {
   PLAIT_CUDNN_FUNCTIONS(PLAIT_MEMBER)
 #undef PLAIT_MEMBER
 
-  /// Errors: DeviceError when the library cannot be had.
+  /// Errors: DeviceError when the library cannot be had or was made for another CUDA.
   static const Cudnn& get();
 };
 

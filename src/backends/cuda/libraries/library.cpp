@@ -1,5 +1,6 @@
 #include "backends/cuda/libraries/library.h"
 
+#include <cuda_runtime_api.h>
 #include <dlfcn.h>
 #include <link.h>
 
@@ -63,6 +64,30 @@ DeviceError library_error(const LibraryName& name, std::string got, std::string 
                       .accepts = std::move(accepts),
                       .hint = "pip install " + std::string(name.package) +
                               ", or name the library's directory in PLAIT_CUDA_LIBRARY_PATH"});
+}
+
+std::string missing_libraries() {
+  std::string missing;
+  for (const LibraryName& name : {kCublasLt, kCudnn, kNvrtc}) {
+    std::error_code error;
+    bool found = false;
+    for (const std::string& directory : directories())
+      found = found || fs::exists(fs::path(directory) / name.file, error);
+    if (found) continue;
+    if (void* const handle = ::dlopen(name.file, RTLD_LAZY | RTLD_LOCAL)) {
+      ::dlclose(handle);
+      continue;
+    }
+    missing += (missing.empty() ? "" : ", ") + std::string(name.file) + " (pip install " + name.package + ")";
+  }
+  return missing;
+}
+
+void check_made_for_cuda(const LibraryName& name, const std::string& path, size_t cudart) {
+  constexpr size_t kMajor = CUDART_VERSION / 1000;
+  if (cudart / 1000 == kMajor) return;
+  throw library_error(name, path + " was made for CUDA " + std::to_string(cudart / 1000),
+                      "one for CUDA " + std::to_string(kMajor));
 }
 
 Library::Library(LibraryName name) : name_(name) {

@@ -43,6 +43,14 @@ class Library {
   std::string path_;
 };
 
+/// What the libraries lack that plait opens when needed, each with what to install; empty when none does. It looks for the files
+/// and opens only what the system's loader alone can find: opening them all would cost a start more than anything else.
+std::string missing_libraries();
+
+/// Errors: DeviceError when the library was made for another major version of CUDA than plait was; the file's name does not always tell.
+/// `cudart` is what the library says, as 1000 times the version.
+void check_made_for_cuda(const LibraryName& name, const std::string& path, size_t cudart);
+
 /// For a library that opened but will not do: a version that is too old, an initialisation that failed.
 DeviceError library_error(const LibraryName& name, std::string got, std::string accepts = {});
 

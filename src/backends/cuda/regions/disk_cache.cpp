@@ -72,18 +72,16 @@ void cache_image(const Key128& key, const std::string& image) try {
   heading.key = key;
   heading.bytes = image.size();
   heading.check = check_of(image);
-  {
-    std::ofstream file(temporary, std::ios::binary);
-    file.write(reinterpret_cast<const char*>(&heading), sizeof heading);
-    file.write(image.data(), static_cast<std::streamsize>(image.size()));
-    file.close();
-    if (!file) {
-      std::error_code ignored;
-      fs::remove(temporary, ignored);
-      return;
-    }
+  std::ofstream file(temporary, std::ios::binary);
+  file.write(reinterpret_cast<const char*>(&heading), sizeof heading);
+  file.write(image.data(), static_cast<std::streamsize>(image.size()));
+  file.close();
+  std::error_code error;
+  if (file) fs::rename(temporary, where / (name_of(key) + kSuffix), error);  // no process ever sees a part of an entry
+  if (!file || error) {
+    fs::remove(temporary, error);
+    return;
   }
-  fs::rename(temporary, where / (name_of(key) + kSuffix));  // at once: no process ever sees a part of an entry
   trim_cache(where.string(), kCacheBytes);
 } catch (const std::exception&) {
   // A full or read-only disk: the next process compiles again.

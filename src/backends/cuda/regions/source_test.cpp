@@ -2,15 +2,20 @@
 #include "backends/cuda/regions/source.h"
 
 #include <gtest/gtest.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 
+#include "backends/cuda/libraries/library.h"
 #include "backends/cuda/regions/build.h"
 #include "backends/cuda/regions/cases.h"
 #include "backends/cuda/regions/disk_cache.h"
+#include "backends/cuda/regions/module.h"
 #include "plait/error.h"
 
 namespace plait::cuda {
@@ -150,6 +155,132 @@ TEST_F(DiskCache, AnUnusableDirectoryIsAnEmptyCache) {
   ::setenv("PLAIT_CACHE_DIR", "/proc/nowhere", 1);
   cache_image({1, 2}, "machine code");
   EXPECT_FALSE(cached_image({1, 2}));
+}
+
+TEST_F(DiskCache, DamagedEntriesAreBuiltAgain) {
+  PLAIT_NEEDS_NVRTC();
+  const Source source{"extern \"C\" __global__ void nothing() {}\n", {"nothing"}};
+  const std::string made = build(source, kCapability);
+  const auto path = files().front();
+  const auto size = std::filesystem::file_size(path);
+  for (const uintmax_t left : {size - 1, uintmax_t{10}, uintmax_t{0}}) {
+    std::filesystem::resize_file(path, left);
+    EXPECT_EQ(build(source, kCapability), made);
+    EXPECT_EQ(std::filesystem::file_size(path), size);
+  }
+}
+
+/// What a process with a new copy of NVRTC does, away from this one's threads and libraries.
+class FreshProcessDeathTest : public DiskCache {
+ protected:
+  void SetUp() override {
+    DiskCache::SetUp();
+    GTEST_FLAG_SET(death_test_style, "threadsafe");
+  }
+};
+
+bool is_machine_code(const std::string& image) {
+  return image.starts_with(
+      "\x7f"
+      "ELF");
+}
+
+// Builds the same and others' code, and goes over the bound of the cache all the while.
+int build_beside_others(const std::string& directory, uint64_t process) try {
+  for (uint64_t k = 0; k < 5; ++k) {
+    const Source source{"extern \"C\" __global__ void nothing_" + std::to_string(k) + "() {}\n", {"nothing"}};
+    if (!is_machine_code(build(source, kCapability))) return 1;
+    for (uint64_t i = 0; i < 20; ++i) {
+      const Key128 own{process + 1, i}, shared{100, i};
+      const std::string image(1000 + 10 * i, 'x');
+      cache_image(own, image);
+      cache_image(shared, image);
+      if (const auto got = cached_image(shared); got && *got != image) return 2;
+      trim_cache(directory, 60000);
+    }
+  }
+  return 0;
+} catch (const std::exception& error) {
+  std::fprintf(stderr, "%s\n", error.what());
+  return 3;
+}
+
+int build_in_processes(const std::string& directory) {
+  constexpr uint64_t kProcesses = 6;
+  std::vector<pid_t> children;
+  for (uint64_t p = 0; p < kProcesses; ++p) {
+    children.push_back(::fork());
+    if (children.back() == 0) ::_exit(build_beside_others(directory, p));
+  }
+  int worst = 0;
+  for (const pid_t child : children) {
+    int status = 0;
+    ::waitpid(child, &status, 0);
+    worst = std::max(worst, WIFEXITED(status) ? WEXITSTATUS(status) : 10);
+  }
+  trim_cache(directory, 60000);
+  uintmax_t sum = 0;
+  for (const auto& item : std::filesystem::directory_iterator(directory)) {
+    if (item.path().extension() != ".image") worst = 20;  // a part of an entry
+    sum += item.file_size();
+  }
+  if (sum == 0 || sum > 60000) worst = 21;
+  std::filesystem::remove_all(directory);
+  return worst;
+}
+
+TEST_F(FreshProcessDeathTest, ManyProcessesShareACache) {
+  PLAIT_NEEDS_NVRTC();
+  EXPECT_EXIT(std::exit(build_in_processes(directory_.string())), ::testing::ExitedWithCode(0), "");
+}
+
+// Asks for code of two programs in the background until one of them is spoken of; how often that was.
+int times_said(const Source& first, const Source& second) {
+  std::FILE* const said = std::tmpfile();
+  ::dup2(::fileno(said), 2);
+  if (module_of(first, kCapability, Wait::no) || module_of(second, kCapability, Wait::no)) return 100;
+  std::string text;
+  for (int i = 0; i < 100; ++i) {
+    ::usleep(i < 99 && text.empty() ? 50'000 : 1'000'000);
+    char part[4096];
+    std::rewind(said);
+    const size_t n = std::fread(part, 1, sizeof part, said);
+    const bool waited = !text.empty();
+    text.assign(part, n);
+    if (waited) break;
+  }
+  int times = 0;
+  for (size_t at = 0; (at = text.find("regions stay on the slower tier 0", at)) != std::string::npos; ++at) ++times;
+  return times;
+}
+
+int times_said_without_nvrtc() {
+  const Source some{"extern \"C\" __global__ void nothing() {}\n", {"nothing"}};
+  try {
+    compile(some, kCapability);
+    return 50;
+  } catch (const DeviceError& error) {
+    if (std::string(error.what()).find("pip install nvidia-cuda-nvrtc") == std::string::npos) return 51;
+  }
+  return times_said(some, {some.text + "//\n", {"nothing"}});
+}
+
+TEST_F(FreshProcessDeathTest, CodeThatIsRejectedIsSaidOnce) {
+  PLAIT_NEEDS_NVRTC();
+  EXPECT_EXIT(std::exit(times_said({"no CUDA\n", {"nothing"}}, {"none either\n", {"nothing"}})),
+              ::testing::ExitedWithCode(1), "");
+}
+
+// A library by the name of NVRTC that is another: found first, as LD_LIBRARY_PATH goes before everything.
+TEST_F(FreshProcessDeathTest, AnUnusableNvrtcIsSaidOnce) {
+  std::filesystem::create_directories(directory_);
+  std::filesystem::copy_file(Library({"libm.so.6", "libc6"}).path(), directory_ / kNvrtc.file);
+  const char* const before = std::getenv("LD_LIBRARY_PATH");
+  const std::string path = directory_.string() + (before ? ":" + std::string(before) : "");
+  const std::string old = before ? before : "";
+  ::setenv("LD_LIBRARY_PATH", path.c_str(), 1);
+  EXPECT_EXIT(std::exit(times_said_without_nvrtc()), ::testing::ExitedWithCode(1), "");
+  before ? ::setenv("LD_LIBRARY_PATH", old.c_str(), 1) : ::unsetenv("LD_LIBRARY_PATH");
 }
 
 TEST_F(DiskCache, BuildsTakeFromIt) {

@@ -1,11 +1,13 @@
 // The library's entry, and what the other parts of the backend call.
 #include <cuda_runtime_api.h>
 
+#include <cstdio>
 #include <cstdlib>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "backends/cuda/libraries/library.h"
 #include "backends/cuda/runtime/cuda.h"
 #include "backends/cuda/runtime/cuda_backend.h"
 #include "backends/cuda/runtime/errors.h"
@@ -66,6 +68,10 @@ CudaBackend* CudaBackend::instance(std::string& why_not) {
     auto* const result = new Made{nullptr, find_devices(devices)};
     if (result->why_not.empty()) {
       watch_forks();
+      if (const std::string missing = missing_libraries(); !missing.empty())
+        std::fprintf(stderr,
+                     "plait: of NVIDIA's libraries these were not found, what needs them will fail or be slower: %s\n",
+                     missing.c_str());
       result->backend = new CudaBackend(std::move(devices));
     }
     return result;
