@@ -260,6 +260,7 @@ void return_large_block(Block block) noexcept {
 // --- forks ----------------------------------------------------------------------------------------------------------
 
 void lock_all() noexcept {
+  memory_limit();  // its first call reads files behind a guard, which a child forked meanwhile would wait for in vain
   large_cache().mutex.lock();
   lock_small();
 }

@@ -19,11 +19,29 @@ Array product(const Array& a, const Array& b) {
   return op({a, b});
 }
 
+/// Whether `a` is a matrix transpose of something. Its cotangent will be transposed back, so it had better be one as well: the
+/// gradient of a layer's weight then lies as the weight does, and what reads both goes through memory in order.
+bool is_transposed(const Array& a) {
+  static const OpHandle transpose("transpose");
+  if (!a.node() || a.node()->op != &*transpose) return false;
+  const std::vector<int>& axes = a.node()->attrs_as<TransposeAttrs>().axes;
+  const int rank = static_cast<int>(axes.size());
+  return rank >= 2 && axes[static_cast<size_t>(rank - 2)] == rank - 1 &&
+         axes[static_cast<size_t>(rank - 1)] == rank - 2;
+}
+
+Array cotangent_of_left(const Array& g, const Array& a, const Array& b) {
+  return is_transposed(a) ? matrix_transpose(product(b, matrix_transpose(g))) : product(g, matrix_transpose(b));
+}
+Array cotangent_of_right(const Array& g, const Array& a, const Array& b) {
+  return is_transposed(b) ? matrix_transpose(product(matrix_transpose(g), a)) : product(matrix_transpose(a), g);
+}
+
 Grads vjp_matmul(const MatmulAttrs&, const VjpArgs& at) {
   Grads grads(2);
   const Array& g = at.cotangent();
-  if (at.needed[0]) grads[0] = product(g, matrix_transpose(at.input(1)));
-  if (at.needed[1]) grads[1] = product(matrix_transpose(at.input(0)), g);
+  if (at.needed[0]) grads[0] = cotangent_of_left(g, at.input(0), at.input(1));
+  if (at.needed[1]) grads[1] = cotangent_of_right(g, at.input(0), at.input(1));
   return grads;
 }
 
@@ -55,8 +73,8 @@ Grads vjp_addmm(const MatmulAttrs&, const VjpArgs& at) {
   Grads grads(3);
   const Array& g = at.cotangent();
   if (at.needed[0]) grads[0] = g;
-  if (at.needed[1]) grads[1] = product(g, matrix_transpose(at.input(2)));
-  if (at.needed[2]) grads[2] = product(matrix_transpose(at.input(1)), g);
+  if (at.needed[1]) grads[1] = cotangent_of_left(g, at.input(1), at.input(2));
+  if (at.needed[2]) grads[2] = cotangent_of_right(g, at.input(1), at.input(2));
   return grads;
 }
 
