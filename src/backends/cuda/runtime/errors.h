@@ -24,8 +24,9 @@ void watch_forks();
 /// Asks `done` until it is true, more and more seldom, answering interrupts.
 template <class Done>
 void poll_until(const Done& done) {
-  // Short waits spin. In long ones the sleep is a fraction of the wait so far, so that little is lost behind its end.
-  constexpr int64_t kSpinNs = 100'000, kLongestSleepNs = 2'000'000;
+  // Short waits spin: the shortest sleep takes 50 us and more, a tenth of a kernel over a gigabyte. In long ones the sleep is a
+  // fraction of the wait so far, so that little is lost behind its end.
+  constexpr int64_t kSpinNs = 5'000'000, kLongestSleepNs = 2'000'000;
   const auto now_ns = [] {
     timespec now;
     ::clock_gettime(CLOCK_MONOTONIC, &now);
