@@ -62,15 +62,25 @@ void linear(Writer& w, Source& source, const Staged& staged, const std::vector<u
 }
 
 void strided(Writer& w, Source& source, const Staged& staged, const std::vector<uint32_t>& ids,
-             const std::string& index) {
+             ElementForm form) {
+  const bool tiled = form == ElementForm::tiled;
   w.kernel(source, "strided", kThreads);
-  w.line("using Index = " + index + ";");
+  w.line("using Index = " + std::string(form == ElementForm::strided_wide ? "u64;" : "u32;"));
   w.values(ids, Level::scalar);
   w.divisors(ids);
   w.line("const Index vectors = static_cast<Index>((a.space.length + kV - 1) / kV);");
-  w.line("const Index count = static_cast<Index>(a.space.rows) * vectors;");
-  w.line("const Index tile = Index{" + num(kThreads) + "} * kU;");
-  w.open("for (Index start = blockIdx.x * tile + threadIdx.x; start < count; start += gridDim.x * tile)");
+  if (tiled) {
+    w.line("constexpr Index kWidth = " + num(kTileVectors) + ", kRows = " + num(kThreads / kTileVectors) + ";");
+    w.line("const Index across = (vectors + kWidth - 1) / kWidth;");
+    w.line("const Index down = (static_cast<Index>(a.space.rows) + kRows * kU - 1) / (kRows * kU);");
+    w.line("const Index count = across * down;");
+    w.open("for (Index place = blockIdx.x; place < count; place += gridDim.x)");
+    w.line("const Index top = place / across * (kRows * kU) + threadIdx.x / kWidth;");
+    w.line("const Index vector = place % across * kWidth + threadIdx.x % kWidth;");
+  } else {
+    w.line("const Index count = static_cast<Index>(a.space.rows) * vectors, tile = Index{" + num(kThreads) + "} * kU;");
+    w.open("for (Index start = blockIdx.x * tile + threadIdx.x; start < count; start += gridDim.x * tile)");
+  }
   w.line("i64 off[kU][" + num(staged.operand_count()) + "], at[kU];");
   w.line("int valid[kU];");
   const auto inputs = w.row_inputs(ids);
@@ -78,9 +88,15 @@ void strided(Writer& w, Source& source, const Staged& staged, const std::vector<
     w.line("Kept<" + std::string(memory_type(staged.operand_dtype(k))) + ", kV> raw" + num(k) + "[kU];");
   w.line("#pragma unroll");
   w.open("for (int u = 0; u < kU; ++u)");
-  w.line("const Index unit = start + u * Index{" + num(kThreads) + "}, row = unit / vectors;");
-  w.line("at[u] = static_cast<i64>(unit - row * vectors) * kV;");
-  w.line("valid[u] = unit < count ? valid_of(a.space.length, at[u], kV) : 0;");
+  if (tiled) {
+    w.line("const Index row = top + u * kRows;");
+    w.line("at[u] = static_cast<i64>(vector) * kV;");
+    w.line("valid[u] = row < a.space.rows ? valid_of(a.space.length, at[u], kV) : 0;");
+  } else {
+    w.line("const Index unit = start + u * Index{" + num(kThreads) + "}, row = unit / vectors;");
+    w.line("at[u] = static_cast<i64>(unit - row * vectors) * kV;");
+    w.line("valid[u] = unit < count ? valid_of(a.space.length, at[u], kV) : 0;");
+  }
   w.line("if (valid[u] == 0) continue;");
   w.line("row_offsets<" + num(staged.operand_count()) + ">(a.space, a.operand, row, off[u]);");
   for (int k : inputs)
@@ -117,7 +133,7 @@ Source elementwise_source(const Staged& staged, ElementForm form) {
   if (form == ElementForm::linear)
     linear(w, source, staged, ids);
   else
-    strided(w, source, staged, ids, form == ElementForm::strided_wide ? "u64" : "u32");
+    strided(w, source, staged, ids, form);
   source.text = std::move(w.text);
   return source;
 }

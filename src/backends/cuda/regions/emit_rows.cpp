@@ -221,7 +221,7 @@ class RowsSource {
     const uint32_t of = inst(reduction(slot)).a;
     if (staged_.level(of) != Level::row) return DType::float32;
     for (const DType half : {DType::float16, DType::bfloat16})
-      if (w_.holds(of, half)) return half;
+      if (staged_.holds(of, half)) return half;
     return DType::float32;
   }
 

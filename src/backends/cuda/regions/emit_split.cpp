@@ -169,6 +169,7 @@ class SplitSource {
     w_.line("int lanes = 1;");
     w_.line("while (lanes < kLanesOfChunk && lanes < a.space.length) lanes *= 2;");
     w_.line("lanes = lanes > static_cast<int>(blockDim.y) ? lanes / blockDim.y : 1;");
+    w_.line("const bool one_axis = a.space.rank - a.space.split <= 1;");
     begin_columns(ids);
     for (int slot = first(p); slot < last(p); ++slot) {
       const ir::Inst& r = inst(reduction(slot));
@@ -177,39 +178,53 @@ class SplitSource {
     // Loads of four lanes go ahead of what uses them.
     const auto inputs = w_.row_inputs(ids);
     declare_columns(inputs);
-    w_.line("#pragma unroll 1");
-    w_.open("for (int first = 0; first < lanes; first += 4)");
-    w_.line("const i64 start = chunk * kChunk + static_cast<int>(threadIdx.y) * lanes + first;");
+    w_.open("const auto take_four = [&](auto whole, const int first, const i64 start)");
+    w_.line("constexpr bool kWhole = decltype(whole)::value;");
     for (int k : inputs) w_.line(input_type(k) + " x" + num(k) + "[4][kSteps];");
+    w_.open("if constexpr (kWhole)");
+    for (int k : inputs) w_.line("column" + num(k) + ".load(start, x" + num(k) + ");");
+    w_.close();
     w_.line("#pragma unroll");
-    w_.open("for (int i = 0; i < 4 * kSteps; ++i)");
+    w_.open("for (int i = 0; i < (kWhole ? 0 : 4 * kSteps); ++i)");
     w_.line("const int l = i / kSteps, step = i % kSteps;");
     w_.line("const i64 at = start + step * kLanesOfChunk + l;");
     for (int k : inputs)
       w_.line("x" + num(k) + "[l][step] = column" + num(k) + ".load(at, first + l < lanes && at < a.space.length);");
     w_.close();
+    for (int slot = first(p); slot < last(p); ++slot)
+      w_.line(std::string(value_type(inst(reduction(slot)).type)) + " acc" + num(slot) + "[4];");
     w_.line("#pragma unroll");
     w_.open("for (int l = 0; l < 4; ++l)");
-    w_.line("if (first + l >= lanes) break;");
     for (int slot = first(p); slot < last(p); ++slot) {
       const ir::Inst& r = inst(reduction(slot));
-      w_.line(std::string(value_type(r.type)) + " acc" + num(slot) + " = " + Writer::reduction(r.op) + "::identity<" +
-              value_type(r.type) + ">();");
+      w_.line("acc" + num(slot) + "[l] = " + Writer::reduction(r.op) + "::identity<" + value_type(r.type) + ">();");
     }
     w_.line("#pragma unroll");
     w_.open("for (int step = 0; step < kSteps; ++step)");
-    w_.line("if (start + step * kLanesOfChunk + l >= a.space.length) continue;");
+    w_.line("if (!kWhole && (first + l >= lanes || start + step * kLanesOfChunk + l >= a.space.length)) continue;");
     w_.element_format = "x%[l][step]";
     w_.values(ids, Level::row);
     for (int slot = first(p); slot < last(p); ++slot) {
       const ir::Inst& r = inst(reduction(slot));
-      const std::string acc = "acc" + num(slot);
+      const std::string acc = "acc" + num(slot) + "[l]";
       w_.line(acc + " = " + Writer::reduction(r.op) + "::combine(" + acc + ", " + w_.value(r.a) + ");");
     }
     w_.forget(Level::row);
     w_.close();
-    for (int slot = first(p); slot < last(p); ++slot) w_.line("tree" + num(slot) + ".push(acc" + num(slot) + ");");
     w_.close();
+    for (int slot = first(p); slot < last(p); ++slot) {
+      const std::string acc = "acc" + num(slot), combine = Writer::reduction(inst(reduction(slot)).op) + "::combine(";
+      w_.line("if constexpr (kWhole) tree" + num(slot) + ".push<2>(" + combine + combine + acc + "[0], " + acc +
+              "[1]), " + combine + acc + "[2], " + acc + "[3])));");
+      w_.line("else for (int l = 0; l < 4 && first + l < lanes; ++l) tree" + num(slot) + ".push<0>(" + acc + "[l]);");
+    }
+    w_.close("};");
+    w_.line("#pragma unroll 1");
+    w_.open("for (int first = 0; first < lanes; first += 4)");
+    w_.line("const i64 start = chunk * kChunk + static_cast<int>(threadIdx.y) * lanes + first;");
+    w_.line("const bool whole = one_axis && first + 4 <= lanes && start + (kSteps - 1) * kLanesOfChunk + 4 <= a.space.length;");
+    w_.line("if (whole) take_four(Whole{}, first, start);");
+    w_.line("else take_four(Cut{}, first, start);");
     w_.close();
     for (int slot = first(p); slot < last(p); ++slot) {
       const ir::Inst& r = inst(reduction(slot));

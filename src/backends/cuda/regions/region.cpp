@@ -114,7 +114,8 @@ CudaRegion::Chosen CudaRegion::choose_elementwise(const Run& run, int device) co
   const long long vectors = space.rows * ((space.length + lanes - 1) / lanes);
   const long long tile = static_cast<long long>(kThreads) * elementwise_steps(staged_);
   if (vectors >= (1ll << 32) - 2 * kMostBlocks * tile) return choose({kStridedWide}, device);  // a step must not wrap
-  return choose({kStrided, kStridedWide}, device);
+  if (is_across(staged_, run.bound)) return choose({kTiled, kStrided, kStridedWide}, device);
+  return choose({kStrided, kTiled, kStridedWide}, device);
 }
 
 CudaRegion::Chosen CudaRegion::choose_rows(const Run& run, int device) const {

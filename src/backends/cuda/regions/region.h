@@ -31,6 +31,7 @@ class CudaRegion final : public CompiledRegion {
   enum Form : uint8_t {
     kLinear,
     kStrided,
+    kTiled,
     kStridedWide,
     kRows,  // with 3 * RowForm + RowFit added
     kSplitRows = kRows + 12,

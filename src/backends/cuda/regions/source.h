@@ -18,8 +18,10 @@ struct Source {
 };
 
 /// Programs without a row. linear: operands of one element, or whose elements lie in the order of the space; strided: any;
+/// tiled: any, in tiles of kTileRows neighbouring rows and kTileVectors vectors, for operands whose neighbours lie across rows;
 /// strided_wide: any, of 2^31 vectors or more.
-enum class ElementForm : uint8_t { linear, strided, strided_wide };
+enum class ElementForm : uint8_t { linear, strided, tiled, strided_wide };
+inline constexpr int kTileVectors = 8;
 Source elementwise_source(const Staged& staged, ElementForm form);
 /// Elements of one thread and step, and steps that one thread of `linear` takes at once.
 int elementwise_lanes(const Staged& staged);

@@ -115,6 +115,18 @@ bool is_even(const Staged& staged, const Bound& bound, int lanes) {
   return true;
 }
 
+bool is_across(const Staged& staged, const Bound& bound) {
+  const Space& space = bound.space;
+  if (space.split == 0 || space.rank != space.split + 1) return false;
+  for (size_t k = 0; k < bound.operands.size(); ++k) {
+    if (level_of(staged, k) == Level::scalar) continue;
+    const long long along = std::llabs(bound.operands[k].stride[space.rank - 1]);
+    const long long across = std::llabs(bound.operands[k].stride[space.split - 1]);
+    if (across != 0 && across < along) return true;
+  }
+  return false;
+}
+
 bool is_columns(const Staged& staged, const Bound& bound) {
   const Space& space = bound.space;
   if (space.split == 0 || space.rank == space.split) return false;

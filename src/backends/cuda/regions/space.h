@@ -24,6 +24,9 @@ bool is_linear(const Staged& staged, const Bound& bound, int lanes);
 /// Whether rows consist of whole vectors of `lanes` elements that are neighbours and aligned, in all operands that vary along them.
 bool is_even(const Staged& staged, const Bound& bound, int lanes);
 
+/// Whether some operand's neighbouring rows are closer in memory than its neighbouring elements of a row. Programs without a row.
+bool is_across(const Staged& staged, const Bound& bound);
+
 /// Whether neighbouring rows are closer in memory than neighbouring elements of a row: threads then take a row each.
 bool is_columns(const Staged& staged, const Bound& bound);
 

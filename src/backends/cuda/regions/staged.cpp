@@ -1,12 +1,14 @@
 #include "backends/cuda/regions/staged.h"
 
 #include <algorithm>
+#include <bit>
 
 #include "plait/error.h"
 
 namespace plait::cuda {
 
 using ir::Level;
+using ir::Op;
 
 int operands_of(const ir::Inst& inst, uint32_t (&ids)[3]) {
   ids[0] = inst.a, ids[1] = inst.b, ids[2] = inst.c;
@@ -53,6 +55,50 @@ Staged::Staged(RegionProgram p) : program(std::move(p)) {
     }
   }
   first_slot.push_back(static_cast<int>(reductions.size()));
+  narrow = narrow_exponentials();
+}
+
+bool Staged::holds(uint32_t id, DType half) const {
+  const ir::Inst& inst = program.code[id];
+  const auto index = static_cast<size_t>(inst.index);
+  if (inst.type != DType::float32) return false;
+  switch (inst.op) {
+    case Op::input: return program.inputs[index].dtype == half;
+    case Op::scalar: return program.scalars[index] == half;
+    case Op::round_f16: return half == DType::float16;
+    case Op::round_bf16: return half == DType::bfloat16;
+    case Op::constant: {
+      const float x = std::bit_cast<float>(static_cast<uint32_t>(inst.imm.bits));
+      return half == DType::float16 ? static_cast<float>(float16_t::from(x)) == x
+                                    : static_cast<float>(bfloat16_t::from(x)) == x;
+    }
+    case Op::reduce_max:
+    case Op::reduce_min:
+    case Op::neg:
+    case Op::abs: return holds(inst.a, half);
+    case Op::max:
+    case Op::min: return holds(inst.a, half) && holds(inst.b, half);
+    case Op::convert: return program.code[inst.a].type == inst.type && holds(inst.a, half);
+    default: return false;
+  }
+}
+
+/// Exponentials whose every use is a rounding to the type of their operand.
+std::vector<char> Staged::narrow_exponentials() const {
+  const auto& code = program.code;
+  std::vector<char> narrow(code.size(), 0);
+  for (const DType half : {DType::float16, DType::bfloat16}) {
+    std::vector<char> wide(code.size(), 0);
+    for (const ir::Inst& inst : code) {
+      uint32_t ids[3];
+      const bool rounds = inst.op == (half == DType::float16 ? Op::round_f16 : Op::round_bf16);
+      for (int k = operands_of(inst, ids); k-- > 0;) wide[ids[k]] |= !rounds;
+    }
+    for (const auto& out : program.outputs) wide[out.value] |= out.dtype != half;
+    for (size_t i = 0; i < code.size(); ++i)
+      narrow[i] |= code[i].op == Op::exp && code[i].type == DType::float32 && !wide[i] && holds(code[i].a, half);
+  }
+  return narrow;
 }
 
 DType Staged::operand_dtype(int k) const {

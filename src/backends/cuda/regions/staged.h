@@ -19,6 +19,7 @@ struct Staged {
   std::vector<int> slot_of;  // per instruction: place among `reductions`, or -1
   std::vector<int> first_slot;  // per pass, and one past the end
   std::vector<int> row_outputs, outer_outputs;
+  std::vector<char> narrow;  // per instruction: an exponential of a 16-bit float that is only seen rounded to that type
 
   bool has_row() const { return program.row_rank > 0; }
   ir::Level level(uint32_t id) const { return program.code[id].level; }
@@ -26,10 +27,16 @@ struct Staged {
   int output_operand(int k) const { return static_cast<int>(program.inputs.size()) + k; }
   DType operand_dtype(int k) const;
 
+  /// Whether the value is a number of this 16-bit type.
+  bool holds(uint32_t id, DType half) const;
+
   /// What `targets` are made from, in program order, themselves included; reductions count as known.
   std::vector<uint32_t> needed(const std::vector<uint32_t>& targets) const;
   std::vector<uint32_t> operands_of_pass(int p) const;  // what its reductions read
   std::vector<uint32_t> values_of(const std::vector<int>& outputs) const;
+
+ private:
+  std::vector<char> narrow_exponentials() const;
 };
 
 /// Operands of an instruction.

@@ -179,6 +179,10 @@ __device__ __noinline__ void run_steps(Machine& m, const Step* steps, int count)
       case kStepResult: m.slot(s.dst) = a.batch.results[s.index * a.batch.count + m.batch_row]; break;
       case kStepStore: store_output(m, s); break;
       case kStepAccumulate: accumulate(m, s); break;
+      case kStepExpNarrow:
+        for (int e = 0; e < s.count; ++e)
+          m.slot(s.dst + e) = to_bits(op_exp_narrow(from_bits<float>(m.slot(s.a + (s.advance & 1 ? e : 0)))));
+        break;
       case static_cast<int>(Op::input): load_input(m, s); break;
       case static_cast<int>(Op::scalar):
         with_memory_type(s.from, [&](auto type) {

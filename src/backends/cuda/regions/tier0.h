@@ -27,6 +27,7 @@ enum : uint16_t {
   kStepResult,  // of a reduction of an earlier pass
   kStepStore,  // a into operand `index`, whose row begins at b
   kStepAccumulate,  // a into the lanes at dst, by the reduction in `index`
+  kStepExpNarrow,  // of float32
 };
 
 /// A reduction that a pass ends: its lanes begin at slot `lanes`.

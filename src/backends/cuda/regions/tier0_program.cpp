@@ -82,7 +82,7 @@ class Assembler {
   void value(uint32_t id) {
     const ir::Inst& i = inst(id);
     Step s{};
-    s.op = static_cast<uint16_t>(i.op);
+    s.op = staged_.narrow[id] ? uint16_t{kStepExpNarrow} : static_cast<uint16_t>(i.op);
     s.from = s.to = static_cast<uint8_t>(i.type);
     s.index = static_cast<uint16_t>(i.index);
     s.count = i.level == Level::row ? kStepLanes : 1;

@@ -1,6 +1,5 @@
 #include "backends/cuda/regions/writer.h"
 
-#include <bit>
 #include <cinttypes>
 #include <cstdio>
 
@@ -86,7 +85,7 @@ std::string Writer::expression(uint32_t id) const {
 }
 std::string Writer::call(uint32_t id, const std::string (&operands)[3]) const {
   const ir::Inst& inst = staged_.program.code[id];
-  std::string text = "op_" + std::string(ir::name_of(inst.op));
+  std::string text = staged_.narrow[id] ? "op_exp_narrow" : "op_" + std::string(ir::name_of(inst.op));
   if (inst.op == Op::convert || inst.op == Op::bitcast) text += std::string("<") + value_type(inst.type) + ">";
   for (int k = 0; k < ir::operand_count(inst.op); ++k)
     text += (k ? ", " : "(") + (k == 1 && has_divisor(inst) ? "d" + num(inst.b) : operands[k]);
@@ -125,31 +124,6 @@ void Writer::forget(Level level) {
 
 // --- pairs ---------------------------------------------------------------------------------------------------------------
 
-bool Writer::holds(uint32_t id, DType half) const {
-  const ir::Inst& inst = staged_.program.code[id];
-  const auto index = static_cast<size_t>(inst.index);
-  if (inst.type != DType::float32) return false;
-  switch (inst.op) {
-    case Op::input: return staged_.program.inputs[index].dtype == half;
-    case Op::scalar: return staged_.program.scalars[index] == half;
-    case Op::round_f16: return half == DType::float16;
-    case Op::round_bf16: return half == DType::bfloat16;
-    case Op::constant: {
-      const float x = std::bit_cast<float>(static_cast<uint32_t>(inst.imm.bits));
-      return half == DType::float16 ? static_cast<float>(float16_t::from(x)) == x
-                                    : static_cast<float>(bfloat16_t::from(x)) == x;
-    }
-    case Op::reduce_max:
-    case Op::reduce_min:
-    case Op::neg:
-    case Op::abs: return holds(inst.a, half);
-    case Op::max:
-    case Op::min: return holds(inst.a, half) && holds(inst.b, half);
-    case Op::convert: return staged_.program.code[inst.a].type == inst.type && holds(inst.a, half);
-    default: return false;
-  }
-}
-
 std::string Writer::packed(uint32_t id, DType half) {
   const ir::Inst& inst = staged_.program.code[id];
   const std::string memory = memory_type(half), name = "p" + num(id);
@@ -166,10 +140,10 @@ std::string Writer::packed(uint32_t id, DType half) {
   } else if (rounds && !defined(id)) {
     const ir::Inst& from = staged_.program.code[inst.a];
     const bool exact = from.op == Op::add || from.op == Op::sub || from.op == Op::mul;
-    if (exact && is_row(inst.a) && !defined(inst.a) && holds(from.a, half) && holds(from.b, half)) {
+    if (exact && is_row(inst.a) && !defined(inst.a) && staged_.holds(from.a, half) && staged_.holds(from.b, half)) {
       const std::string a = packed(from.a, half), b = packed(from.b, half);
       made = "op_" + std::string(ir::name_of(from.op)) + "_pair<" + memory + ">(" + a + ", " + b + ")";
-    } else if (has_divisor(from) && !defined(inst.a) && holds(from.a, half) && holds(from.b, half)) {
+    } else if (has_divisor(from) && !defined(inst.a) && staged_.holds(from.a, half) && staged_.holds(from.b, half)) {
       const std::string low = value(from.a, 0), high = value(from.a, 1);
       made = "op_div_pair<" + memory + ">(" + low + ", " + high + ", d" + num(from.b) + ")";
     } else {
@@ -238,7 +212,7 @@ void Writer::take_pair(uint32_t id, const std::string& name) {
 void Writer::put(const RegionProgram::Output& out, const std::string& y) {
   const std::string memory = memory_type(out.dtype);
   if (pairs_ && is_half(out.dtype)) {
-    const std::string pair = holds(out.value, out.dtype)
+    const std::string pair = staged_.holds(out.value, out.dtype)
                                  ? packed(out.value, out.dtype)
                                  : "pair_of<" + memory + ">(" + value(out.value, 0) + ", " + value(out.value, 1) + ")";
     line("take_apart(" + pair + ", " + y + "[j], " + y + "[j + 1]);");

@@ -62,8 +62,6 @@ class Writer {
   void take_pair(uint32_t id, const std::string& name);
   /// Elements j, j + 1 of a value as a pair.
   std::string packed(uint32_t id, DType half);
-  /// Whether the value is a number of this 16-bit type.
-  bool holds(uint32_t id, DType half) const;
   /// Makes ready what elements of `ids` are divided by, where that is the same for a row.
   void divisors(const std::vector<uint32_t>& ids);
   /// Elements j, j + 1 of `y`, the output's place.

@@ -94,16 +94,16 @@ template <int N, class Index>
 PLAIT_D void row_offsets(const Space& space, const Operand* operands, Index row, i64 (&offset)[N]) {
 #pragma unroll
   for (int k = 0; k < N; ++k) offset[k] = 0;
-  for (int axis = space.split - 1; axis >= 0; --axis) {
-    Index index = row;
-    if (axis > 0) {
-      const Index extent = static_cast<Index>(space.extent[axis]);
-      row = index / extent;
-      index -= row * extent;
-    }
+#pragma unroll 1
+  for (int axis = space.split - 1; axis > 0; --axis) {
+    const Index extent = static_cast<Index>(space.extent[axis]), whole = row / extent, index = row - whole * extent;
 #pragma unroll
     for (int k = 0; k < N; ++k) offset[k] += static_cast<i64>(index) * operands[k].stride[axis];
+    row = whole;
   }
+  if (space.split == 0) return;
+#pragma unroll
+  for (int k = 0; k < N; ++k) offset[k] += static_cast<i64>(row) * operands[k].stride[0];
 }
 PLAIT_D i64 row_offset(const Space& space, const Operand& operand, i64 row) {
   i64 offset = 0;
@@ -208,6 +208,17 @@ struct ColumnOf {
   PLAIT_D ColumnOf(const Space& s, const Operand& o, i64 row)
       : space(s), operand(o), data(o.data + row), stride(row_stride(s, o)), one_axis(s.rank - s.split <= 1) {}
   PLAIT_D char* at(i64 i) const { return data + (one_axis ? i * stride : offset_in_axes(space, operand, i)); }
+  /// Four lanes of a chunk from `start` on, all of whose elements are there, of a row of a single axis.
+  template <int kSteps>
+  PLAIT_D void load(i64 start, T (&x)[4][kSteps]) const {
+    const char* from = data + start * stride;
+#pragma unroll
+    for (int step = 0; step < kSteps; ++step, from += stride * kLanesOfChunk) {
+      const char* p = from;
+#pragma unroll
+      for (int l = 0; l < 4; ++l, p += stride) x[l][step] = *reinterpret_cast<const T*>(p);
+    }
+  }
   PLAIT_D T load(i64 i, bool valid) const { return valid ? *reinterpret_cast<const T*>(at(i)) : T{}; }
   PLAIT_D void store(i64 i, T x) const { *reinterpret_cast<T*>(at(i)) = x; }
 };

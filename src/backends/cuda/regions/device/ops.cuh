@@ -378,6 +378,13 @@ PLAIT_D float op_exp(float x) {
   return __fmul_rn(p, __uint_as_float(__float_as_uint(n_bits) << 23));
 }
 
+/// Of a 16-bit float, to be rounded to its type: right to 18 bits.
+PLAIT_D float op_exp_narrow(float x) {
+  float p;
+  asm("ex2.approx.f32 %0, %1;" : "=f"(p) : "f"(__fmul_rn(x, 0x1.715476p+0f)));
+  return p;
+}
+
 template <class T>
   requires(!is_integer<T>)
 PLAIT_D T op_rsqrt(T x) {

@@ -152,10 +152,12 @@ struct Carries {
   T at[8];
   u32 count = 0;
   T last;  // the tree's result when the count is a power of two
+  /// What 2^kLevel lanes together have.
+  template <int kLevel>
   PLAIT_D void push(T x) {
     bool placed = false;
 #pragma unroll
-    for (int bit = 0; bit < 8; ++bit) {
+    for (int bit = kLevel; bit < 8; ++bit) {
       if (placed) continue;
       if (count >> bit & 1) {
         x = R::combine(at[bit], x);
@@ -165,8 +167,14 @@ struct Carries {
       }
     }
     last = x;
-    ++count;
+    count += 1 << kLevel;
   }
+};
+struct Whole {
+  static constexpr bool value = true;
+};
+struct Cut {
+  static constexpr bool value = false;
 };
 /// Neighbouring lanes' trees of the threads of one column, threadIdx.y being their order; thread 0 gets the result. `shared`
 /// has a place for each thread.
