@@ -61,8 +61,7 @@ void linear(Writer& w, Source& source, const Staged& staged, const std::vector<u
   w.forget(Level::scalar);
 }
 
-void strided(Writer& w, Source& source, const Staged& staged, const std::vector<uint32_t>& ids,
-             ElementForm form) {
+void strided(Writer& w, Source& source, const Staged& staged, const std::vector<uint32_t>& ids, ElementForm form) {
   const bool tiled = form == ElementForm::tiled;
   w.kernel(source, "strided", kThreads);
   w.line("using Index = " + std::string(form == ElementForm::strided_wide ? "u64;" : "u32;"));

@@ -222,7 +222,8 @@ class SplitSource {
     w_.line("#pragma unroll 1");
     w_.open("for (int first = 0; first < lanes; first += 4)");
     w_.line("const i64 start = chunk * kChunk + static_cast<int>(threadIdx.y) * lanes + first;");
-    w_.line("const bool whole = one_axis && first + 4 <= lanes && start + (kSteps - 1) * kLanesOfChunk + 4 <= a.space.length;");
+    w_.line(
+        "const bool whole = one_axis && first + 4 <= lanes && start + (kSteps - 1) * kLanesOfChunk + 4 <= a.space.length;");
     w_.line("if (whole) take_four(Whole{}, first, start);");
     w_.line("else take_four(Cut{}, first, start);");
     w_.close();
