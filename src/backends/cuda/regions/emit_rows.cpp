@@ -136,8 +136,12 @@ class RowsSource {
     w_.prelude(row_lanes(staged_));
     w_.line("constexpr int H = " + std::string(few ? "1" : "kLanesOfChunk / 32 / kV") +
             ", N = " + (few ? "1" : "kChunk / 32 / kV") + ";");
-    // As many blocks a multiprocessor as give each thread 64 registers, or 128.
-    const std::string bounds = form_ == RowForm::large ? "1024" : few ? "256, 6" : wide_ ? "256, 2" : "256, 4";
+    // As many blocks a multiprocessor as give each thread 64 registers, 80 where vectors are checked, or 128.
+    const std::string bounds = form_ == RowForm::large ? "1024"
+                               : few                   ? "256, 6"
+                               : wide_                 ? "256, 2"
+                               : fit_ == RowFit::full  ? "256, 4"
+                                                       : "256, 3";
     w_.kernel(source_, "rows", bounds, few ? ", const int group" : "");
     if (!few) w_.line("constexpr int group = 32;");
     for (int p = 0; p < staged_.passes; ++p) w_.values(staged_.needed(staged_.operands_of_pass(p)), Level::scalar);
