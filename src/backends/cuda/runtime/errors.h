@@ -1,6 +1,7 @@
 // Whether the devices may be used at all, and waiting for them.
 #pragma once
 
+#include <sched.h>
 #include <time.h>
 
 #include <algorithm>
@@ -24,9 +25,9 @@ void watch_forks();
 /// Asks `done` until it is true, more and more seldom, answering interrupts.
 template <class Done>
 void poll_until(const Done& done) {
-  // Short waits spin: the shortest sleep takes 50 us and more, a tenth of a kernel over a gigabyte. In long ones the sleep is a
-  // fraction of the wait so far, so that little is lost behind its end.
-  constexpr int64_t kSpinNs = 5'000'000, kLongestSleepNs = 2'000'000;
+  // The time between two questions is a fraction of the wait so far, so that little is lost behind its end. In the first 10 ms it is spent
+  // giving the core to whoever wants it: the shortest sleep lasts some 60 us, a tenth of a kernel that is worth timing.
+  constexpr int64_t kAwakeNs = 10'000'000, kLongestPauseNs = 2'000'000;
   const auto now_ns = [] {
     timespec now;
     ::clock_gettime(CLOCK_MONOTONIC, &now);
@@ -35,11 +36,15 @@ void poll_until(const Done& done) {
   int64_t start = 0;
   while (!done()) {
     if (worker_index() == 0) poll_interrupt();
-    if (start == 0) start = now_ns();
-    const int64_t waited = now_ns() - start;
-    if (waited < kSpinNs) continue;
-    const timespec pause{0, static_cast<long>(std::min(waited / 32, kLongestSleepNs))};
-    ::nanosleep(&pause, nullptr);
+    const int64_t now = now_ns();
+    if (start == 0) start = now;
+    const int64_t pause_ns = std::min((now - start) / 256, kLongestPauseNs);
+    if (now - start < kAwakeNs) {
+      while (now_ns() - now < pause_ns) ::sched_yield();
+    } else {
+      const timespec pause{0, static_cast<long>(pause_ns)};
+      ::nanosleep(&pause, nullptr);
+    }
   }
 }
 
