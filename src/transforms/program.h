@@ -1,0 +1,59 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "graph/dims.h"
+#include "plait/transforms.h"
+
+namespace plait {
+
+/// A traced function: what it computes from its inputs, ready to be rebuilt for others. Immutable once made, so any
+/// thread may read it. Extents of the inputs are variables of the program; those that the function looked at are
+/// guards.
+class Program {
+ public:
+  /// Where a value comes from: an input, an output of a step, or a constant of the program, each by number.
+  struct Link {
+    enum class From : uint8_t { input, step, constant } from;
+    uint32_t at;
+    uint32_t output = 0;
+  };
+  /// One node that depends on an input or on an extent of one.
+  struct Step {
+    Node* node;
+    std::vector<Link> inputs;
+    bool symbolic_attrs = false;  // an attribute is an expression over the extents
+  };
+
+  /// Runs `f` once on placeholders like `examples`; what it raises goes through.
+  Program(const Function& f, const Arrays& examples);
+
+  /// Whether the inputs' dtypes, ranks and extents are ones that the program is right for; `values` are then what
+  /// replay wants: the values of the program's expressions.
+  bool fits(const Arrays& inputs, std::vector<int64_t>& values) const;
+  std::string why_not(const Arrays& inputs) const;
+  /// The results for other inputs: new nodes, without running f.
+  Arrays replay(const Arrays& inputs, const std::vector<int64_t>& values) const;
+
+  const Arrays& placeholders() const { return placeholders_; }
+  const Arrays& constants() const { return constants_; }
+  const std::vector<Step>& steps() const { return steps_; }  // inputs of a step come before it
+  const std::vector<Link>& results() const { return results_; }
+  const DimScope::Record& record() const { return record_; }
+
+ private:
+  bool same_kinds(const Arrays& inputs) const;
+  void order();
+
+  Arrays placeholders_;
+  Arrays outputs_;  // keep every node of the trace alive
+  Arrays constants_;
+  std::vector<Step> steps_;
+  std::vector<Link> results_;
+  DimScope::Record record_;
+};
+
+}  // namespace plait
