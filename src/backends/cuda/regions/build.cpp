@@ -1,6 +1,7 @@
 #include "backends/cuda/regions/build.h"
 
 #include <nvrtc.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
@@ -120,9 +121,20 @@ std::string build(const Source& source, int capability) {
 
 namespace {
 
-/// Leaked, so that no thread outlives it; `stop` runs before the libraries' own ends.
+/// Leaked, so that no thread outlives it. `stop` has to run before the ends of what a build uses: NVRTC sets up parts of itself during the
+/// first builds, later than any exit handler of ours, so theirs would run before it. Objects of the main thread end before all of them.
 class Background {
  public:
+  static void end_with_main_thread() {
+    struct End {
+      bool of_main = ::gettid() == ::getpid();
+      ~End() {
+        if (Background* const begun = begun_.load(); of_main && begun) begun->stop();
+      }
+    };
+    static thread_local const End end;
+    (void)end.of_main;
+  }
   static Background& instance() {
     static Background* const background = new Background;
     return *background;
@@ -150,7 +162,8 @@ class Background {
     } catch (const Error&) {
       // Each build says so.
     }
-    std::atexit([] { instance().stop(); });
+    begun_ = this;
+    std::atexit([] { instance().stop(); });  // where another thread than the main one ends the process
   }
   void work() {
     std::unique_lock lock(mutex_);
@@ -179,9 +192,11 @@ class Background {
       jobs_.clear();
     }
     changed_.notify_all();
-    for (std::thread& thread : threads_) thread.join();
+    for (std::thread& thread : threads_)
+      if (thread.joinable()) thread.join();
   }
 
+  static constinit inline std::atomic<Background*> begun_{nullptr};
   std::mutex mutex_;
   std::condition_variable changed_;
   std::vector<Job> jobs_;  // in the order of their coming
@@ -192,7 +207,10 @@ class Background {
 
 }  // namespace
 
+void end_builds_with_process() { Background::end_with_main_thread(); }
+
 bool run_in_background(std::function<void()> job, const std::atomic<int>& asked) {
+  end_builds_with_process();
   return Background::instance().add(std::move(job), asked);
 }
 

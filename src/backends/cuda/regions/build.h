@@ -29,4 +29,7 @@ std::string compile(const Source& source, int capability);
 /// that runs is cancelled and waited for, what has not begun is dropped. False where too much waits already: then it is not run.
 bool run_in_background(std::function<void()> job, const std::atomic<int>& asked);
 
+/// Lets the end of the process's main thread stop what runs in the background, where this is called on it. `run_in_background` calls it too.
+void end_builds_with_process();
+
 }  // namespace plait::cuda

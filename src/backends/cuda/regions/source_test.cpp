@@ -269,6 +269,26 @@ TEST_F(FreshProcessDeathTest, CodeThatIsRejectedIsSaidOnce) {
               ::testing::ExitedWithCode(1), "");
 }
 
+void end_while_code_is_made(useconds_t after) {
+  for (unsigned seed = 0; seed < 8; ++seed) {
+    Random random(seed);
+    module_of(elementwise_source(Staged(random_case(random).program), ElementForm::strided_wide), kCapability,
+              Wait::no);
+  }
+  ::usleep(after);
+  std::exit(0);
+}
+
+TEST_F(FreshProcessDeathTest, TheProcessMayEndWhileCodeIsMade) {
+  try {
+    Library{kNvrtc};  // PLAIT_NEEDS_NVRTC compiles, and what NVRTC sets up by that is to come late here
+  } catch (const DeviceError& error) {
+    GTEST_SKIP() << "NVRTC is not there: " << error.what();
+  }
+  for (const useconds_t ms : {0, 5, 20, 40, 80, 160, 320, 640})
+    EXPECT_EXIT(end_while_code_is_made(1000 * ms), ::testing::ExitedWithCode(0), "") << "after " << ms << " ms";
+}
+
 // A library by the name of NVRTC that is another: found first, as LD_LIBRARY_PATH goes before everything.
 TEST_F(FreshProcessDeathTest, AnUnusableNvrtcIsSaidOnce) {
   std::filesystem::create_directories(directory_);
