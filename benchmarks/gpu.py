@@ -1,7 +1,8 @@
 """plait beside PyTorch and JAX on one GPU: `python -m benchmarks.gpu [--rounds N] [--out PATH] [names ...]`.
 
 All frameworks live in this process and take turns, round by round; the table gives medians, the best peer's time over
-plait's (over 1: plait is faster) and the share of what a copy on the device moves. A call ends when the device is done.
+plait's (over 1: plait is faster) and the time of a copy on the device of as many bytes, which takes its turn too, over
+plait's. A call ends when the device is done.
 """
 
 from __future__ import annotations
@@ -209,6 +210,8 @@ def measure(sides: list[Side], row: Row, rounds: int) -> dict[str, list[float]]:
         except Exception as error:
             print(f"{row.name}: {side.name}: {error}", file=sys.stderr)
             calls.pop(side.name, None)
+    if row.traffic:
+        calls["copy"] = copy_call(row.traffic)
     return steady(calls, rounds)
 
 
@@ -224,37 +227,30 @@ def steady(calls: dict[str, Call], rounds: int) -> dict[str, list[float]]:
     return took
 
 
-def copy_rate() -> float:
-    """Bytes a second, read and written, that a copy of 1 GiB moves on the device, by wall time."""
+def copy_call(traffic: int) -> Call:
+    """A copy on the device that reads and writes `traffic` bytes in all."""
     torch = importlib.import_module("torch")
-    a = torch.empty(1 << 28, device="cuda")
-    b = torch.empty_like(a)
-    seconds = []
-    for _ in range(12):
-        torch.cuda.synchronize()
-        start = time.perf_counter()
-        b.copy_(a)
-        torch.cuda.synchronize()
-        seconds.append(time.perf_counter() - start)
-    return 2 * a.numel() * 4 / statistics.median(seconds)  # as the rows are measured
+    source = torch.zeros(traffic // 2, dtype=torch.uint8, device="cuda")
+    target = torch.empty_like(source)
+    return finished(lambda: target.copy_(source), torch.cuda.synchronize)
 
 
-def all_rows(sides: list[Side], names: list[str], rounds: int) -> Iterator[tuple[str, int, dict[str, list[float]]]]:
-    """Name, traffic and the seconds of all sides, row by row."""
+def all_rows(sides: list[Side], names: list[str], rounds: int) -> Iterator[tuple[str, dict[str, list[float]]]]:
+    """Name and the seconds of all sides and of the copy, row by row."""
 
     def wanted(name: str) -> bool:
         return not names or any(part in name for part in names)
 
     for row in rows():
         if wanted(row.name):
-            yield row.name, row.traffic, measure(sides, row, rounds)
+            yield row.name, measure(sides, row, rounds)
     for name, workload in (("MLP training step", training.mlp), ("CNN training step", training.cnn)):
         if wanted(name):
             calls = training_calls(workload)
             for call in calls.values():
                 for _ in range(WARM_CALLS):
                     call()
-            yield name, 0, steady(calls, 20 * rounds)
+            yield name, steady(calls, 20 * rounds)
 
 
 def overlap(rounds: int) -> str:
@@ -292,16 +288,15 @@ def overlap(rounds: int) -> str:
 
 def table(names: list[str], rounds: int) -> str:
     sides = [plait_side(), torch_side(False), torch_side(True), jax_side()]
-    copy = copy_rate()
-    text = f"Copy on the device: {copy / 1e12:.2f} TB/s.\n\n| | "
-    text += " | ".join([*(side.name for side in sides), "best peer / plait", "of copy"]) + " |\n"
-    text += "| --- |" + " --- |" * (len(sides) + 2) + "\n"
-    for name, traffic, took in all_rows(sides, names, rounds):
+    columns = [*(side.name for side in sides), "copy"]
+    text = "| | " + " | ".join([*columns, "best peer / plait", "copy / plait"]) + " |\n"
+    text += "| --- |" + " --- |" * (len(columns) + 2) + "\n"
+    for name, took in all_rows(sides, names, rounds):
         medians = {name: statistics.median(all_of) for name, all_of in took.items() if all_of}
-        peers = [seconds for side, seconds in medians.items() if side != "plait"]
-        cells = [f"{medians[side.name] * 1e3:.3f} ms" if side.name in medians else "" for side in sides]
+        peers = [seconds for side, seconds in medians.items() if side not in ("plait", "copy")]
+        cells = [f"{medians[column] * 1e3:.3f} ms" if column in medians else "" for column in columns]
         ratio = f"{min(peers) / medians['plait']:.2f}" if peers and "plait" in medians else ""
-        share = f"{traffic / medians['plait'] / copy:.0%}" if traffic and "plait" in medians else ""
+        share = f"{medians['copy'] / medians['plait']:.0%}" if "copy" in medians and "plait" in medians else ""
         line = "| " + " | ".join([name, *cells, ratio, share]) + " |\n"
         print(line, end="", file=sys.stderr, flush=True)
         text += line
