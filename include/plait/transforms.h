@@ -2,6 +2,8 @@
 
 #include <functional>
 #include <memory>
+#include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -39,11 +41,25 @@ PLAIT_API Function vmap(Function f, std::vector<int> in_axes = {0}, std::vector<
 /// that later calls spend no time in f. Threads: calls from any thread.
 PLAIT_API Function compile(Function f);
 
+/// While it lives, what this thread does is under a transform: errors of operations made in the scope name it, also when
+/// they come later. Scopes nest. GradTrace and VmapTrace open one, as does compile while it traces.
+class PLAIT_API TransformScope {
+ public:
+  /// name: as errors call it, "grad of loss". Names are kept for the life of the process.
+  explicit TransformScope(std::string_view name);
+  ~TransformScope();
+  TransformScope(const TransformScope&) = delete;
+  TransformScope& operator=(const TransformScope&) = delete;
+
+ private:
+  uint32_t before_;
+};
+
 /// A gradient being traced: `inputs` stand for the primals; what is computed from them can be pulled back.
 /// For language bindings; the scope belongs to one thread.
 class PLAIT_API GradTrace {
  public:
-  explicit GradTrace(const Arrays& primals);
+  explicit GradTrace(const Arrays& primals, std::string_view name = "grad");
   ~GradTrace();
   GradTrace(const GradTrace&) = delete;
   GradTrace& operator=(const GradTrace&) = delete;
@@ -55,6 +71,7 @@ class PLAIT_API GradTrace {
   Arrays push_forward(const Arrays& outputs, const Arrays& tangents) const;
 
  private:
+  TransformScope scope_;
   Arrays primals_;
   Arrays inputs_;
   uint64_t level_;
@@ -64,7 +81,7 @@ class PLAIT_API GradTrace {
 class PLAIT_API VmapTrace {
  public:
   /// axes: per array, kNotMapped or the batch axis. Errors: ArgumentError when batch extents differ or there is none.
-  VmapTrace(const Arrays& arrays, const std::vector<int>& axes);
+  VmapTrace(const Arrays& arrays, const std::vector<int>& axes, std::string_view name = "vmap");
   ~VmapTrace();
   VmapTrace(const VmapTrace&) = delete;
   VmapTrace& operator=(const VmapTrace&) = delete;
@@ -75,6 +92,7 @@ class PLAIT_API VmapTrace {
   Arrays batched(const Arrays& outputs, const std::vector<int>& axes) const;
 
  private:
+  TransformScope scope_;
   Arrays arrays_;
   std::vector<int> axes_;
   Arrays inputs_;
@@ -85,7 +103,8 @@ class PLAIT_API VmapTrace {
 /// What `compile` keeps of one function and one structure of arguments.
 class PLAIT_API CompiledFunction {
  public:
-  explicit CompiledFunction(Function f);
+  /// name: as errors call it, "compile of step".
+  explicit CompiledFunction(Function f, std::string name = "compile");
   ~CompiledFunction();
   /// `trace` receives the serial number of the trace that served the call, from 0 on.
   Arrays operator()(const Arrays& inputs, int64_t* trace = nullptr);

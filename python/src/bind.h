@@ -38,6 +38,7 @@ void bind_array_indexing(nb::module_& m);
 void bind_evaluation(nb::module_& m);
 void bind_printing(nb::module_& m);
 void bind_tracing(nb::module_& m);
+void bind_inspection(nb::module_& m);
 void bind_transfers(nb::module_& m);
 void bind_generated(nb::module_& m);
 void bind_more_ops(nb::module_& m);

@@ -71,6 +71,7 @@ NB_MODULE(core, m) {
   bind_evaluation(m);
   bind_printing(m);
   bind_tracing(m);
+  bind_inspection(m);
   bind_transfers(m);
   install_source_hooks(package_folder(m));
   bind_constants(m);

@@ -116,6 +116,8 @@ void bind_errors(nb::module_& m) {
                       {base_class, PyExc_ValueError});
   add<OutOfMemory>(m, "OutOfMemory", "Memory beyond the limit or beyond what the machine has.",
                    {base_class, PyExc_MemoryError, PyExc_RuntimeError});
+  add<NanError>(m, "NanError", "A NaN, or an infinity, that a check was looking for.",
+                {base_class, PyExc_FloatingPointError});
   add<FileError>(m, "FileError", "A file that cannot be read or written.", {base_class, PyExc_RuntimeError});
   nb::register_exception_translator(translate);
 }

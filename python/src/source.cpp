@@ -123,4 +123,14 @@ void install_source_hooks(const std::string& package) {
   set_source_hooks({.current = current, .describe = describe});
 }
 
+std::string transform_of(const char* transform, nanobind::handle f) {
+  std::string text = transform;
+  if (nanobind::type_check(f.type()) || !nanobind::hasattr(f, "__name__")) return text;
+  const nanobind::object name = f.attr("__name__");
+  const char* own = PyUnicode_Check(name.ptr()) ? PyUnicode_AsUTF8(name.ptr()) : nullptr;
+  if (!own) PyErr_Clear();
+  if (own && std::string_view(own) != "<lambda>") text += " of " + std::string(own);
+  return text;
+}
+
 }  // namespace plait::python

@@ -16,8 +16,10 @@
 #include <variant>
 
 #include "bind.h"
+#include "plait/debug.h"
 #include "plait/ops.h"
 #include "plait/random.h"
+#include "source.h"
 #include "trees.h"
 
 namespace plait::python {
@@ -71,7 +73,7 @@ template <class Method>
 nb::tuple derivative(const char* op, const nb::object& f, nb::handle primals, nb::handle seeds, Method method) {
   const Arrays given = list_argument(op, primals);
   const Arrays along = list_argument(op, seeds);
-  const GradTrace trace(given);
+  const GradTrace trace(given, transform_of(op, f));
   const Arrays outputs = outputs_of(op, checked(call_with(f, trace.inputs())));
   return nb::make_tuple(listed(outputs), listed((trace.*method)(outputs, along)));
 }
@@ -142,7 +144,7 @@ nb::object value_and_grad_call(const nb::object& f, const GradTargets& targets, 
     take(kwargs[name.c_str()], "argument " + name);
   }
 
-  const GradTrace trace(primals);
+  const GradTrace trace(primals, transform_of("grad", f));
   // The function gets trees of its own, so that what it does to them stays inside.
   nb::list traced_args;
   for (nb::handle a : args) traced_args.append(a);
@@ -257,7 +259,7 @@ nb::object vmap_call(const nb::object& f, const nb::object& in_axes, const nb::o
   std::vector<int> axes;
   spread_axes(tree, in_axes, axes);
   const Tree taken = Tree::of(tree);
-  const VmapTrace trace(taken.leaves, axes);
+  const VmapTrace trace(taken.leaves, axes, transform_of("vmap", f));
   const nb::object result = checked(nb::steal(PyObject_CallObject(f.ptr(), taken.with(trace.inputs()).ptr())));
   const Tree out = Tree::of(result);
   std::vector<int> to;
@@ -327,7 +329,8 @@ class CompiledCallable {
       : f_(std::move(f)), state_in_(std::move(inputs)), state_out_(std::move(outputs)), entries_(nb::dict()) {}
 
   nb::object operator()(const nb::args& args, const nb::kwargs& kwargs) {
-    if (!compile_enabled.load()) return checked(nb::steal(PyObject_Call(f_.ptr(), args.ptr(), kwargs.ptr())));
+    if (!compile_enabled.load() || debug::eager())
+      return checked(nb::steal(PyObject_Call(f_.ptr(), args.ptr(), kwargs.ptr())));
     const nb::object call = nb::make_tuple(args, kwargs);
     const Entry& entry = entry_of(nb::make_tuple(key_of(call), key_of(state_in_)));
     Arrays inputs = arrays_of(call);
@@ -383,7 +386,8 @@ class CompiledCallable {
     }
     made_.emplace_back();
     Entry& entry = made_.back();
-    entry.compiled = std::make_shared<CompiledFunction>([this](const Arrays& inputs) { return trace(inputs); });
+    entry.compiled = std::make_shared<CompiledFunction>([this](const Arrays& inputs) { return trace(inputs); },
+                                                        transform_of("compile", f_));
     entries_[key] = nb::cast(made_.size() - 1);
     return entry;
   }

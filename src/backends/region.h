@@ -66,6 +66,8 @@ class CompiledRegion {
  public:
   virtual ~CompiledRegion() = default;
   virtual void run(const RegionBinding& binding) const = 0;
+  /// How the next run would go, in a word for people; "" where there is one way only.
+  virtual const char* how() const { return ""; }
 };
 
 /// Plain loops, one element at a time: the oracle for every other tier. Its sums are not bit-equal to theirs.

@@ -14,15 +14,23 @@ namespace {
 
 class Run {
  public:
-  Run(const Plan& plan, const Graph& graph, std::vector<Storage>& results, std::vector<Node*>& consumed)
-      : plan_(plan), g_(graph), results_(results), consumed_(consumed), may_donate_leaves_(!any_trace_open()) {}
+  Run(const Plan& plan, const Graph& graph, std::vector<Storage>& results, std::vector<Node*>& consumed, Watch* watch)
+      : plan_(plan),
+        g_(graph),
+        results_(results),
+        consumed_(consumed),
+        watch_(watch),
+        may_overwrite_(!watch || !watch->keeps_operands()),
+        may_donate_leaves_(!any_trace_open()) {}
 
   void run() {
     results_.resize(g_.values.size());
     for (const Step& step : plan_.steps) {
       poll_interrupt();
       try {
+        if (watch_) watch_->before(step);
         run_step(step);
+        if (watch_) watch_->after(step, [this](ValueId v) -> const Storage& { return storage(v); });
       } catch (Error& e) {
         e.add_where(describe_source(g_.nodes[step.node]->source));
         throw;
@@ -121,6 +129,7 @@ class Run {
   // Whether nobody but this run will look at the memory of v again (v dies at `step`).
   bool may_take_over(ValueId v, const Step& step) {
     bool dies = false;
+    if (!may_overwrite_) return false;
     for (ValueId d : step.dies) dies |= d == v;
     if (!dies) return false;
     const auto& value = g_.values[v];
@@ -286,6 +295,8 @@ class Run {
   const Graph& g_;
   std::vector<Storage>& results_;
   std::vector<Node*>& consumed_;
+  Watch* const watch_;
+  const bool may_overwrite_;
   const bool may_donate_leaves_;
 
   // Of the step at hand.
@@ -298,8 +309,9 @@ class Run {
 
 }  // namespace
 
-void run_plan(const Plan& plan, const Graph& graph, std::vector<Storage>& results, std::vector<Node*>& consumed) {
-  Run(plan, graph, results, consumed).run();
+void run_plan(const Plan& plan, const Graph& graph, std::vector<Storage>& results, std::vector<Node*>& consumed,
+              Watch* watch) {
+  Run(plan, graph, results, consumed, watch).run();
 }
 
 }  // namespace plait::engine

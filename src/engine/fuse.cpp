@@ -132,7 +132,7 @@ AxisMap aligned(const Graph& g, ValueId operand, ValueId out) {
 
 class Former {
  public:
-  explicit Former(const Graph& graph) : g_(graph) {}
+  Former(const Graph& graph, bool fuse) : g_(graph), fuse_(fuse) {}
 
   Regions run() {
     const size_t n = g_.nodes.size();
@@ -145,7 +145,8 @@ class Former {
       r_.roles[node] = role_of(node);
       if (r_.roles[node] != Role::grouped) continue;
       const bool reduction = g_.nodes[node]->op->kind == OpKind::reduction;
-      if (!(reduction ? join_reduction(node) : join_elementwise(node))) found_group(node);
+      const bool joined = fuse_ && (reduction ? join_reduction(node) : join_elementwise(node));
+      if (!joined) found_group(node);
     }
     find_demand();
     return std::move(r_);
@@ -322,7 +323,7 @@ class Former {
     }
     r_.groups.push_back(std::move(group));
     add(node, static_cast<int32_t>(r_.groups.size() - 1), place);
-    if (!reduction) merge_operand_groups(node, static_cast<int32_t>(r_.groups.size() - 1));
+    if (fuse_ && !reduction) merge_operand_groups(node, static_cast<int32_t>(r_.groups.size() - 1));
   }
 
   void add(uint32_t node, int32_t group, const Placement& place) {
@@ -487,12 +488,13 @@ class Former {
   }
 
   const Graph& g_;
+  const bool fuse_;
   Regions r_;
   std::vector<uint8_t> after_;
 };
 
 }  // namespace
 
-Regions form_regions(const Graph& graph) { return Former(graph).run(); }
+Regions form_regions(const Graph& graph, bool fuse) { return Former(graph, fuse).run(); }
 
 }  // namespace plait::engine

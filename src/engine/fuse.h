@@ -53,7 +53,8 @@ struct Regions {
 /// Node that computes v, or -1 for a leaf.
 int64_t producer(const Graph& graph, ValueId v);
 
-Regions form_regions(const Graph& graph);
+/// fuse: false makes each a region of one node.
+Regions form_regions(const Graph& graph, bool fuse = true);
 
 /// Builds program and bindings of one group. `node_values` receives nothing outside; outputs are the demanded values.
 RegionStep lower_group(const Graph& graph, const Regions& regions, const Group& group);

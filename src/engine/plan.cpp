@@ -23,7 +23,7 @@ struct Unit {
 
 class Planner {
  public:
-  explicit Planner(const Graph& graph) : g_(graph), r_(form_regions(graph)) {}
+  Planner(const Graph& graph, bool fuse) : g_(graph), r_(form_regions(graph, fuse)) {}
 
   std::unique_ptr<Plan> run() {
     if (verifying()) verify_regions(g_, r_);
@@ -146,7 +146,7 @@ class Planner {
 
 }  // namespace
 
-std::unique_ptr<Plan> make_plan(const Graph& graph) { return Planner(graph).run(); }
+std::unique_ptr<Plan> make_plan(const Graph& graph, bool fuse) { return Planner(graph, fuse).run(); }
 
 std::string to_string(const Plan& plan, const Graph& graph) {
   std::string text;

@@ -7,6 +7,7 @@
 
 #include "backends/kernel.h"
 #include "backends/region.h"
+#include "base/function_ref.h"
 #include "engine/graph.h"
 
 /// What to do for every graph with one key. Everything refers to the graph by number; extents, scalars, strides and
@@ -55,12 +56,27 @@ struct Plan {
 /// How a plan came about, for people: regions, library calls, order.
 std::string to_string(const Plan& plan, const Graph& graph);
 
-/// Plans a graph: cuts it into regions and orders the steps. Errors: InternalError when an op has no way to run.
-std::unique_ptr<Plan> make_plan(const Graph& graph);
+/// Plans a graph: cuts it into regions (`fuse` false: of one operation each) and orders the steps. Errors: InternalError
+/// when an op has no way to run.
+std::unique_ptr<Plan> make_plan(const Graph& graph, bool fuse = true);
+
+/// Looks on while a plan runs, on the thread that runs it.
+class Watch {
+ public:
+  using Values = FunctionRef<const Storage&(ValueId)>;
+
+  virtual ~Watch() = default;
+  /// Whether values are to stay as they are until the last step that reads them is over: nothing is overwritten then.
+  virtual bool keeps_operands() const { return false; }
+  virtual void before(const Step&) {}
+  /// The results of the step are known; on a device they may still be in the making. What it throws ends the run.
+  virtual void after(const Step& step, Values values) = 0;
+};
 
 /// Binds the plan to the graph and runs it. Afterwards `results[v]` holds the storage of every value of a needed node; what
 /// devices compute of it is enqueued.
-/// `consumed` collects leaf nodes whose memory was taken over. Errors: what steps raise, with the user's line.
-void run_plan(const Plan& plan, const Graph& graph, std::vector<Storage>& results, std::vector<Node*>& consumed);
+/// `consumed` collects leaf nodes whose memory was taken over. Errors: what steps and the watch raise, with the user's line.
+void run_plan(const Plan& plan, const Graph& graph, std::vector<Storage>& results, std::vector<Node*>& consumed,
+              Watch* watch = nullptr);
 
 }  // namespace plait::engine

@@ -2,12 +2,16 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdlib>
 #include <cstring>
 #include <mutex>
+#include <utility>
 
+#include "graph/dims.h"
 #include "graph/op.h"
 #include "graph/stream.h"
 #include "memory/residency.h"
+#include "plait/debug.h"
 
 namespace plait {
 namespace {
@@ -51,7 +55,26 @@ int64_t result_bytes(const Node& node) {
   return bytes < kNotHeld ? bytes : 0;
 }
 
+// The eager switch. What a program records is to be computed from other inputs later: it stays in the graph, as do numbers.
+void evaluate_now(const Ref<Node>& node) {
+  if (node->abstract || node->op->kind == OpKind::constant || DimScope::current() != nullptr) return;
+  const Array newest(node, 0);
+  evaluator().eval(std::span(&newest, 1));
+}
+
+constinit thread_local bool eager_thread = false;
+
 }  // namespace
+
+bool debug::eager() {
+  static const bool process = [] {
+    const char* value = std::getenv("PLAIT_EAGER");
+    return value != nullptr && *value != '\0' && *value != '0';
+  }();
+  return eager_thread || process;
+}
+
+bool debug::set_eager(bool on) { return std::exchange(eager_thread, on); }
 
 std::mutex& graph_mutex() {
   static std::mutex* mutex = new std::mutex;  // outlives every static that may still drop arrays at exit
@@ -115,10 +138,12 @@ Ref<Node> make_node(const OpDef& op, Ref<AttrsBase> attrs, SmallVector<Array, 2>
   SmallVector<Aval, 3> in;
   in.reserve(inputs.size());
   uint64_t level = 0;
+  bool abstract = false;
   for (const Array& a : inputs) {
     check_internal(a.defined(), "an op was given an array without a value");
     in.push_back(a.node()->avals[a.index()]);
     level = std::max(level, a.node()->level);
+    abstract |= a.node()->abstract;
   }
   Avals avals = op.infer(attrs.get(), in);
   Ref<Node> node = make_ref<Node>();
@@ -127,6 +152,7 @@ Ref<Node> make_node(const OpDef& op, Ref<AttrsBase> attrs, SmallVector<Array, 2>
   node->inputs = std::move(inputs);
   node->avals = std::move(avals);
   node->level = level;
+  node->abstract = abstract;
   node->source = current_source();
   node->stream = current_stream().index;
   const int64_t bytes = result_bytes(*node);
@@ -138,6 +164,8 @@ Ref<Node> make_node(const OpDef& op, Ref<AttrsBase> attrs, SmallVector<Array, 2>
     const Array newest(node, 0);
     evaluator().eval_over_budget(newest);
   }
+  if (debug::eager()) [[unlikely]]
+    evaluate_now(node);
   return node;
 }
 

@@ -49,7 +49,7 @@ struct PendingCounter {
 ///
 /// Life: pending -> claimed (one evaluation owns it) -> done, or back to pending when that evaluation fails. When done
 /// and not needed by an open gradient trace, inputs are dropped, so that evaluated graphs hold no memory.
-/// Threads: `op`, `attrs`, `avals`, `source`, `level` never change. `inputs` change only under the graph lock
+/// Threads: `op`, `attrs`, `avals`, `source`, `level`, `abstract` never change. `inputs` change only under the graph lock
 /// (`graph_mutex`); `storages` are written before `state` becomes done (release) and read after it is seen (acquire).
 class Node final : public NodeBase {
  public:
@@ -61,9 +61,10 @@ class Node final : public NodeBase {
   Avals avals;
   SmallVector<Storage, 1> storages;
   std::atomic<State> state{State::pending};
-  std::exception_ptr lost;       // set when a failed evaluation consumed an input: evaluating again raises it
-  std::shared_ptr<void> event;   // what a claimed node's waiters wait for; owned by the engine, under the graph lock
-  uint64_t level = 0;            // newest trace any placeholder below belongs to; 0: none
+  bool abstract = false;  // depends on a placeholder that has no value
+  std::exception_ptr lost;  // set when a failed evaluation consumed an input: evaluating again raises it
+  std::shared_ptr<void> event;  // what a claimed node's waiters wait for; owned by the engine, under the graph lock
+  uint64_t level = 0;  // newest trace any placeholder below belongs to; 0: none
   SourceId source = 0;
   uint32_t stream = 0;
   std::shared_ptr<PendingCounter> pending;
@@ -87,7 +88,8 @@ inline Node* Array::node() const { return static_cast<Node*>(node_.get()); }
 /// Guards traversal for evaluation and every change of `inputs`.
 std::mutex& graph_mutex();
 
-/// Creates a node: infers shapes, notes line, stream and trace level. Errors: whatever the op's inference raises.
+/// Creates a node: infers shapes, notes line, stream and trace level. Errors: whatever the op's inference raises; in eager
+/// mode also what its evaluation raises.
 Ref<Node> make_node(const OpDef& op, Ref<AttrsBase> attrs, SmallVector<Array, 2> inputs);
 /// The same for an op with one output.
 Array make(const OpDef& op, Ref<AttrsBase> attrs, SmallVector<Array, 2> inputs);

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <string>
 
+#include "plait/error.h"
 #include "plait/export.h"
 
 namespace plait {
@@ -16,9 +17,18 @@ struct SourceHooks {
 };
 
 PLAIT_API void set_source_hooks(SourceHooks hooks);
+/// The line now running on this thread, and the transforms it runs under.
 PLAIT_API SourceId current_source();
-/// "" when unknown.
+/// "model.py:41 in attend, under compile of step > vmap > grad of loss"; "" when unknown.
 PLAIT_API std::string describe_source(SourceId id);
+
+/// An interned list of transforms, one inside the other (TransformScope, plait/transforms.h); 0 is none.
+using TransformsId = uint32_t;
+
+PLAIT_API TransformsId current_transforms();
+/// The same line for a node that was traced with `traced` around it and is made again with `now` around it: what opened
+/// since stays. The id itself when it is not from that trace.
+SourceId source_under(SourceId id, TransformsId traced, TransformsId now);
 
 /// Makes every node created in its scope on this thread carry `id`: used when a transform or the engine makes nodes on
 /// behalf of another line.
@@ -33,5 +43,17 @@ class SourceScope {
   SourceId before_;
   bool had_;
 };
+
+/// f() in such a scope; an error without a place gets this one.
+template <class F>
+auto on_behalf_of(SourceId id, F&& f) {
+  const SourceScope scope(id);
+  try {
+    return f();
+  } catch (Error& e) {
+    e.add_where(describe_source(id));
+    throw;
+  }
+}
 
 }  // namespace plait

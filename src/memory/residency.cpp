@@ -140,6 +140,14 @@ void Residency::overwrite_on(Buffer& buffer, Queue queue) {
   if (buffer.data_) return_block({std::exchange(buffer.data_, nullptr), std::exchange(buffer.capacity_, 0)});
 }
 
+bool Residency::current_in(Buffer& buffer, int memory) {
+  if (memory == kHost) return buffer.host_current();
+  if (!(buffer.state_.load(std::memory_order_acquire) & Buffer::kOnDevice) || buffer.user_visible()) return false;
+  const std::lock_guard lock(lock_of(buffer));
+  const DeviceCopy* copy = copy_on(*buffer.copies_, memory);
+  return copy && copy->current;
+}
+
 void Residency::complete_at(Buffer& buffer, Mark mark) {
   if (!(buffer.state_.load(std::memory_order_acquire) & Buffer::kOnDevice)) return;
   const std::lock_guard lock(lock_of(buffer));

@@ -28,6 +28,9 @@ class PLAIT_API Residency {
   /// afterwards it alone is current. For the holder of the donation.
   static void overwrite_on(Buffer& buffer, Queue queue);
 
+  /// Whether a use there would find the contents current; a device counts from 0, kHost is the host.
+  static bool current_in(Buffer& buffer, int memory);
+
   /// The contents are complete at `mark`, a mark of the queue that wrote them.
   static void complete_at(Buffer& buffer, Mark mark);
   /// Blocks until the device that wrote the contents is done.

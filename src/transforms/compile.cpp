@@ -2,6 +2,7 @@
 #include <mutex>
 
 #include "base/trace.h"
+#include "plait/debug.h"
 #include "plait/transforms.h"
 #include "transforms/program.h"
 
@@ -14,6 +15,7 @@ constexpr size_t kMaxTraces = 64;  // per function and structure; the oldest goe
 
 struct CompiledFunction::State {
   Function f;
+  std::string name;
   std::mutex mutex;
   struct Numbered {
     std::shared_ptr<const Program> program;
@@ -23,7 +25,10 @@ struct CompiledFunction::State {
   int64_t traced = 0;
 };
 
-CompiledFunction::CompiledFunction(Function f) : state_(std::make_unique<State>()) { state_->f = std::move(f); }
+CompiledFunction::CompiledFunction(Function f, std::string name) : state_(std::make_unique<State>()) {
+  state_->f = std::move(f);
+  state_->name = std::move(name);
+}
 CompiledFunction::~CompiledFunction() = default;
 
 int64_t CompiledFunction::trace_count() const {
@@ -48,7 +53,7 @@ Arrays CompiledFunction::operator()(const Arrays& inputs, int64_t* number) {
     if (!traces.empty()) why = traces.front().program->why_not(inputs);
   }
   trace::reason("traced", why);
-  auto program = std::make_shared<const Program>(state_->f, inputs);
+  auto program = std::make_shared<const Program>(state_->f, inputs, state_->name);
   {
     const std::lock_guard lock(state_->mutex);
     if (number != nullptr) *number = state_->traced;
@@ -60,8 +65,9 @@ Arrays CompiledFunction::operator()(const Arrays& inputs, int64_t* number) {
 }
 
 Function compile(Function f) {
-  auto compiled = std::make_shared<CompiledFunction>(std::move(f));
-  return [compiled](const Arrays& inputs) { return (*compiled)(inputs); };
+  auto compiled = std::make_shared<CompiledFunction>(f);
+  return
+      [compiled, f = std::move(f)](const Arrays& inputs) { return debug::eager() ? f(inputs) : (*compiled)(inputs); };
 }
 
 }  // namespace plait

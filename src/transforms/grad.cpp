@@ -36,7 +36,8 @@ void check_like(const char* transform, const char* what, const Arrays& values, c
 
 }  // namespace
 
-GradTrace::GradTrace(const Arrays& primals) : primals_(primals), level_(open_trace()) {
+GradTrace::GradTrace(const Arrays& primals, std::string_view name)
+    : scope_(name), primals_(primals), level_(open_trace()) {
   for (const Array& p : primals_) inputs_.push_back(concrete_placeholder(p, level_));
 }
 
@@ -79,7 +80,9 @@ Arrays GradTrace::pull_back(const Arrays& outputs, const Arrays& cotangents) con
       wanted |= needed.back();
     }
     if (!wanted) continue;
-    const Grads grads = node.op->vjp(node.attrs.get(), {.node = node, .cotangents = gs, .needed = needed});
+    const Grads grads = on_behalf_of(node.source, [&] {
+      return node.op->vjp(node.attrs.get(), {.node = node, .cotangents = gs, .needed = needed});
+    });
     check_internal(grads.size() <= node.inputs.size(), "a vjp rule gave more gradients than the op has inputs");
     for (size_t k = 0; k < grads.size(); ++k)
       if (needed[k]) accumulate(node.inputs[k], grads[k]);
@@ -127,8 +130,9 @@ Arrays GradTrace::push_forward(const Arrays& outputs, const Arrays& tangents) co
     if (!any) continue;
     if (!node.op->jvp) raise_missing(node, "jvp", "a forward derivative");
     for (uint32_t k = 0; k < node.avals.size(); ++k) outs.emplace_back(Ref<Node>::share(&node), k);
-    const SourceScope line(node.source);
-    const Arrays out = node.op->jvp(node.attrs.get(), {.inputs = in, .tangents = along, .outputs = outs});
+    const Arrays out = on_behalf_of(node.source, [&] {
+      return node.op->jvp(node.attrs.get(), {.inputs = in, .tangents = along, .outputs = outs});
+    });
     moved[i].assign(out.begin(), out.end());
   }
   Arrays result;
@@ -140,14 +144,14 @@ Arrays GradTrace::push_forward(const Arrays& outputs, const Arrays& tangents) co
 }
 
 std::pair<Arrays, Arrays> vjp(const Function& f, const Arrays& primals, const Arrays& cotangents) {
-  const GradTrace trace(primals);
+  const GradTrace trace(primals, "vjp");
   Arrays outputs = f(trace.inputs());
   Arrays grads = trace.pull_back(outputs, cotangents);
   return {std::move(outputs), std::move(grads)};
 }
 
 std::pair<Arrays, Arrays> jvp(const Function& f, const Arrays& primals, const Arrays& tangents) {
-  const GradTrace trace(primals);
+  const GradTrace trace(primals, "jvp");
   Arrays outputs = f(trace.inputs());
   Arrays moved = trace.push_forward(outputs, tangents);
   return {std::move(outputs), std::move(moved)};

@@ -47,17 +47,19 @@ std::vector<int64_t> extents(const Arrays& inputs) {
 
 }  // namespace
 
-Program::Program(const Function& f, const Arrays& examples) {
+Program::Program(const Function& f, const Arrays& examples, std::string_view name)
+    : traced_under_(current_transforms()) {
+  const TransformScope scope(name);
   const uint64_t level = open_trace();
   try {
-    DimScope scope;
+    DimScope dims;
     for (const Array& example : examples) {
       Aval aval{{}, example.dtype()};
-      for (const Dim& d : example.shape()) aval.shape.push_back(variable(scope, d));
+      for (const Dim& d : example.shape()) aval.shape.push_back(variable(dims, d));
       placeholders_.push_back(abstract_placeholder(std::move(aval), level));
     }
     outputs_ = f(placeholders_);
-    record_ = scope.record();
+    record_ = dims.record();
   } catch (...) {
     close_trace(level);
     throw;
@@ -85,6 +87,7 @@ bool Program::same_kinds(const Arrays& inputs) const {
 
 Arrays Program::replay(const Arrays& inputs, const std::vector<int64_t>& values) const {
   std::vector<Ref<Node>> made(steps_.size());
+  const TransformsId now = current_transforms();
   const auto source = [&](const Link& link) -> Array {
     switch (link.from) {
       case Link::From::input: return inputs[link.at];
@@ -107,6 +110,7 @@ Arrays Program::replay(const Arrays& inputs, const std::vector<int64_t>& values)
         field->map_dims(attrs->mutable_data(), [&](Dim d) { return at(d, values); });
     }
     made[i] = make_node_as(node, std::move(attrs), std::move(in), std::move(avals));
+    if (now != traced_under_) made[i]->source = source_under(node.source, traced_under_, now);
   }
   Arrays out;
   for (const Link& link : results_) out.push_back(source(link));

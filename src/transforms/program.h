@@ -3,9 +3,11 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "graph/dims.h"
+#include "graph/source.h"
 #include "plait/transforms.h"
 
 namespace plait {
@@ -28,8 +30,9 @@ class Program {
     bool symbolic_attrs = false;  // an attribute is an expression over the extents
   };
 
-  /// Runs `f` once on placeholders like `examples`; what it raises goes through.
-  Program(const Function& f, const Arrays& examples);
+  /// Runs `f` once on placeholders like `examples`; what it raises goes through. name: of the transform, for errors of
+  /// the operations, however often they are replayed.
+  Program(const Function& f, const Arrays& examples, std::string_view name = "compile");
 
   /// Whether the inputs' dtypes, ranks and extents are ones that the program is right for; `values` are then what
   /// replay wants: the values of the program's expressions.
@@ -54,6 +57,7 @@ class Program {
   std::vector<Step> steps_;
   std::vector<Link> results_;
   DimScope::Record record_;
+  TransformsId traced_under_;  // around the whole trace
 };
 
 }  // namespace plait

@@ -18,7 +18,10 @@ Ref<Node> make_node_as(const Node& like, Ref<AttrsBase> attrs, SmallVector<Array
   Ref<Node> node = make_ref<Node>();
   node->op = like.op;
   node->attrs = std::move(attrs);
-  for (const Array& in : inputs) node->level = std::max(node->level, in.node()->level);
+  for (const Array& in : inputs) {
+    node->level = std::max(node->level, in.node()->level);
+    node->abstract |= in.node()->abstract;
+  }
   node->inputs = std::move(inputs);
   node->avals = std::move(avals);
   node->source = like.source;
@@ -32,6 +35,7 @@ Array concrete_placeholder(const Array& value, uint64_t level) {
   node->inputs.push_back(value);
   node->avals.push_back({value.shape(), value.dtype()});
   node->level = level;
+  node->abstract = value.node()->abstract;
   node->source = current_source();
   return Array(std::move(node), 0);
 }
@@ -41,6 +45,7 @@ Array abstract_placeholder(Aval aval, uint64_t level) {
   node->op = &placeholder_op();
   node->avals.push_back(std::move(aval));
   node->level = level;
+  node->abstract = true;
   node->source = current_source();
   return Array(std::move(node), 0);
 }

@@ -30,7 +30,8 @@ Array moved_axis(const Array& a, int from, int to) {
 
 }  // namespace
 
-VmapTrace::VmapTrace(const Arrays& arrays, const std::vector<int>& axes) : arrays_(arrays), axes_(axes), level_(0) {
+VmapTrace::VmapTrace(const Arrays& arrays, const std::vector<int>& axes, std::string_view name)
+    : scope_(name), arrays_(arrays), axes_(axes), level_(0) {
   check_internal(arrays.size() == axes.size(), "vmap: one axis for each array");
   bool found = false;
   for (size_t i = 0; i < arrays_.size(); ++i) {
@@ -98,8 +99,8 @@ Arrays VmapTrace::batched(const Arrays& outputs, const std::vector<int>& axes) c
       in.push_back(b.array);
       in_axes.push_back(b.axis);
     }
-    const SourceScope line(node.source);
-    VmapResult out = node.op->vmap(node.attrs.get(), {.inputs = in, .axes = in_axes, .size = size_});
+    VmapResult out = on_behalf_of(
+        node.source, [&] { return node.op->vmap(node.attrs.get(), {.inputs = in, .axes = in_axes, .size = size_}); });
     check_internal(out.outputs.size() == node.avals.size(),
                    ("batching rule of " + node.op->name + ": number of outputs").c_str());
     for (size_t k = 0; k < out.outputs.size(); ++k) values[i].push_back({out.outputs[k], out.axes[k]});

@@ -121,7 +121,7 @@ def test_late_errors_within_transforms() -> None:
         (pc.vmap(pc.grad(loss), in_axes=(None, 0)), rows),
     ):
         error = where_it_fails(lambda work=work, n=n: pc.eval(work(pc.ones(3), n)), IndexError)  # type: ignore[misc]
-        assert error.where.endswith("in test_late_errors_within_transforms.<locals>.loss"), error.where
+        assert "in test_late_errors_within_transforms.<locals>.loss, under " in error.where, error.where
 
 
 def test_a_failure_spoils_nothing_else() -> None:

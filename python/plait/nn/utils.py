@@ -29,6 +29,7 @@ def value_and_grad(model: Module, fn: Callable[..., Any]) -> Callable[..., Any]:
     is a tree like ``model.trainable_parameters()``, ready for ``optimizer.update(model, gradient)``.
     """
 
+    @wraps(fn)  # errors name it
     def with_parameters(parameters: Any, *args: Any, **kwargs: Any) -> Any:
         model.update(parameters)
         return fn(*args, **kwargs)
@@ -55,6 +56,7 @@ def checkpoint(module: Module, fn: Callable[..., Any] | None = None) -> Callable
         fn = module
     called: Callable[..., Any] = fn
 
+    @wraps(fn)  # errors name it
     def with_parameters(parameters: Any, *args: Any, **kwargs: Any) -> Any:
         module.update(parameters)
         return called(*args, **kwargs)

@@ -672,6 +672,8 @@ const Schedule& CpuRegion::schedule(Layout layout, bool buffered, bool assembled
   return lazy.schedule;
 }
 
+const char* CpuRegion::how() const { return worth_assembling(0) ? "assembled" : "interpreted"; }
+
 bool CpuRegion::worth_assembling(int64_t elements) const {
   constexpr int64_t kWorth = 1 << 20;  // assembling takes as long as about so many elements times instructions
   if (assembling != Assembling::automatic || !jit::available())

@@ -114,6 +114,7 @@ class CpuRegion final : public CompiledRegion {
  public:
   explicit CpuRegion(RegionProgram program);
   void run(const RegionBinding& binding) const override;
+  const char* how() const override;
 
   const Schedule& schedule(Layout layout, bool buffered, bool assembled) const;
   /// Whether the coming run over `elements` should use assembled steps; counts the work.

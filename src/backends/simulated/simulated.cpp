@@ -193,6 +193,7 @@ class Simulated final : public DeviceBackend {
     void run(const RegionBinding& binding) const override {
       owner_.at(binding.queue).add([code = code_, binding] { code->run(binding); });
     }
+    const char* how() const override { return code_->how(); }
 
    private:
     Simulated& owner_;

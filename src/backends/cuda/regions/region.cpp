@@ -142,6 +142,12 @@ bool CudaRegion::built(int device) const {
                      [&](const Built& b) { return b.module[device].load() != nullptr; });
 }
 
+const char* CudaRegion::how() const {
+  for (int device = 0; device < kDevices; ++device)
+    if (built(device)) return "generated code";
+  return "register machine";
+}
+
 void CudaRegion::run(const RegionBinding& binding) const {
   const int device = device_of(binding.queue);
   const DeviceScope scope(device);

@@ -20,6 +20,7 @@ class CudaRegion final : public CompiledRegion {
  public:
   explicit CudaRegion(RegionProgram program);
   void run(const RegionBinding& binding) const override;
+  const char* how() const override;
 
   Tier tier;  // PLAIT_CUDA_TIER, or as a test wants
   bool always_split = false;  // for tests: as if rows were long
