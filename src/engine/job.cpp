@@ -2,12 +2,14 @@
 
 #include <algorithm>
 #include <mutex>
+#include <optional>
 #include <system_error>
 #include <thread>
 #include <unordered_set>
 #include <utility>
 
 #include "base/trace.h"
+#include "engine/nan_check.h"
 #include "engine/plan_cache.h"
 #include "graph/op.h"
 
@@ -121,7 +123,17 @@ std::vector<bool> overwritable(const Job& job) {
   return marks;
 }
 
-bool run_here(Job& job, const Job* interrupted) {
+/// The plan of the job's structure, from the cache or new.
+std::shared_ptr<const Plan> plan_of(const Job& job) {
+  if (auto known = plan_cache().find(job.graph.key)) return known;
+  const trace::Span span("plan", "plan", "nodes", static_cast<int64_t>(job.graph.nodes.size()));
+  trace::reason("planned", "a structure not seen before");
+  std::shared_ptr<const Plan> plan = make_plan(job.graph, !job.check.deep);
+  plan_cache().add(job.graph.key, plan);
+  return plan;
+}
+
+bool run_and_finish(Job& job, const Job* interrupted) {
   if (!job.running) {
     const std::lock_guard lock(graph_mutex());
     take(job);
@@ -138,20 +150,24 @@ bool run_here(Job& job, const Job* interrupted) {
         finish(job, nullptr, nullptr);
         return false;
       }
-    job.plan = plan_cache().find(job.graph.key);
-    if (!job.plan) {
-      const trace::Span span("plan", "plan", "nodes", static_cast<int64_t>(job.graph.nodes.size()));
-      trace::reason("planned", "a structure not seen before");
-      job.plan = make_plan(job.graph);
-      plan_cache().add(job.graph.key, job.plan);
-    }
-    run_plan(*job.plan, job.graph, results, job.consumed);
+    job.plan = plan_of(job);
+    std::optional<NanWatch> nan;
+    if (job.check.on()) nan.emplace(job.graph, *job.plan, job.check);
+    run_plan(*job.plan, job.graph, results, job.consumed, nan ? &*nan : nullptr);
   } catch (...) {
     finish(job, nullptr, std::current_exception());
     throw;
   }
   finish(job, &results, nullptr);
   return true;
+}
+
+bool run_here(Job& job, const Job* interrupted) {
+  try {
+    return run_and_finish(job, interrupted);
+  } catch (const NanFound& found) {
+    found.raise();
+  }
 }
 
 }  // namespace
@@ -170,10 +186,12 @@ void claim(std::span<const Array> arrays, FunctionRef<void(const std::shared_ptr
   for (const Array& a : arrays)
     if (a.defined() && !a.node()->done()) job->roots.push_back(a);
   if (job->roots.empty()) return;
+  job->check = debug::nan_check();
   SourceId culprit = 0;
   try {
     const std::lock_guard lock(graph_mutex());
     job->graph = collect(job->roots, job->event, culprit);
+    if (job->check.deep) job->graph.key = Hasher().add(job->graph.key).add("not fused").key();
     enlist(*job);
     hand_over(job);
   } catch (Error& e) {

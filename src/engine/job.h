@@ -11,6 +11,7 @@
 #include "engine/graph.h"
 #include "engine/plan.h"
 #include "plait/array.h"
+#include "plait/debug.h"
 
 namespace plait::engine {
 
@@ -22,6 +23,7 @@ struct Job {
   std::shared_ptr<Event> event = std::make_shared<Event>();
   std::shared_ptr<const Plan> plan;
   std::vector<Node*> consumed;  // leaves whose memory was taken over
+  debug::NanCheck check;  // as the thread wanted that claimed it
   bool running = false;  // or about to be; this and what follows: under the graph lock
   pthread_t runner = {};
   const void* queue = nullptr;  // jobs of one queue run in the order of their claims

@@ -268,3 +268,234 @@ def test_eager_is_of_the_thread_and_of_the_process() -> None:
     """
     assert in_a_process(program, PLAIT_EAGER="0").split() == ["True", "False", "False", "False"]
     assert in_a_process(program, PLAIT_EAGER="1").split() == ["True"] * 4
+
+
+# --- the NaN check ----------------------------------------------------------------------------------------------------
+
+
+def found(work: Callable[[], object], **options: bool) -> pc.Error:
+    with debug.check_nan(**options):
+        error = error_of(FloatingPointError, work)
+    assert isinstance(error, pc.NanError)
+    return error
+
+
+def test_the_first_operation_with_a_nan() -> None:
+    x = pc.array([[4.0, -1.0, 9.0], [1.0, -4.0, 0.0]])
+    at = line() + 1
+    root = pc.sqrt(x)
+    scaled = root * 2 + 1
+    error = found(lambda: pc.eval(scaled))
+    assert error.op == "sqrt"
+    assert error.where == f"test_debug.py:{at} in test_the_first_operation_with_a_nan"
+    assert "2 of 6 elements" in error.got and "the first at [0, 1]" in error.got
+    assert "a = -1" in error.got and "shape (2, 3), dtype float32" in error.got
+    assert scaled.shape == (2, 3) and pc.isnan(scaled).sum().item() == 2  # outside the block it is computed
+
+
+@pytest.mark.parametrize("deep", [False, True], ids=["memory", "deep"])
+def test_in_kernels_reductions_and_behind_them(deep: bool) -> None:
+    big = pc.full((3, 3), 3e38)
+    x = pc.array([1.0, float("inf"), 2.0])
+    for work, op, got in (
+        (lambda: pc.matmul(big, pc.array([[1.0], [1.0], [-2.0]])) * 0.0, "multiply", "a = inf, b = 0"),
+        (lambda: (x - x).sum(), "subtract", "a = inf, b = inf"),
+        (lambda: pc.sum(pc.array([float("inf"), -float("inf"), 0.0])) + 1, "sum", "from -inf to inf"),
+        (lambda: pc.matmul(pc.array([[float("inf"), 1.0]]), pc.array([[0.0], [1.0]])), "matmul", "of shape (1, 2)"),
+    ):
+        try:
+            error = found(lambda work=work: pc.eval(work()), deep=deep)  # type: ignore[misc]
+        except BaseException as e:
+            raise AssertionError(op) from e
+        assert error.op == op and got in error.got, (op, error)
+
+
+def test_what_had_a_nan_before_is_said_to() -> None:
+    at = line() + 1
+    logs = pc.log(pc.array([1.0, -2.0, 3.0, -5.0]))
+    pc.eval(logs)
+    error = found(lambda: pc.eval(logs.reshape(2, 2) + 1))
+    assert error.op == "add"
+    assert "the operand a was so before: 2 of 4 elements" in error.hint, error.hint
+    assert f"it comes from log at test_debug.py:{at}" in error.hint
+    error = found(lambda: pc.eval(pc.ones(3) * float("nan")))
+    assert error.op == "multiply" and "it is a number" in error.hint, error
+    error = found(lambda: pc.eval(pc.array([1.0, float("nan")]).sum()))
+    assert error.op == "sum" and "was so before" in error.hint
+
+
+def test_nans_that_nobody_computes_are_no_error() -> None:
+    with debug.check_nan():
+        holes = pc.array([1.0, float("nan")])
+        pc.eval(holes, pc.full((3,), float("nan")), holes[::-1], pc.isnan(holes), pc.nan_to_num(holes) + 1)
+        assert pc.where(pc.isnan(holes), 0.0, holes).tolist() == [1, 0]
+
+
+def test_nans_that_vanish() -> None:
+    x = pc.array([4.0, -1.0])
+
+    def safe(x: pc.array) -> pc.array:
+        return pc.where(x > 0, pc.sqrt(x), 0.0) + 1
+
+    with debug.check_nan():
+        assert safe(x).tolist() == [3, 1]
+    error = found(lambda: pc.eval(safe(x)), deep=True)
+    assert error.op == "sqrt" and error.where.endswith("safe")
+    # One that vanishes is not blamed for another, in the same fused step.
+    error = found(lambda: pc.eval(safe(x) / 0.0 - safe(x) / 0.0))
+    assert error.op == "subtract", error
+    # But it is where it does not vanish after all: the gradient of the branch not taken.
+    error = found(lambda: pc.eval(pc.grad(lambda x: safe(x).sum())(x)))
+    assert error.where.endswith("safe, under grad"), error
+
+
+def test_infinities_are_asked_for() -> None:
+    x = pc.array([1.0, 0.0])
+    with debug.check_nan():
+        assert (1 / x).tolist() == [1, float("inf")]
+    error = found(lambda: pc.eval(1 / x + 1), inf=True)
+    assert error.op == "divide" and "NaN or infinite" in error.got and "b = 0" in error.got
+
+
+@pytest.mark.parametrize("dtype", [pc.float16, pc.bfloat16, pc.float32, pc.float64, pc.complex64], ids=str)
+def test_dtypes(dtype: pc.Dtype) -> None:
+    with pc.stream(pc.cpu):  # float64 is for the CPU
+        x = pc.array([1.0, 0.0, 2.0]).astype(dtype)
+        error = found(lambda: pc.eval(x / x))
+    assert error.op == "divide" and "at [1]" in error.got and str(dtype).split(".")[-1] in error.got, error
+
+
+def test_the_check_changes_nothing() -> None:
+    pc.random.seed(1)
+    x = pc.random.normal((65, 130))
+    w = pc.random.normal((130, 70))
+
+    def work() -> list[pc.array]:
+        hidden = pc.tanh(x @ w)
+        kept = hidden * 2
+        scattered = pc.zeros((70,)).at[pc.array([1, 1, 5])].add(kept[0, :3])
+        return [kept, pc.softmax(hidden, axis=-1), scattered, pc.sort(hidden.sum(axis=0))]
+
+    plain = work()
+    pc.eval(plain)
+    for options in ({}, {"inf": True}, {"deep": True}):
+        with debug.check_nan(**options):
+            checked = work()
+            pc.eval(checked)
+        assert all(pc.array_equal(a, b).item() for a, b in zip(plain, checked, strict=True))
+
+
+def test_a_failed_check_leaves_arrays_intact() -> None:
+    x = pc.array([1.0, 2.0]) + 0
+    grown = x * 3
+    pc.eval(x)
+    y = x
+    del x
+    bad = pc.log(y - 2) * grown
+    with debug.check_nan():
+        for _ in range(2):
+            with pytest.raises(pc.NanError):
+                pc.eval(bad)
+        assert grown.tolist() == [3, 6] and y.tolist() == [1, 2]
+
+
+def test_under_compiled_vmapped_gradients() -> None:
+    def loss(x: pc.array) -> pc.array:
+        return pc.sqrt(x).sum()
+
+    step = pc.compile(lambda batch: pc.vmap(pc.grad(loss))(batch) * 0.0)
+    pc.eval(step(pc.ones((2, 3))))
+    batch = pc.array([[1.0, 4.0], [0.0, 1.0]])
+    for _ in range(2):
+        error = found(lambda: pc.eval(step(batch)))
+        assert error.op == "multiply" and "at [1, 0]" in error.got
+    error = found(lambda: pc.eval(step(batch)), inf=True)
+    assert error.where.endswith("loss, under compile > vmap > grad of loss"), error
+
+
+def test_the_check_is_of_the_thread_and_of_the_process() -> None:
+    program = """
+        import threading
+        import plait.core as pc
+        from plait import debug
+
+        def fails():
+            try:
+                pc.eval(pc.log(pc.array([-1.0])))
+            except FloatingPointError:
+                return "fails"
+            return "passes"
+
+        def elsewhere():
+            result = []
+            thread = threading.Thread(target=lambda: result.append(fails()))
+            thread.start()
+            thread.join()
+            return result[0]
+
+        with debug.check_nan():
+            print(fails(), elsewhere())
+        print(fails(), elsewhere())
+    """
+    assert in_a_process(program, PLAIT_CHECK_NAN="").split() == ["fails", "passes", "passes", "passes"]
+    assert in_a_process(program, PLAIT_CHECK_NAN="1").split() == ["fails"] * 4
+    assert in_a_process(program, PLAIT_CHECK_NAN="0").split() == ["fails", "passes", "passes", "passes"]
+    deep = "import plait.core as pc; x = pc.array([-1.0]); print(pc.where(x > 0, pc.log(x), 0.0).item())"
+    assert in_a_process(deep, PLAIT_CHECK_NAN="1").split() == ["0.0"]
+    with pytest.raises(AssertionError, match="NanError: log"):
+        in_a_process(deep, PLAIT_CHECK_NAN="deep")
+
+
+def test_with_the_eager_switch_and_in_the_background() -> None:
+    with debug.check_nan(), debug.eager():
+        with pytest.raises(pc.NanError):
+            pc.log(pc.array([-1.0]))
+    bad = pc.log(pc.array([-1.0])) * 1
+    with debug.check_nan():
+        pc.async_eval(bad)
+        pc.synchronize()  # says nothing, as for any error
+        with pytest.raises(pc.NanError):
+            bad.item()
+
+
+def test_long_views_between() -> None:
+    def chained(x: pc.array) -> pc.array:
+        for _ in range(3000):
+            x = x[None][0]
+        return x
+
+    x = pc.array([1.0, -1.0])
+    error = found(lambda: pc.eval(chained(pc.log(x)) + 1))
+    assert error.op == "log"
+
+
+GPU_PROGRAM = """
+    import plait.core as pc
+    from plait import debug, transfers
+
+    pc.set_default_device(pc.gpu)
+    x = pc.arange(1.0, 7.0).reshape(2, 3) - 3
+    y = pc.tanh(x @ x.T)
+    pc.eval(x, y)
+    with transfers.count() as moved, debug.check_nan():
+        pc.eval(pc.exp(y) * 2, pc.sort(y))
+    print(moved["gpu:0", "cpu"].transfers, moved["gpu:0", "cpu"].bytes, moved["cpu", "gpu:0"].bytes)
+    with debug.check_nan():
+        try:
+            pc.eval(pc.log(x) + 1)
+        except pc.NanError as e:
+            print(e.op, "|", e.got)
+        try:
+            pc.eval(pc.argsort(pc.log(x)).sum() + pc.cumsum(pc.log(x)))
+        except pc.NanError as e:
+            print(e.op)
+    print(x.tolist())
+"""
+
+
+def test_on_a_simulated_gpu() -> None:
+    moved, first, second, kept = in_a_process(GPU_PROGRAM, PLAIT_SIMULATE_GPU="1").splitlines()
+    assert moved == "2 2 0"  # one bool for each of the two results
+    assert first.startswith("log | 2 of 6 elements") and "a = -2" in first
+    assert second == "log"
+    assert kept == "[[-2.0, -1.0, 0.0], [1.0, 2.0, 3.0]]"

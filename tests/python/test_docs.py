@@ -48,6 +48,28 @@ def test_the_engine_page_shows_the_plan() -> None:
     assert blocks("docs/engine.md", "")[0] == printed(program)
 
 
+def shown_by(program: str, folder: Path) -> str:
+    """What a program prints, its last error included, as a file model.py."""
+    (folder / "model.py").write_text(program)
+    start = "import plait.core as pc\nfrom plait import debug\nimport runpy\nimport sys\n"
+    run = subprocess.run(
+        [sys.executable, "-c", start + "runpy.run_path(sys.argv[1], {'pc': pc, 'debug': debug})", "model.py"],
+        cwd=folder,
+        env=os.environ,
+        capture_output=True,
+        text=True,
+    )
+    failure = run.stderr[run.stderr.rfind("\nplait.core.") + 1 :] if run.returncode else ""
+    return run.stdout + failure
+
+
+def test_the_debugging_page_shows_what_is_printed(tmp_path: Path) -> None:
+    programs, outputs = blocks("docs/debugging.md", "python"), blocks("docs/debugging.md", "")
+    assert len(outputs) >= 2
+    for program, output in zip(programs, outputs, strict=False):
+        assert shown_by(program, tmp_path) == output
+
+
 @pytest.mark.parametrize("page", sorted(p.name for p in (ROOT / "docs/decisions").glob("*kernel-ir*.md")))
 def test_decisions_show_programs_as_they_are(page: str) -> None:
     shown = [text for text in blocks(f"docs/decisions/{page}", "") if text.startswith("region")]
