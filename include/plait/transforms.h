@@ -100,14 +100,13 @@ class PLAIT_API VmapTrace {
   uint64_t level_;
 };
 
-/// What `compile` keeps of one function and one structure of arguments.
+/// What `compile` keeps of one function.
 class PLAIT_API CompiledFunction {
  public:
   /// name: as errors call it, "compile of step".
   explicit CompiledFunction(Function f, std::string name = "compile");
   ~CompiledFunction();
-  /// `trace` receives the serial number of the trace that served the call, from 0 on.
-  Arrays operator()(const Arrays& inputs, int64_t* trace = nullptr);
+  Arrays operator()(const Arrays& inputs);
   /// Times that f itself was run.
   int64_t trace_count() const;
 

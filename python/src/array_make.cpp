@@ -7,6 +7,7 @@
 #include "convert.h"
 #include "graph/node.h"
 #include "plait/ops.h"
+#include "traced_number.h"
 
 namespace plait::python {
 namespace {
@@ -30,6 +31,7 @@ struct Survey {
 
 void look(PyObject* o, size_t depth, Survey& s) {
   if (depth > 64) throw ArgumentError({.op = "array", .got = "lists nested more than 64 deep"});
+  if (is_traced_number(o)) return look(plain_number(o).ptr(), depth, s);
   if (!is_nested(o)) {
     if (is_scalar(o)) {
       if (depth != s.shape.size())
@@ -80,6 +82,7 @@ void fill(PyObject* o, DType dtype, char*& to) {
 Array from_parts(PyObject* o) {
   if (!is_nested(o)) {
     if (is_array(o)) return value_of(o);
+    if (is_traced_number(o)) return traced_operand(o, std::nullopt);
     if (is_scalar(o)) return Array(to_scalar(o));
     if (std::optional<Array> like = array_like(o)) return *like;
     return from_buffer(o, std::nullopt);
@@ -132,6 +135,7 @@ Array make_array(nb::handle source, nb::handle dtype) {
   PyObject* o = source.ptr();
   const auto cast = [&](const Array& a) { return wanted && *wanted != a.dtype() ? astype(a, *wanted) : a; };
   if (is_array(o)) return cast(value_of(o));
+  if (is_traced_number(o)) return wanted ? traced_constant(o, *wanted) : traced_operand(o, std::nullopt);
   if (is_scalar(o)) {
     const Scalar s = to_scalar(o);
     return Array(s, wanted.value_or(s.default_dtype()));

@@ -28,6 +28,11 @@ class NoSuchProperty : public ShapeError {
   using ShapeError::ShapeError;
 };
 
+/// The result of a call into Python. Errors: the exception that is set where there is none.
+nb::object checked(nb::object result);
+/// Errors: ArgumentTypeError for what cannot be called.
+void check_callable(const char* op, nb::handle f);
+
 // The parts of the module, in the order in which core.cpp calls them.
 void bind_errors(nb::module_& m);
 void bind_dtypes(nb::module_& m);
@@ -43,6 +48,7 @@ void bind_transfers(nb::module_& m);
 void bind_generated(nb::module_& m);
 void bind_more_ops(nb::module_& m);
 void bind_transforms(nb::module_& m);
+void bind_compile(nb::module_& m);
 void bind_random_state(nb::module_& m);
 
 }  // namespace plait::python

@@ -4,6 +4,7 @@
 #include <stdexcept>
 
 #include "buffers.h"
+#include "traced_number.h"
 
 namespace plait::python {
 namespace {
@@ -18,7 +19,8 @@ template <class E>
            .hint = "array(...) makes one from a list or tuple"});
 }
 
-// Whether an integer scalar is a value of an integer dtype.
+}  // namespace
+
 bool fits(const Scalar& s, DType d) {
   if (s.kind != Scalar::Kind::integer || !is_integer(d)) return true;
   const int bits = 8 * size_of(d);
@@ -30,11 +32,15 @@ bool fits(const Scalar& s, DType d) {
   return bits == 64 || (s.i >= -(int64_t{1} << (bits - 1)) && s.i < (int64_t{1} << (bits - 1)));
 }
 
-}  // namespace
-
-bool is_scalar(PyObject* o) { return PyFloat_Check(o) || PyLong_Check(o) || PyComplex_Check(o); }
+bool is_scalar(PyObject* o) {
+  return PyFloat_Check(o) || PyLong_Check(o) || PyComplex_Check(o) || is_traced_number(o);
+}
 
 Scalar to_scalar(PyObject* o) {
+  if (is_traced_number(o)) {
+    const nb::object plain = plain_number(o);
+    return to_scalar(is_scalar(plain.ptr()) ? plain.ptr() : nb::object(plain.attr("item")()).ptr());
+  }
   if (PyFloat_Check(o)) return Scalar(PyFloat_AS_DOUBLE(o));
   if (PyBool_Check(o)) return Scalar(o == Py_True);
   if (PyLong_Check(o)) {
@@ -92,6 +98,7 @@ void OperandDType::see(const Operand& o) {
 Array OperandDType::convert(const Operand& o) const {
   PyObject* p = o.object.ptr();
   if (is_array(p)) return value_of(p);
+  if (is_traced_number(p)) return traced_operand(p, common_);
   if (is_scalar(p)) {
     const Scalar s = to_scalar(p);
     return common_ ? scalar_beside(s, *common_) : Array(s);
@@ -104,7 +111,7 @@ Array to_array(const Operand& o) { return OperandDType().convert(o); }
 
 Array to_positions(const Operand& o) {
   PyObject* p = o.object.ptr();
-  if (is_array(p) || PyLong_Check(p)) return to_array(o);
+  if (is_array(p) || PyLong_Check(p) || number_type(p).is(nb::handle(reinterpret_cast<PyObject*>(&PyLong_Type)))) return to_array(o);
   if (!is_scalar(p))
     if (std::optional<Array> a = foreign_array(o.object, std::nullopt)) return *a;
   throw_not_an_operand<ArgumentTypeError>(o.object, "an integer");

@@ -14,9 +14,11 @@
 
 namespace plait::python {
 
-/// A Python number. Errors: RuntimeError when an integer needs more than 64 bits.
+/// A Python number; of one that a compiled function was given, the value at hand. Errors: RuntimeError when an integer needs more than 64 bits.
 bool is_scalar(PyObject* o);
 Scalar to_scalar(PyObject* o);
+/// Whether an integer scalar is a value of an integer dtype; true for other scalars and dtypes.
+bool fits(const Scalar& s, DType d);
 
 /// A `scalar | array` argument, looked at when the call runs, so that a bad one gets a clear error.
 struct Operand {

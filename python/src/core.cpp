@@ -78,5 +78,6 @@ NB_MODULE(core, m) {
   bind_generated(m);
   bind_more_ops(m);
   bind_transforms(m);
+  bind_compile(m);
   bind_random_state(m);
 }

@@ -7,16 +7,11 @@
 #include <nanobind/stl/vector.h>
 
 #include <algorithm>
-#include <atomic>
-#include <cstdlib>
-#include <deque>
 #include <functional>
-#include <map>
 #include <memory>
 #include <variant>
 
 #include "bind.h"
-#include "plait/debug.h"
 #include "plait/ops.h"
 #include "plait/random.h"
 #include "source.h"
@@ -62,11 +57,6 @@ nb::object call_with(const nb::object& f, const Arrays& arrays) {
   nb::list args;
   for (const Array& a : arrays) args.append(nb::cast(a));
   return nb::steal(PyObject_CallObject(f.ptr(), nb::tuple(args).ptr()));
-}
-
-nb::object checked(nb::object result) {
-  if (!result.is_valid()) throw nb::python_error();
-  return result;
 }
 
 template <class Method>
@@ -276,185 +266,6 @@ nb::object vmap_call(const nb::object& f, const nb::object& in_axes, const nb::o
   return out.with(trace.batched(out.leaves, to));
 }
 
-// ---- compile --------------------------------------------------------------------------------------------------------
-
-std::atomic<bool> compile_enabled{true};
-
-/// Puts arrays into a tree in place, in the order in which they are found. Tuples are looked through, not changed.
-void refill(nb::handle tree, Arrays::const_iterator& next) {
-  const auto put = [&](nb::handle leaf, auto&& store) {
-    if (!is_array(leaf.ptr())) return refill(leaf, next);
-    store(nb::cast(*next++));
-  };
-  if (PyDict_Check(tree.ptr())) {
-    const nb::list keys = nb::steal<nb::list>(PyDict_Keys(tree.ptr()));
-    for (nb::handle key : keys)
-      put(PyDict_GetItem(tree.ptr(), key.ptr()),
-          [&](const nb::object& a) { PyDict_SetItem(tree.ptr(), key.ptr(), a.ptr()); });
-  } else if (PyList_Check(tree.ptr())) {
-    for (size_t i = 0; i < nb::len(tree); ++i)
-      put(PyList_GET_ITEM(tree.ptr(), static_cast<Py_ssize_t>(i)),
-          [&](const nb::object& a) { PyList_SetItem(tree.ptr(), static_cast<Py_ssize_t>(i), Py_NewRef(a.ptr())); });
-  } else if (PyTuple_Check(tree.ptr())) {
-    for (nb::handle item : nb::borrow<nb::tuple>(tree))
-      put(item, [&](const nb::object& a) { rebind(item.ptr(), value_of(a.ptr())); });
-  } else if (is_array(tree.ptr())) {
-    rebind(tree.ptr(), *next++);
-  } else if (random_state_slot(tree)) {
-    random::set_state(*next++);
-  }
-}
-
-/// A hashable description of a tree: containers, constants, and a mark for each array.
-nb::object key_of(nb::handle tree) {
-  if (is_array(tree.ptr()) || random_state_slot(tree)) return nb::none();
-  if (PyDict_Check(tree.ptr())) {
-    nb::list items;
-    for (auto [key, value] : nb::borrow<nb::dict>(tree)) items.append(nb::make_tuple(key, key_of(value)));
-    return nb::make_tuple("dict", nb::tuple(items));
-  }
-  if (PyList_Check(tree.ptr()) || PyTuple_Check(tree.ptr())) {
-    nb::list items;
-    for (nb::handle item : nb::borrow<nb::sequence>(tree)) items.append(key_of(item));
-    return nb::make_tuple(PyList_Check(tree.ptr()) ? "list" : "tuple", nb::tuple(items));
-  }
-  // 1, 1.0 and True are equal in Python but not to a trace.
-  return nb::make_tuple("constant", nb::handle(reinterpret_cast<PyObject*>(Py_TYPE(tree.ptr()))), tree);
-}
-
-/// What `compile` returns: calls the function once per structure of its arguments and replays the trace afterwards.
-class CompiledCallable {
- public:
-  CompiledCallable(nb::object f, nb::object inputs, nb::object outputs)
-      : f_(std::move(f)), state_in_(std::move(inputs)), state_out_(std::move(outputs)), entries_(nb::dict()) {}
-
-  nb::object operator()(const nb::args& args, const nb::kwargs& kwargs) {
-    if (!compile_enabled.load() || debug::eager())
-      return checked(nb::steal(PyObject_Call(f_.ptr(), args.ptr(), kwargs.ptr())));
-    const nb::object call = nb::make_tuple(args, kwargs);
-    const Entry& entry = entry_of(nb::make_tuple(key_of(call), key_of(state_in_)));
-    Arrays inputs = arrays_of(call);
-    const size_t given = inputs.size();
-    const Arrays state = arrays_of(state_in_);
-    inputs.insert(inputs.end(), state.begin(), state.end());
-    tracing_ = {&entry, call, given};
-    int64_t trace = 0;
-    const Arrays all = (*entry.compiled)(inputs, &trace);
-    const Traced& traced = entry.traces->at(trace);
-    const Arrays results(all.begin(), all.begin() + static_cast<std::ptrdiff_t>(traced.results.leaves.size()));
-    if (state_out_.is_valid() && !state_out_.is_none()) {
-      auto next = all.begin() + static_cast<std::ptrdiff_t>(results.size());
-      refill(state_out_, next);
-    }
-    return traced.results.with(results);
-  }
-
-  const nb::object& function() const { return f_; }
-
-  int traverse(visitproc visit, void* arg) {
-    Py_VISIT(f_.ptr());
-    Py_VISIT(state_in_.ptr());
-    Py_VISIT(state_out_.ptr());
-    return 0;
-  }
-  void clear() {
-    f_.reset();
-    state_in_.reset();
-    state_out_.reset();
-  }
-
- private:
-  struct Traced {
-    Tree results;
-  };
-  struct Entry {
-    std::shared_ptr<std::map<int64_t, Traced>> traces = std::make_shared<std::map<int64_t, Traced>>();
-    std::shared_ptr<CompiledFunction> compiled;
-  };
-  struct Call {
-    const Entry* entry;
-    nb::object tree;
-    size_t given;
-  };
-
-  const Entry& entry_of(const nb::object& key) {
-    if (entries_.contains(key)) return made_[nb::cast<size_t>(entries_[key])];
-    constexpr size_t kMaxStructures = 256;
-    if (made_.size() >= kMaxStructures) {
-      entries_.clear();
-      made_.clear();
-    }
-    made_.emplace_back();
-    Entry& entry = made_.back();
-    entry.compiled = std::make_shared<CompiledFunction>([this](const Arrays& inputs) { return trace(inputs); },
-                                                        transform_of("compile", f_));
-    entries_[key] = nb::cast(made_.size() - 1);
-    return entry;
-  }
-
-  // Runs the function on placeholders, with the captured state replaced by placeholders as well.
-  Arrays trace(const Arrays& inputs) {
-    const Call call = tracing_;
-    const Tree arguments = Tree::of(call.tree);
-    const nb::object traced =
-        arguments.with(Arrays(inputs.begin(), inputs.begin() + static_cast<std::ptrdiff_t>(call.given)));
-    const Arrays before = arrays_of(state_in_);
-    auto next = inputs.begin() + static_cast<std::ptrdiff_t>(call.given);
-    refill(state_in_, next);
-    const Arrays placed = arrays_of(state_in_);
-    const auto restore = [&] {
-      // Entries that the function did not replace get their arrays back; replaced ones are filled after the replay.
-      Arrays now = arrays_of(state_in_);
-      if (now.size() != before.size()) return;
-      for (size_t i = 0; i < now.size(); ++i)
-        if (now[i].same(placed[i]) || !state_out_.is_valid() || state_out_.is_none()) now[i] = before[i];
-      Arrays::const_iterator at = now.begin();
-      refill(state_in_, at);
-    };
-    nb::object result;
-    Arrays out, state;
-    try {
-      result = checked(nb::steal(PyObject_Call(f_.ptr(), nb::object(traced[0]).ptr(), nb::object(traced[1]).ptr())));
-      if (state_out_.is_valid() && !state_out_.is_none()) state = arrays_of(state_out_);
-    } catch (...) {
-      Arrays::const_iterator at = before.begin();
-      if (arrays_of(state_in_).size() == before.size()) refill(state_in_, at);
-      throw;
-    }
-    restore();
-    Traced traced_out{Tree::of(result)};
-    out = traced_out.results.leaves;
-    traced_out.results.leaves.resize(out.size());
-    out.insert(out.end(), state.begin(), state.end());
-    auto& traces = *call.entry->traces;
-    const int64_t number = traces.empty() ? 0 : traces.rbegin()->first + 1;
-    traces.emplace(number, std::move(traced_out));
-    return out;
-  }
-
-  nb::object f_;
-  nb::object state_in_;
-  nb::object state_out_;
-  nb::dict entries_;
-  std::deque<Entry> made_;
-  Call tracing_{nullptr, nb::none(), 0};
-};
-
-int compiled_traverse(PyObject* self, visitproc visit, void* arg) {
-  Py_VISIT(Py_TYPE(self));
-  if (!nb::inst_ready(self)) return 0;
-  return nb::inst_ptr<CompiledCallable>(self)->traverse(visit, arg);
-}
-
-int compiled_clear(PyObject* self) {
-  if (nb::inst_ready(self)) nb::inst_ptr<CompiledCallable>(self)->clear();
-  return 0;
-}
-
-PyType_Slot compiled_slots[] = {{Py_tp_traverse, reinterpret_cast<void*>(compiled_traverse)},
-                                {Py_tp_clear, reinterpret_cast<void*>(compiled_clear)},
-                                {0, nullptr}};
-
 /// What grad and vmap return: a function beside the one it was made from, which the collector sees.
 struct DerivedFunction {
   nb::object function;
@@ -476,13 +287,18 @@ PyType_Slot derived_slots[] = {{Py_tp_traverse, reinterpret_cast<void*>(derived_
                                {Py_tp_clear, reinterpret_cast<void*>(derived_clear)},
                                {0, nullptr}};
 
+}  // namespace
+
+nb::object checked(nb::object result) {
+  if (!result.is_valid()) throw nb::python_error();
+  return result;
+}
+
 void check_callable(const char* op, nb::handle f) {
   if (!PyCallable_Check(f.ptr()))
     throw ArgumentTypeError(
         {.op = op, .got = "an object of type " + std::string(Py_TYPE(f.ptr())->tp_name), .accepts = "a function"});
 }
-
-}  // namespace
 
 void bind_transforms(nb::module_& m) {
   using Numbers = std::optional<std::variant<int, std::vector<int>>>;
@@ -552,35 +368,6 @@ void bind_transforms(nb::module_& m) {
       nb::arg("fun"), nb::arg("in_axes") = 0, nb::arg("out_axes") = 0,
       nb::sig("def vmap(fun: Callable[P, R], in_axes: object = 0, out_axes: object = 0) -> Callable[P, R]"),
       "fun over a batch: in_axes names the batch axis of each argument (None: shared), out_axes where it goes in each result.");
-
-  nb::class_<CompiledCallable>(m, "CompiledFunction", nb::type_slots(compiled_slots), nb::dynamic_attr(),
-                               "A function that compile made.")
-      .def("__call__",
-           [](CompiledCallable& self, const nb::args& args, const nb::kwargs& kwargs) { return self(args, kwargs); })
-      .def_prop_ro("__wrapped__", [](const CompiledCallable& self) { return self.function(); });
-  m.def(
-      "compile",
-      [](const nb::object& fun, const nb::object& inputs, const nb::object& outputs, bool shapeless) {
-        (void)shapeless;  // every trace serves all shapes for which it is right
-        check_callable("compile", fun);
-        nb::object made = nb::cast(new CompiledCallable(fun, inputs, outputs), nb::rv_policy::take_ownership);
-        for (const char* name : {"__name__", "__doc__", "__qualname__"})
-          if (nb::hasattr(fun, name)) made.attr(name) = fun.attr(name);
-        return made;
-      },
-      nb::arg("fun"), nb::arg("inputs") = nb::none(), nb::arg("outputs") = nb::none(), nb::arg("shapeless") = false,
-      nb::sig(
-          "def compile(fun: Callable[P, R], inputs: object | None = None, outputs: object | None = None, shapeless: bool = False) -> Callable[P, R]"),
-      "fun, run once for each structure of its arguments and replayed from then on. inputs and outputs: containers of arrays that fun reads and "
-      "assigns. Extents are symbolic; where fun looks at one, another extent runs fun again.");
-  m.def(
-      "disable_compile", [] { compile_enabled = false; }, nb::sig("def disable_compile() -> None"),
-      "From now on compiled functions are run as they are written.");
-  m.def(
-      "enable_compile", [] { compile_enabled = true; }, nb::sig("def enable_compile() -> None"),
-      "Undoes disable_compile.");
-  if (const char* off = std::getenv("PLAIT_DISABLE_COMPILE"); off != nullptr && *off != '\0' && *off != '0')
-    compile_enabled = false;
 }
 
 }  // namespace plait::python

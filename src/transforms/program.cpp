@@ -1,8 +1,10 @@
 #include "transforms/program.h"
 
+#include <algorithm>
 #include <unordered_map>
 #include <utility>
 
+#include "base/trace.h"
 #include "transforms/trace.h"
 
 namespace plait {
@@ -53,6 +55,7 @@ Program::Program(const Function& f, const Arrays& examples, std::string_view nam
   const uint64_t level = open_trace();
   try {
     DimScope dims;
+    const NumberScope numbers;
     for (const Array& example : examples) {
       Aval aval{{}, example.dtype()};
       for (const Dim& d : example.shape()) aval.shape.push_back(variable(dims, d));
@@ -60,12 +63,12 @@ Program::Program(const Function& f, const Arrays& examples, std::string_view nam
     }
     outputs_ = f(placeholders_);
     record_ = dims.record();
+    order(numbers);
   } catch (...) {
     close_trace(level);
     throw;
   }
   close_trace(level);
-  order();
 }
 
 bool Program::fits(const Arrays& inputs, std::vector<int64_t>& values) const {
@@ -85,7 +88,8 @@ bool Program::same_kinds(const Arrays& inputs) const {
   return true;
 }
 
-Arrays Program::replay(const Arrays& inputs, const std::vector<int64_t>& values) const {
+Arrays Program::replay(const Arrays& inputs, const std::vector<int64_t>& values,
+                       std::span<const Number> numbers) const {
   std::vector<Ref<Node>> made(steps_.size());
   const TransformsId now = current_transforms();
   const auto source = [&](const Link& link) -> Array {
@@ -98,6 +102,11 @@ Arrays Program::replay(const Arrays& inputs, const std::vector<int64_t>& values)
   for (size_t i = 0; i < steps_.size(); ++i) {
     const Step& step = steps_[i];
     const Node& node = *step.node;
+    if (step.number != 0) {
+      const Array made_anew = constant(numbers[step.number - 1], node.avals[0].dtype);
+      made[i] = Ref<Node>::share(made_anew.node());
+      continue;
+    }
     SmallVector<Array, 2> in;
     in.reserve(step.inputs.size());
     for (const Link& link : step.inputs) in.push_back(source(link));
@@ -118,7 +127,7 @@ Arrays Program::replay(const Arrays& inputs, const std::vector<int64_t>& values)
 }
 
 // Lists what has to be rebuilt: nodes that depend on an argument or hold an extent of one. All else is a constant.
-void Program::order() {
+void Program::order(const NumberScope& numbers) {
   enum : uint32_t { kUnknown, kConstant, kStep };
   std::unordered_map<const Node*, uint32_t> inputs_of;
   std::unordered_map<const Node*, std::pair<uint32_t, uint32_t>> known;  // node -> (what, number)
@@ -160,13 +169,57 @@ void Program::order() {
         known[finished] = {kConstant, 0};
         continue;
       }
-      Step step{finished, {}, symbolic};
+      Step step{finished, {}, symbolic, numbers.id_of(finished)};
       for (const Array& in : finished->inputs) step.inputs.push_back(link(in));
       known[finished] = {kStep, static_cast<uint32_t>(steps_.size())};
       steps_.push_back(std::move(step));
     }
   }
   for (const Array& out : outputs_) results_.push_back(link(out));
+}
+
+std::shared_ptr<Programs::Kept> Programs::find(Fits fits) {
+  const auto used = [](std::shared_ptr<Kept> kept) {
+    kept->calls.fetch_add(1, std::memory_order_relaxed);
+    return kept;
+  };
+  std::shared_ptr<Kept> last;
+  {
+    const std::lock_guard lock(mutex_);
+    if (kept_.empty()) return nullptr;
+    last = kept_.front();
+  }
+  if (fits(*last)) return used(std::move(last));
+  for (const std::shared_ptr<Kept>& kept : all()) {
+    if (kept == last || !fits(*kept)) continue;
+    const std::lock_guard lock(mutex_);
+    const auto at = std::find(kept_.begin(), kept_.end(), kept);
+    if (at != kept_.end()) std::rotate(kept_.begin(), at, at + 1);
+    return used(kept);
+  }
+  return nullptr;
+}
+
+void Programs::add(std::shared_ptr<Kept> kept) {
+  trace::reason("traced", kept->why);
+  std::shared_ptr<Kept> dropped;  // after the lock is released
+  const std::lock_guard lock(mutex_);
+  kept->calls.fetch_add(1, std::memory_order_relaxed);
+  kept_.insert(kept_.begin(), std::move(kept));
+  ++made_;
+  if (kept_.size() <= kMost) return;
+  dropped = std::move(kept_.back());
+  kept_.pop_back();
+}
+
+std::vector<std::shared_ptr<Programs::Kept>> Programs::all() const {
+  const std::lock_guard lock(mutex_);
+  return kept_;
+}
+
+int64_t Programs::made() const {
+  const std::lock_guard lock(mutex_);
+  return made_;
 }
 
 }  // namespace plait

@@ -1,12 +1,17 @@
 #pragma once
 
+#include <atomic>
 #include <cstdint>
+#include <memory>
+#include <mutex>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "base/function_ref.h"
 #include "graph/dims.h"
+#include "graph/numbers.h"
 #include "graph/source.h"
 #include "plait/transforms.h"
 
@@ -14,8 +19,8 @@ namespace plait {
 
 /// A traced function: what it computes from its inputs, ready to be rebuilt for others. Immutable once made, so any
 /// thread may read it. Extents of the inputs are variables of the program; those that the function looked at are
-/// guards.
-class Program {
+/// guards. Numbers that it was given are other ones in each call (`graph/numbers.h`); their guards are the caller's.
+class PLAIT_API Program {
  public:
   /// Where a value comes from: an input, an output of a step, or a constant of the program, each by number.
   struct Link {
@@ -28,6 +33,7 @@ class Program {
     Node* node;
     std::vector<Link> inputs;
     bool symbolic_attrs = false;  // an attribute is an expression over the extents
+    uint32_t number = 0;          // the id of the number that this constant was made from
   };
 
   /// Runs `f` once on placeholders like `examples`; what it raises goes through. name: of the transform, for errors of
@@ -39,7 +45,7 @@ class Program {
   bool fits(const Arrays& inputs, std::vector<int64_t>& values) const;
   std::string why_not(const Arrays& inputs) const;
   /// The results for other inputs: new nodes, without running f.
-  Arrays replay(const Arrays& inputs, const std::vector<int64_t>& values) const;
+  Arrays replay(const Arrays& inputs, const std::vector<int64_t>& values, std::span<const Number> numbers = {}) const;
 
   const Arrays& placeholders() const { return placeholders_; }
   const Arrays& constants() const { return constants_; }
@@ -49,7 +55,7 @@ class Program {
 
  private:
   bool same_kinds(const Arrays& inputs) const;
-  void order();
+  void order(const NumberScope& numbers);
 
   Arrays placeholders_;
   Arrays outputs_;  // keep every node of the trace alive
@@ -58,6 +64,35 @@ class Program {
   std::vector<Link> results_;
   DimScope::Record record_;
   TransformsId traced_under_;  // around the whole trace
+};
+
+/// Programs of one function, the last used first; past a bound the one not used longest goes.
+///
+/// Threads: any.
+class PLAIT_API Programs {
+ public:
+  struct Kept {
+    std::shared_ptr<const Program> program;
+    std::shared_ptr<void> note;  // the caller's
+    std::string why;             // it was made
+    std::atomic<int64_t> calls = 0;
+  };
+  using Fits = FunctionRef<bool(const Kept&)>;
+
+  /// The first that fits, or null.
+  std::shared_ptr<Kept> find(Fits fits);
+  /// Counts the reason (`trace_counters`).
+  void add(std::shared_ptr<Kept> kept);
+  /// As they are now, the last used first.
+  std::vector<std::shared_ptr<Kept>> all() const;
+  /// How many were ever added.
+  int64_t made() const;
+
+ private:
+  static constexpr size_t kMost = 64;
+  mutable std::mutex mutex_;
+  std::vector<std::shared_ptr<Kept>> kept_;
+  int64_t made_ = 0;
 };
 
 }  // namespace plait

@@ -120,8 +120,8 @@ def test_compile_traces_once_per_structure() -> None:
         (pc.ones(2), 2, 1),
         (pc.ones(2), 2, 1),
         (pc.ones(5), 2, 1),
-        (pc.ones(2), 3, 2),
-        (pc.ones(2), 2, 2),
+        (pc.ones(2), 3, 1),
+        (pc.ones(2), 2.0, 2),
     ):
         assert g(x, c).tolist() == [c] * x.size
         assert len(calls) == traces
