@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.workload import Arrays, declare, workload
+from benchmarks.workload import Arrays, declare, not_offered, workload
 
 F32 = np.float32
 
@@ -85,6 +85,33 @@ def fifty_shapes(xp: Any, x: Any, weight: Any) -> Any:
 def _(xp: Any, x: Any, weight: Any) -> Any:
     z = xp.nn.functional.gelu((x @ weight) * 0.125, approximate="tanh")
     return xp.sum(xp.softmax(z, -1))
+
+
+calls = declare(
+    "compiled_call",
+    "one call of a compiled function of 100 arrays of 4 elements, each plus one",
+    size=(100,),
+    quick=(3,),
+    inputs=lambda rng, count: [rng.standard_normal(4, F32) for _ in range(count)],
+    group="speed",
+)
+not_offered(calls, "numpy", why="NumPy compiles nothing")
+
+
+def plus_one(arrays: Arrays) -> Arrays:
+    return [a + 1 for a in arrays]
+
+
+@calls.builds("mx")
+def _(side: Any, *arrays: Any) -> Callable[[], Any]:
+    compiled = side.xp.compile(plus_one)
+    return lambda: side.wait(compiled(list(arrays)))
+
+
+@calls.builds("torch", "jax")
+def _(side: Any, *arrays: Any) -> Callable[[], Any]:
+    compiled = side.compile(plus_one)
+    return lambda: side.wait(compiled(list(arrays)))
 
 
 declare(

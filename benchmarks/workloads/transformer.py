@@ -40,15 +40,13 @@ training = declare(
     **SIZES,
 )
 first_step = declare(
-    "transformer_first_step", "its first step in a cold process beyond a steady one", meter="first", **SIZES
+    "transformer_first_step", "its first step, compiled, in a cold process beyond a steady one", meter="first", **SIZES
 )
 for made in (training, first_step):
     not_offered(made, "numpy", why="NumPy has no gradients")
 
 
-@training.builds("mx")
-@first_step.builds("mx")
-def _(side: Any, tokens: Any, targets: Any, *weights: Any) -> Callable[[], Any]:
+def mx_step(side: Any, tokens: Any, targets: Any, weights: Arrays, compiled: bool) -> Callable[[], Any]:
     mx, nn, optimizers = side.xp, side.module("nn"), side.module("optimizers")
 
     class Layer(nn.Module):  # type: ignore[misc, name-defined]
@@ -95,13 +93,32 @@ def _(side: Any, tokens: Any, targets: Any, *weights: Any) -> Callable[[], Any]:
 
     loss_and_grad = nn.value_and_grad(model, loss)
 
-    def step() -> Any:
+    def update(tokens: Any, targets: Any) -> Any:
         value, grads = loss_and_grad(model, tokens, targets)
         optimizer.update(model, grads)
+        return value
+
+    if compiled:
+        optimizer.init(model.trainable_parameters())
+        state = [model.state, optimizer.state]
+        update = mx.compile(update, inputs=state, outputs=state)
+
+    def step() -> Any:
+        value = update(tokens, targets)
         mx.eval(model.parameters(), optimizer.state, value)
         return value
 
     return step
+
+
+@training.builds("mx")
+def _(side: Any, tokens: Any, targets: Any, *weights: Any) -> Callable[[], Any]:
+    return mx_step(side, tokens, targets, list(weights), compiled=False)
+
+
+@first_step.builds("mx")
+def _(side: Any, tokens: Any, targets: Any, *weights: Any) -> Callable[[], Any]:
+    return mx_step(side, tokens, targets, list(weights), compiled=True)
 
 
 @training.builds("torch")
