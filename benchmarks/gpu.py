@@ -11,7 +11,9 @@ import argparse
 import importlib
 import os
 import statistics
+import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -286,7 +288,21 @@ def overlap(rounds: int) -> str:
     return f"One graph with products for the GPU and for the CPU: {parts}.\n"
 
 
+def first_results() -> str:
+    """In a process of its own, with nothing made before."""
+    with tempfile.TemporaryDirectory() as directory:
+        done = subprocess.run(
+            [sys.executable, "-m", "benchmarks.gpu_first_results"],
+            env={**os.environ, "PLAIT_CACHE_DIR": directory},
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        )
+    return done.stdout
+
+
 def table(names: list[str], rounds: int) -> str:
+    before = first_results() if not names or "first results" in names else ""
     sides = [plait_side(), torch_side(False), torch_side(True), jax_side()]
     columns = [*(side.name for side in sides), "copy"]
     text = "| | " + " | ".join([*columns, "best peer / plait", "copy / plait"]) + " |\n"
@@ -302,12 +318,12 @@ def table(names: list[str], rounds: int) -> str:
         text += line
     if not names or "overlap" in names:
         text += "\n" + overlap(rounds)
-    return text
+    return text + ("\n" + before if before else "")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu", description=__doc__.splitlines()[0])
-    parser.add_argument("names", nargs="*", help="parts of the names of rows, overlap; all without")
+    parser.add_argument("names", nargs="*", help="parts of the names of rows, overlap, first results; all without")
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--out", type=Path, help="also write the table here")
     options = parser.parse_args()

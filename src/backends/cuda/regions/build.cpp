@@ -156,16 +156,20 @@ class Background {
   };
   static constexpr size_t kMostWaiting = 256;
 
-  Background() {
+  Background() { begun_ = this; }
+  /// On a thread of its own, as it may take a second, which no caller should wait for.
+  static void open_nvrtc() {
     try {
-      nvrtc();  // opened before the exit handler is set, so that it is closed after
+      nvrtc();
     } catch (const Error&) {
       // Each build says so.
     }
-    begun_ = this;
-    std::atexit([] { instance().stop(); });  // where another thread than the main one ends the process
+    // Where another thread than the main one ends the process: set behind NVRTC's own ends, so that it runs before them.
+    static std::once_flag once;
+    std::call_once(once, [] { std::atexit([] { instance().stop(); }); });
   }
   void work() {
+    open_nvrtc();
     std::unique_lock lock(mutex_);
     while (!stopped_) {
       if (jobs_.empty()) {

@@ -282,4 +282,6 @@ std::unique_ptr<CompiledRegion> compile_region_cuda(RegionProgram program) {
   return std::make_unique<cuda::CudaRegion>(std::move(program));
 }
 
+void prepare_regions_cuda() { check_cuda(cuda::load_machine(), "load of the code of tier 0"); }
+
 }  // namespace plait

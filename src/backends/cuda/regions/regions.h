@@ -13,4 +13,7 @@ namespace plait {
 /// Threads: `run` from any. Errors of `run`: DeviceError, OutOfMemory.
 std::unique_ptr<CompiledRegion> compile_region_cuda(RegionProgram program);
 
+/// Loads the machine of tier 0 on the current device, so that no first result waits for it. Errors: DeviceError, OutOfMemory.
+void prepare_regions_cuda();
+
 }  // namespace plait

@@ -336,6 +336,17 @@ int64_t machine_memory(const StepProgram& program) {
   return bytes > kSharedBytes ? bytes * kBlocksOfMemory : 0;
 }
 
+cudaError_t load_machine() {
+  cudaFuncAttributes attributes;  // asking for them loads a kernel
+  cudaError_t error = cudaFuncGetAttributes(&attributes, combine);
+  for (const auto kernel : {machine_vectors, machine_rows, machine_outer}) {
+    if (error == cudaSuccess) error = cudaFuncGetAttributes(&attributes, kernel);
+    if (error == cudaSuccess)
+      error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kSharedBytes);
+  }
+  return error;
+}
+
 cudaError_t launch_machine(MachineForm form, const MachineArguments& arguments, cudaStream_t stream) {
   const auto kernel = form == MachineForm::vectors ? machine_vectors
                       : form == MachineForm::rows  ? machine_rows
@@ -348,10 +359,6 @@ cudaError_t launch_machine(MachineForm form, const MachineArguments& arguments, 
   const auto blocks = static_cast<unsigned>(std::min(most, (threads + kMachineThreads - 1) / kMachineThreads));
   if (blocks == 0) return cudaSuccess;
   const int64_t shared = arguments.memory ? 0 : bytes_of_registers(arguments.slots);
-  if (shared > 48 << 10) {
-    const cudaError_t error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kSharedBytes);
-    if (error != cudaSuccess) return error;
-  }
   kernel<<<blocks, kMachineThreads, static_cast<size_t>(shared), stream>>>(arguments);
   return cudaGetLastError();
 }

@@ -71,6 +71,8 @@ enum class MachineForm : uint8_t {
 inline constexpr int kMachineThreads = 128;
 /// Bytes of `MachineArguments::memory` that a program needs, or 0.
 int64_t machine_memory(const StepProgram& program);
+/// Once on each device, before the first launch there.
+cudaError_t load_machine();
 cudaError_t launch_machine(MachineForm form, const MachineArguments& arguments, cudaStream_t stream);
 
 /// The next round of a reduction: chunks of `count` partial results of each of `rows` rows.

@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <cstring>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "backends/cuda/runtime/copies.h"
@@ -45,7 +46,16 @@ TEST(CudaBandwidth, PageableBesidePinned) {
   const auto finish = [&] { queue.finish(queue.mark()); };
 
   std::printf("%d threads\n", thread_count());
-  for (int64_t bytes : {kMiB / 4, kMiB, 4 * kMiB, 16 * kMiB, 64 * kMiB, most}) {
+  const std::pair<const char*, Copies::Sizes> kinds[] = {
+      {"as it is", {}},
+      {"piece 128 KiB", {.piece = kMiB / 8}},
+      {"least 128 KiB", {.least = kMiB / 8}},
+      {"least 512 KiB", {.least = kMiB / 2}},
+      {"most 4 MiB", {.most = 4 * kMiB}},
+      {"window 8 MiB", {.window = 8 * kMiB}},
+      {"window 32 MiB", {.window = 32 * kMiB}},
+  };
+  for (int64_t bytes : {kMiB / 4, kMiB, 2 * kMiB, 4 * kMiB, 8 * kMiB, 16 * kMiB, 32 * kMiB, 64 * kMiB, most}) {
     const auto size = static_cast<size_t>(bytes);
     const double up = speed(bytes, [&] {
       check_cuda(cudaMemcpyAsync(device, pinned, size, cudaMemcpyHostToDevice, queue.stream_for_use()), "copy");
@@ -55,18 +65,21 @@ TEST(CudaBandwidth, PageableBesidePinned) {
       check_cuda(cudaMemcpyAsync(pinned, device, size, cudaMemcpyDeviceToHost, queue.stream_for_use()), "copy");
       finish();
     });
-    std::printf("%7.2f MiB pinned: up %.1f GB/s, down %.1f GB/s\n", static_cast<double>(bytes) / kMiB, up, down);
-    for (const Copies::Sizes& sizes :
-         {Copies::Sizes{}, Copies::Sizes{.chunk = 4 * kMiB}, Copies::Sizes{.chunk = 16 * kMiB},
-          Copies::Sizes{.piece = kMiB / 8}, Copies::Sizes{.piece = kMiB / 2}}) {
+    const double threads = speed(bytes, [&] {
+      parallel_for(bytes, Copies::Sizes{}.piece, [&](int64_t begin, int64_t end) {
+        std::memcpy(static_cast<char*>(pinned) + begin, pageable.data() + begin, static_cast<size_t>(end - begin));
+      });
+    });
+    std::printf("%7.2f MiB pinned: up %.1f GB/s, down %.1f GB/s; the threads alone, awake: %.1f GB/s\n",
+                static_cast<double>(bytes) / kMiB, up, down, threads);
+    for (const auto& [name, sizes] : kinds) {
       Copies copies(sizes);
       const double through_up = speed(bytes, [&] {
         copies.upload(queue, device, pageable.data(), bytes);
         finish();
       });
       const double through_down = speed(bytes, [&] { copies.download(queue, pageable.data(), device, bytes); });
-      std::printf("     chunk %2.0f, piece %.3f: up %.1f GB/s (%.0f %%), down %.1f GB/s (%.0f %%)\n",
-                  static_cast<double>(sizes.chunk) / kMiB, static_cast<double>(sizes.piece) / kMiB, through_up,
+      std::printf("     %s: up %.1f GB/s (%.0f %%), down %.1f GB/s (%.0f %%)\n", name, through_up,
                   100 * through_up / up, through_down, 100 * through_down / down);
     }
   }

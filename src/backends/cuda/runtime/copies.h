@@ -8,20 +8,25 @@
 
 namespace plait {
 
-/// Copies to and from ordinary host memory through pinned chunks, which the pool's threads fill and empty while the device
-/// copies others.
+/// Copies to and from ordinary host memory through pinned memory, which the pool's threads fill and empty piece by piece while
+/// the device copies others. What the device copies at once grows from `least` to `most`, so that it begins, and the threads
+/// do, long before much is there.
 ///
 /// Threads: any. Errors: DeviceError, OutOfMemory, Interrupted; then the target's contents are undefined, and what was
 /// enqueued may still write to it.
 class Copies {
  public:
-  struct Sizes {
-    int64_t chunk = int64_t{8} << 20;  // of 64 MiB that are pinned for large copies
-    int64_t piece = 256 << 10;  // that one thread fills or empties at once
+  struct Sizes {  // bytes; powers of two, in this order
+    int64_t piece = 64 << 10;  // that one thread fills or empties at once
+    int64_t least = 256 << 10;
+    int64_t most = int64_t{2} << 20;
+    int64_t window = int64_t{16} << 20;  // that threads share out among themselves, of 64 MiB that are pinned
   };
   Copies() : Copies(Sizes{}) {}
-  explicit Copies(Sizes sizes)
-      : sizes_(sizes), large_(sizes.chunk, static_cast<int>((int64_t{64} << 20) / sizes.chunk)) {}
+  explicit Copies(Sizes sizes) : sizes_(sizes) {}
+
+  /// Pins what copies of little memory pass through, so that the first of them does not have to.
+  void prepare() { small_.try_lease(); }
 
   /// As work of `queue`. `from` has been read when it returns.
   void upload(StreamQueue& queue, void* to, const void* from, int64_t bytes);
@@ -35,11 +40,12 @@ class Copies {
   Staging& staging_for(int64_t bytes) {
     return small(bytes) ? small_ : bytes <= middle_.chunk_bytes() ? middle_ : large_;
   }
+  class Window;
 
   const Sizes sizes_;
-  Staging small_{int64_t{16} << 10, 256};
+  Staging small_{int64_t{64} << 10, 128};
   Staging middle_{int64_t{1} << 20, 16};
-  Staging large_;
+  Staging large_{int64_t{8} << 20, 8};
 };
 
 }  // namespace plait

@@ -52,6 +52,8 @@ void CudaBackend::open(int index) {
       if (other == index || cudaDeviceCanAccessPeer(&can, index, other) != cudaSuccess || !can) continue;
       if (cudaDeviceEnablePeerAccess(other, 0) != cudaSuccess) cudaGetLastError();
     }
+    copies_.prepare();
+    prepare_regions_cuda();
   });
 }
 

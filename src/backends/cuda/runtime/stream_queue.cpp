@@ -35,7 +35,7 @@ uint64_t StreamQueue::mark() {
 }
 
 bool StreamQueue::reached(uint64_t at) {
-  if (at <= done_.load(std::memory_order_acquire)) return true;
+  if (known(at)) return true;
   check_usable();
   const std::lock_guard lock(mutex_);
   check_internal(at <= recorded_.load(), "a mark that its queue never made");

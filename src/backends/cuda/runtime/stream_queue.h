@@ -31,6 +31,8 @@ class StreamQueue {
   uint64_t mark();
   /// The mark that the next call of `mark` makes, at the earliest: it comes after all that is enqueued now.
   uint64_t next_mark() const { return recorded_.load(std::memory_order_acquire) + 1; }
+  /// Whether it is known to be reached, without asking the driver.
+  bool known(uint64_t at) const { return at <= done_.load(std::memory_order_acquire); }
   bool reached(uint64_t at);
   void finish(uint64_t at);
   /// Later work starts after a mark of another queue.
