@@ -214,20 +214,20 @@ def test_the_end_of_memory() -> None:
     program = """
     most = pc.device_info()["memory_size"]
     part = int(0.55 * most) // 4
-    for k in range(3):  # of the same queue but larger each time, so that the block before does not serve
-        a = pc.full((part + k * (1 << 24),), 1.0)
+    for k in range(3):  # larger each time, so that the block before does not serve
+        a = pc.arange(part + k * (1 << 24), dtype=pc.float32)
         pc.eval(a)
         del a
     assert pc.get_cache_memory() > 0.5 * most
-    a = pc.full((part,), 2.0)
+    a = pc.arange(part, dtype=pc.float32)
     pc.eval(a)
     try:
-        pc.eval(pc.full((part,), 3.0))
+        pc.eval(pc.arange(part, dtype=pc.float32))
         print("no error")
     except MemoryError as error:
         print(type(error).__name__, error)
-    assert a[:3].tolist() == [2.0, 2.0, 2.0]
-    assert (a[:1000] + 1).sum().item() == 3000.0
+    assert a[:3].tolist() == [0.0, 1.0, 2.0]
+    assert (a[:1000] + 1).sum().item() == 500500.0
     """
     done = run(program)
     assert done.stdout.startswith("OutOfMemory"), done.stdout

@@ -441,6 +441,10 @@ TEST(CudaRegions, SizesPast2To31) {
 TEST(CudaRegions, FirstResultsComeAtOnceWhileCodeIsMade) {
   PLAIT_NEEDS_GPU();
   queue();
+  const auto since = [](std::chrono::steady_clock::time_point start) {
+    return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
+  };
+  const auto begin = std::chrono::steady_clock::now();
   std::vector<double> ms;
   for (unsigned seed = 5000; seed < 5060; ++seed) {
     Random random(seed);
@@ -451,7 +455,8 @@ TEST(CudaRegions, FirstResultsComeAtOnceWhileCodeIsMade) {
     CudaRegion region(test.program);
     region.tier = Tier::automatic;
     run_on_gpu(test, region, got);
-    ms.push_back(std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count());
+    ms.push_back(since(start));
+    if (ms.back() > 5) std::printf("number %zu after %.1f ms: %.1f ms\n", ms.size(), since(begin), ms.back());
     for (size_t k = 0; k < expected.size(); ++k) ASSERT_TRUE(same(got[k], expected[k], 0)) << seed << " " << k;
   }
   const double first = ms.front(), worst = *std::max_element(ms.begin(), ms.end());

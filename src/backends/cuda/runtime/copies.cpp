@@ -23,6 +23,15 @@ void enqueue(StreamQueue& queue, void* to, const void* from, int64_t bytes, cuda
              kind == cudaMemcpyHostToDevice ? "upload" : "download");
 }
 
+/// Fills pinned memory. A device reads lines that are dirty in the caches of cores at a third of the speed: they are handed down to the
+/// cache that all share, where the processor knows how (elsewhere the instruction does nothing).
+void fill(char* to, const char* from, int64_t bytes) {
+  std::memcpy(to, from, static_cast<size_t>(bytes));
+#if defined(__x86_64__)
+  for (int64_t i = 0; i < bytes; i += 64) asm volatile("cldemote %0" : : "m"(to[i]));
+#endif
+}
+
 /// Waits on several threads for marks of one queue; one of them asks the driver.
 class Arrivals {
  public:
@@ -46,15 +55,16 @@ class Arrivals {
 class Copies::Window {
  public:
   /// Of the copy's bytes from `at` on. Nothing where all chunks are in use and `wait` is false.
-  static std::optional<Window> take(const Sizes& sizes, Staging& staging, int64_t at, int64_t bytes, bool wait) {
-    std::optional<Staging::Lease> first = staging.try_lease();
+  static std::optional<Window> take(const Sizes& sizes, Staging& staging, Staging::Which which, int64_t at,
+                                    int64_t bytes, bool wait) {
+    std::optional<Staging::Lease> first = staging.try_lease(which);
     if (!first && !wait) return std::nullopt;
-    if (!first) first.emplace(staging);
+    if (!first) first.emplace(staging, which);
     Window window(sizes, staging.chunk_bytes(), at);
     window.chunks_.push_back(std::move(*first));
     bytes = std::min(bytes - at, std::max(sizes.window, staging.chunk_bytes()));
     while (window.bytes_of_chunks() < bytes) {
-      std::optional<Staging::Lease> more = staging.try_lease();
+      std::optional<Staging::Lease> more = staging.try_lease(which);
       if (!more) break;
       window.chunks_.push_back(std::move(*more));
     }
@@ -98,19 +108,33 @@ class Copies::Window {
   std::vector<Staging::Lease> chunks_;
 };
 
+void Copies::prepare(StreamQueue& queue) {
+  std::vector<char> host(static_cast<size_t>(middle_.chunk_bytes()));
+  const auto bytes = static_cast<int64_t>(host.size());
+  struct OnDevice {
+    void* data = nullptr;
+    ~OnDevice() { cudaFree(data); }
+  } device;
+  check_cuda(cudaMalloc(&device.data, host.size()), "memory for a first copy");
+  for (int64_t part : {int64_t{1}, bytes}) {
+    upload(queue, device.data, host.data(), part);
+    download(queue, host.data(), device.data, part);
+  }
+}
+
 // Threads fill pieces; whoever completes a group sends it off.
 void Copies::upload(StreamQueue& queue, void* to, const void* from, int64_t bytes) {
   Staging& staging = staging_for(bytes);
   auto* const target = static_cast<char*>(to);
   const auto* const source = static_cast<const char*>(from);
   if (small(bytes)) {
-    Staging::Lease chunk(staging);
+    Staging::Lease chunk(staging, Staging::Which::oldest);
     std::memcpy(chunk.data(), from, static_cast<size_t>(bytes));
     enqueue(queue, to, chunk.data(), bytes, cudaMemcpyHostToDevice);
     return chunk.busy_until(queue, queue.mark());
   }
   for (int64_t at = 0; at < bytes;) {
-    Window window = *Window::take(sizes_, staging, at, bytes, true);
+    Window window = *Window::take(sizes_, staging, Staging::Which::newest, at, bytes, true);
     const auto missing = std::make_unique<std::atomic<int64_t>[]>(window.most_groups());
     for (int64_t i = 0; i < window.bytes();) {
       const Window::Group group = window.group_of(i);
@@ -119,7 +143,7 @@ void Copies::upload(StreamQueue& queue, void* to, const void* from, int64_t byte
     }
     try {
       parallel_for(window.bytes(), sizes_.piece, [&](int64_t begin, int64_t end) {
-        std::memcpy(window.data(begin), source + at + begin, static_cast<size_t>(end - begin));
+        fill(window.data(begin), source + at + begin, end - begin);
         const Window::Group group = window.group_of(begin);
         if (missing[window.number_of(group)].fetch_sub(end - begin, std::memory_order_acq_rel) == end - begin)
           enqueue(queue, target + at + group.begin, window.data(group.begin), group.bytes, cudaMemcpyHostToDevice);
@@ -142,7 +166,7 @@ void Copies::download(StreamQueue& queue, void* to, const void* from, int64_t by
   std::deque<Window> windows;
   for (int64_t begun = 0, ended = 0; ended < bytes;) {
     while (begun < bytes && windows.size() < 2) {
-      std::optional<Window> next = Window::take(sizes_, staging, begun, bytes, windows.empty());
+      std::optional<Window> next = Window::take(sizes_, staging, Staging::Which::oldest, begun, bytes, windows.empty());
       if (!next) break;
       Window& window = windows.emplace_back(std::move(*next));
       window.marks.resize(window.most_groups());

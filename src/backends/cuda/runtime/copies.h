@@ -25,8 +25,8 @@ class Copies {
   Copies() : Copies(Sizes{}) {}
   explicit Copies(Sizes sizes) : sizes_(sizes) {}
 
-  /// Pins what copies of little memory pass through, so that the first of them does not have to.
-  void prepare() { small_.try_lease(); }
+  /// Copies something, so that no later copy of up to 1 MiB is the first: memory is pinned, threads and their way to the driver are there.
+  void prepare(StreamQueue& queue);
 
   /// As work of `queue`. `from` has been read when it returns.
   void upload(StreamQueue& queue, void* to, const void* from, int64_t bytes);

@@ -52,7 +52,7 @@ void CudaBackend::open(int index) {
       if (other == index || cudaDeviceCanAccessPeer(&can, index, other) != cudaSuccess || !can) continue;
       if (cudaDeviceEnablePeerAccess(other, 0) != cudaSuccess) cudaGetLastError();
     }
-    copies_.prepare();
+    copies_.prepare(*opened.uploads);
     prepare_regions_cuda();
   });
 }

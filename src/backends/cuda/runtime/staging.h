@@ -20,11 +20,15 @@ class Staging {
 
   int64_t chunk_bytes() const { return chunk_bytes_; }
 
+  /// Of the chunks that are free: what the host writes had better be in its caches still, what a device writes had better not. `newest`
+  /// asks about all of them, `oldest` about one.
+  enum class Which : uint8_t { newest, oldest };
+
   /// A chunk for the scope. `busy_until` names the work that uses it when the scope ends.
   class Lease {
    public:
     /// Waits until there is one. Who holds some already asks with `try_lease`, or threads could wait for each other.
-    explicit Lease(Staging& staging);
+    Lease(Staging& staging, Which which);
     Lease(Lease&& other) noexcept : staging_(other.staging_), chunk_(other.chunk_) { other.staging_ = nullptr; }
     Lease& operator=(Lease&&) = delete;
     ~Lease() {
@@ -48,18 +52,18 @@ class Staging {
     Chunk chunk_;
   };
 
-  std::optional<Lease> try_lease();
+  std::optional<Lease> try_lease(Which which);
 
  private:
   using Chunk = Lease::Chunk;
-  bool try_take(Chunk& chunk);
+  bool try_take(Chunk& chunk, Which which);
   void give(Chunk chunk) noexcept;
 
   const int64_t chunk_bytes_;
   const int chunks_;
   std::mutex mutex_;
   int made_ = 0;
-  std::deque<Chunk> given_;  // the one given back longest ago first
+  std::deque<Chunk> given_;  // new ones, then the one given back longest ago first
 };
 
 }  // namespace plait
