@@ -29,7 +29,7 @@ bool Staging::try_take(Chunk& chunk, Which which) {
   if (which == Which::newest) {
     const auto last = std::find_if(given_.rbegin(), given_.rend(), is_free);
     if (last != given_.rend()) found = last.base() - 1;
-  } else if (!given_.empty() && is_free(given_.front())) {
+  } else if (!given_.empty() && (given_.front().user == nullptr || (made_ == chunks_ && is_free(given_.front())))) {
     found = given_.begin();
   }
   if (found == given_.end()) {

@@ -20,8 +20,8 @@ class Staging {
 
   int64_t chunk_bytes() const { return chunk_bytes_; }
 
-  /// Of the chunks that are free: what the host writes had better be in its caches still, what a device writes had better not. `newest`
-  /// asks about all of them, `oldest` about one.
+  /// Of the chunks that are free: what the host writes had better be in its caches still, what a device writes had better not, so that new
+  /// ones come before that. `newest` asks about all of them, `oldest` about one.
   enum class Which : uint8_t { newest, oldest };
 
   /// A chunk for the scope. `busy_until` names the work that uses it when the scope ends.
