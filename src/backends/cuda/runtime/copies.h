@@ -44,7 +44,7 @@ class Copies {
 
   const Sizes sizes_;
   Staging small_{int64_t{64} << 10, 128};
-  Staging middle_{int64_t{1} << 20, 16};
+  Staging middle_{int64_t{1} << 20, 8};
   Staging large_{int64_t{8} << 20, 8};
 };
 
