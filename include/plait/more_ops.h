@@ -42,4 +42,7 @@ PLAIT_API Array tensordot(const Array& a, const Array& b, int axes = 2);
 PLAIT_API std::pair<std::vector<std::vector<int>>, std::string> einsum_path(std::string_view subscripts,
                                                                             const Arrays& operands);
 
+/// The inputs themselves, computed only after the dependencies are. Derivatives and batches pass through to the inputs.
+PLAIT_API Arrays depends(const Arrays& inputs, const Arrays& dependencies);
+
 }  // namespace plait

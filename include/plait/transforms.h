@@ -55,6 +55,27 @@ class PLAIT_API TransformScope {
   uint32_t before_;
 };
 
+/// Rules that stand in for those of the operations inside a function. An empty one does not: derivatives and batches go
+/// through the operations. An undefined array is a zero, as a gradient, as a tangent, and for a tangent that is given.
+struct CustomRules {
+  /// Gradients, one for each argument and of its shape.
+  std::function<Arrays(const Arrays& primals, const Arrays& cotangents, const Arrays& outputs)> vjp;
+  /// Tangents, one for each output and of its shape.
+  std::function<Arrays(const Arrays& primals, const Arrays& tangents)> jvp;
+  /// Outputs and where their batch axis is, from inputs and where theirs is (kNotMapped: there is none).
+  std::function<std::pair<Arrays, std::vector<int>>(const Arrays& inputs, const std::vector<int>& axes)> vmap;
+};
+
+/// `f` with rules of its own. Derivatives of a batch are those of the examples, by the same rules.
+///
+/// Errors, where a rule is asked for: TransformError when it gives other numbers or shapes of arrays, and when `f`
+/// depends on a differentiated array that is not among its arguments.
+PLAIT_API Function custom_function(Function f, CustomRules rules);
+
+/// `f` that keeps only its arguments for the gradient, and the arrays from outside that it uses: what is between them and
+/// its results is computed again, once the gradient of the results is known. Random numbers are the same again.
+PLAIT_API Function checkpoint(Function f);
+
 /// A gradient being traced: `inputs` stand for the primals; what is computed from them can be pulled back.
 /// For language bindings; the scope belongs to one thread.
 class PLAIT_API GradTrace {

@@ -32,6 +32,8 @@ class NoSuchProperty : public ShapeError {
 nb::object checked(nb::object result);
 /// Errors: ArgumentTypeError for what cannot be called.
 void check_callable(const char* op, nb::handle f);
+/// Calls deleter(context) under Python's lock: at once if this thread has it, else when a thread next has it.
+void release_under_lock(void (*deleter)(void*), void* context);
 
 // The parts of the module, in the order in which core.cpp calls them.
 void bind_errors(nb::module_& m);
@@ -49,6 +51,7 @@ void bind_generated(nb::module_& m);
 void bind_more_ops(nb::module_& m);
 void bind_transforms(nb::module_& m);
 void bind_compile(nb::module_& m);
+void bind_custom_functions(nb::module_& m);
 void bind_random_state(nb::module_& m);
 
 }  // namespace plait::python

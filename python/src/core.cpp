@@ -79,5 +79,6 @@ NB_MODULE(core, m) {
   bind_more_ops(m);
   bind_transforms(m);
   bind_compile(m);
+  bind_custom_functions(m);
   bind_random_state(m);
 }

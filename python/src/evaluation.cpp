@@ -95,8 +95,9 @@ int drain(void*) {
   return 0;
 }
 
-/// Deleters run Python code: at once if this thread has the lock, else when a thread next has it.
-void release_foreign(ForeignDeleter deleter, void* context) {
+}  // namespace
+
+void release_under_lock(void (*deleter)(void*), void* context) {
   if (!Py_IsInitialized()) return;  // the process ends
   if (PyGILState_Check()) {
     deleter(context);
@@ -108,6 +109,8 @@ void release_foreign(ForeignDeleter deleter, void* context) {
   }
   if (!drain_scheduled.exchange(true)) Py_AddPendingCall(drain, nullptr);
 }
+
+namespace {
 
 void before_fork() { queue_mutex.lock(); }
 void after_fork() { queue_mutex.unlock(); }
@@ -154,7 +157,7 @@ void bind_evaluation(nb::module_& m) {
   main_thread = PyThread_get_thread_ident();
   set_evaluator(new UnlockedEvaluator(evaluator()));
   set_interrupt_hook(check_signals);
-  set_foreign_release_hook([](ForeignDeleter deleter, void* context) { release_foreign(deleter, context); });
+  set_foreign_release_hook([](ForeignDeleter deleter, void* context) { release_under_lock(deleter, context); });
   pthread_atfork(before_fork, after_fork, after_fork_in_child);
 
   m.def("eval", eval_trees, nb::sig("def eval(*args) -> None"),

@@ -46,6 +46,8 @@ Tree Tree::of(nb::handle tree) {
   return out;
 }
 
+bool Tree::is_hole(nb::handle leaf) { return leaf.is(hole()); }
+
 nb::object Tree::with(const Arrays& arrays) const {
   size_t next = 0;
   return map_tree(shape, [&](nb::handle leaf) -> nb::object {

@@ -22,6 +22,8 @@ struct Tree {
   Arrays leaves;
 
   static Tree of(nb::handle tree);
+  /// Whether a leaf of `shape` stands where an array was.
+  static bool is_hole(nb::handle leaf);
   /// The same tree with other arrays, in the same order; `next` counts those used.
   nb::object with(const Arrays& arrays) const;
   nb::object with(const std::vector<nb::object>& leaves) const;

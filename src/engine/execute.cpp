@@ -57,7 +57,10 @@ class Run {
         run_region(region, step);
         break;
       }
-      case Step::Kind::view: run_view(node, step.node); break;
+      case Step::Kind::view:
+        for (const Step::Alias& alias : step.aliases) results_[alias.to] = storage(alias.from);
+        if (node.op->view) run_view(node, step.node);
+        break;
       case Step::Kind::kernel: {
         trace::Span span("step", node.op->name, "where", [&] { return line_of(step.node); });
         run_kernel(node, step);
@@ -203,10 +206,6 @@ class Run {
     const ValueId out = g_.first_value[at];
     const Aval& from = g_.aval(in);
     const Aval& to = g_.aval(out);
-    if (!node.op->view) {  // a placeholder passes its value on
-      results_[out] = storage(in);
-      return;
-    }
     Storage s = storage(in);
     ViewLayout layout;
     if (!node.op->view(node.attrs.get(), from, s.strides, to, layout)) {

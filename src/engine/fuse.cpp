@@ -44,9 +44,9 @@ AxisMap identity(size_t rank) {
 }
 
 // Axes of the input of an index map in terms of its output's axes.
-AxisMap through(const Graph& g, uint32_t node, IndexMap kind) {
+AxisMap through(const Graph& g, ValueId out, IndexMap kind) {
+  const uint32_t node = g.values[out].producer;
   const ValueId in = g.inputs_of(node)[0];
-  const ValueId out = g.first_value[node];
   const auto from = g.shape(in);
   const auto to = g.shape(out);
   AxisMap axes(from.size(), kNoAxis);
@@ -80,7 +80,7 @@ AxisMap through(const Graph& g, uint32_t node, IndexMap kind) {
       }
       break;
     }
-    case IndexMap::none: return identity(from.size());  // a placeholder
+    case IndexMap::none: return identity(to.size());  // a placeholder or an alias
   }
   return axes;
 }
@@ -105,14 +105,22 @@ int64_t producer(const Graph& graph, ValueId v) {
   return graph.values[v].leaf ? int64_t{-1} : int64_t{graph.values[v].producer};
 }
 
+bool passes_on(const OpDef* op) { return op->kind == OpKind::placeholder || op->kind == OpKind::alias; }
+
+ValueId aliased(const Graph& graph, ValueId v) {
+  const uint32_t node = graph.values[v].producer;
+  const auto inputs = graph.inputs_of(node);
+  return inputs[inputs.size() - graph.nodes[node]->avals.size() + graph.values[v].output];
+}
+
 Base Regions::base_of(const Graph& graph, ValueId v) const {
   Base base{v, identity(graph.shape(v).size())};
   for (;;) {
     const int64_t node = producer(graph, base.value);
     if (node < 0 || roles[static_cast<size_t>(node)] != Role::index_map) return base;
     const auto n = static_cast<uint32_t>(node);
-    base.axes = composed(through(graph, n, index_map_kind(graph.nodes[n]->op)), base.axes);
-    base.value = graph.inputs_of(n)[0];
+    base.axes = composed(through(graph, base.value, index_map_kind(graph.nodes[n]->op)), base.axes);
+    base.value = passes_on(graph.nodes[n]->op) ? aliased(graph, base.value) : graph.inputs_of(n)[0];
   }
 }
 
@@ -141,8 +149,9 @@ class Former {
     r_.levels.assign(n, ir::Level::row);
     r_.axes.resize(n);
     after_.assign(n, 0);
+    const std::vector<uint8_t> used = used_nodes();
     for (uint32_t node = 0; node < n; ++node) {
-      r_.roles[node] = role_of(node);
+      r_.roles[node] = used[node] ? role_of(node) : Role::unused;
       if (r_.roles[node] != Role::grouped) continue;
       const bool reduction = g_.nodes[node]->op->kind == OpKind::reduction;
       const bool joined = fuse_ && (reduction ? join_reduction(node) : join_elementwise(node));
@@ -153,6 +162,26 @@ class Former {
   }
 
  private:
+  // Nodes that something asked for reads. Not used are those that lead only to the other inputs of an alias.
+  std::vector<uint8_t> used_nodes() const {
+    std::vector<uint8_t> used(g_.nodes.size());
+    std::vector<uint8_t> read(g_.values.size());
+    for (uint32_t node = static_cast<uint32_t>(g_.nodes.size()); node-- > 0;) {
+      const OpDef* op = g_.nodes[node]->op;
+      const ValueId first = g_.first_value[node];
+      const auto end = static_cast<ValueId>(first + g_.nodes[node]->avals.size());
+      used[node] = g_.needed[node];
+      for (ValueId v = first; v < end; ++v) used[node] |= read[v];
+      if (!used[node]) continue;
+      if (passes_on(op) && !op->barrier) {
+        for (ValueId v = first; v < end; ++v) read[aliased(g_, v)] |= read[v] | g_.needed[node];
+      } else {
+        for (ValueId v : g_.inputs_of(node)) read[v] = 1;
+      }
+    }
+    return used;
+  }
+
   Role role_of(uint32_t node) const {
     const OpDef* op = g_.nodes[node]->op;
     switch (op->kind) {
@@ -160,6 +189,7 @@ class Former {
       case OpKind::reduction: return Role::grouped;
       case OpKind::constant: return Role::constant;
       case OpKind::placeholder: return Role::index_map;
+      case OpKind::alias: return op->barrier ? Role::barrier : Role::index_map;
       case OpKind::opaque: return Role::kernel;
       case OpKind::view: break;
     }
@@ -469,9 +499,26 @@ class Former {
           break;
         case Role::view:
         case Role::index_map:
-          if (demanded[out]) demanded[g_.inputs_of(node)[0]] = 1;
+          if (!passes_on(g_.nodes[node]->op)) {
+            if (demanded[out]) demanded[g_.inputs_of(node)[0]] = 1;
+            break;
+          }
+          for (size_t k = 0; k < g_.nodes[node]->avals.size(); ++k)
+            if (demanded[out + k]) demanded[aliased(g_, static_cast<ValueId>(out + k))] = 1;
           break;
-        case Role::constant: break;
+        case Role::barrier:
+          for (ValueId v : g_.inputs_of(node)) {
+            const ValueId base = r_.base_of(g_, v).value;
+            const int64_t p = producer(g_, base);
+            if (p < 0 || r_.roles[static_cast<size_t>(p)] != Role::constant) demanded[base] = 1;
+          }
+          for (size_t k = 0; k < g_.nodes[node]->avals.size(); ++k) {
+            demanded[out + k] = 1;
+            demanded[aliased(g_, static_cast<ValueId>(out + k))] = 1;
+          }
+          break;
+        case Role::constant:
+        case Role::unused: break;
         case Role::grouped: {
           const bool reduction = g_.nodes[node]->op->kind == OpKind::reduction;
           for (ValueId v : g_.inputs_of(node)) {

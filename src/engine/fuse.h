@@ -4,16 +4,19 @@
 #include <vector>
 
 #include "engine/plan.h"
+#include "graph/op.h"
 
 namespace plait::engine {
 
 /// What a node does once the graph is cut.
 enum class Role : uint8_t {
+  unused,    // nothing that is asked for reads it
   grouped,   // computed inside a region
   constant,  // a bound scalar of the regions that read it; in memory only when something else asks
-  index_map, // a view that regions see through (broadcast, expand_dims, squeeze, reshapes of 1s, placeholders)
+  index_map, // a view that regions see through (broadcast, expand_dims, squeeze, reshapes of 1s, placeholders, aliases)
   view,      // another view: an alias when strides can express it
   kernel,    // opaque
+  barrier,   // an alias that comes after all of its inputs
 };
 
 /// A value seen through index maps: the value that holds the elements, and which axis of the asked-for value each of
@@ -52,6 +55,11 @@ struct Regions {
 
 /// Node that computes v, or -1 for a leaf.
 int64_t producer(const Graph& graph, ValueId v);
+
+/// Whether outputs are inputs: placeholders and aliases.
+bool passes_on(const OpDef* op);
+/// The value that output v of such a node is.
+ValueId aliased(const Graph& graph, ValueId v);
 
 /// fuse: false makes each a region of one node.
 Regions form_regions(const Graph& graph, bool fuse = true);

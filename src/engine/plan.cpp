@@ -70,25 +70,52 @@ class Planner {
           units_.push_back({r_.groups[group].nodes, group, 0, {}});
         }
         unit_of_[node] = unit_of_group[group];
-      } else if (r_.roles[node] == Role::kernel || r_.demanded[g_.first_value[node]]) {
+      } else if (r_.roles[node] == Role::kernel || is_demanded(node)) {
         unit_of_[node] = static_cast<uint32_t>(units_.size());
         units_.push_back({{node}, kNoGroup, 0, {}});
       }
     }
   }
 
+  bool is_demanded(uint32_t node) const {
+    const auto first = r_.demanded.begin() + g_.first_value[node];
+    return std::any_of(first, first + static_cast<std::ptrdiff_t>(g_.nodes[node]->avals.size()),
+                       [](uint8_t demanded) { return demanded != 0; });
+  }
+
+  // Values that have to be in memory before a unit that contains the node.
+  void sources_of(uint32_t node, std::vector<ValueId>& into) const {
+    const auto inputs = g_.inputs_of(node);
+    const Role role = r_.roles[node];
+    if (role == Role::constant) return;
+    if (role == Role::grouped || role == Role::barrier)
+      for (ValueId v : inputs) into.push_back(r_.base_of(g_, v).value);
+    if (passes_on(g_.nodes[node]->op)) {
+      for (const Step::Alias& alias : aliases_of(node)) into.push_back(alias.from);
+    } else if (role != Role::grouped) {
+      into.insert(into.end(), inputs.begin(), inputs.end());
+    }
+  }
+
+  std::vector<Step::Alias> aliases_of(uint32_t node) const {
+    std::vector<Step::Alias> out;
+    for (size_t k = 0; k < g_.nodes[node]->avals.size(); ++k) {
+      const auto v = static_cast<ValueId>(g_.first_value[node] + k);
+      if (r_.demanded[v]) out.push_back({aliased(g_, v), v});
+    }
+    return out;
+  }
+
   // The unit that puts v in memory for a reader outside of it.
   void connect() {
     for (uint32_t u = 0; u < units_.size(); ++u) {
       std::vector<uint32_t> before;
-      for (uint32_t node : units_[u].nodes) {
-        if (r_.roles[node] == Role::constant) continue;
-        for (ValueId v : g_.inputs_of(node)) {
-          const ValueId source = r_.roles[node] == Role::grouped ? r_.base_of(g_, v).value : v;
-          const int64_t p = producer(g_, source);
-          if (p < 0 || unit_of_[static_cast<size_t>(p)] == kNone || unit_of_[static_cast<size_t>(p)] == u) continue;
-          before.push_back(unit_of_[static_cast<size_t>(p)]);
-        }
+      std::vector<ValueId> sources;
+      for (uint32_t node : units_[u].nodes) sources_of(node, sources);
+      for (ValueId v : sources) {
+        const int64_t p = producer(g_, v);
+        if (p < 0 || unit_of_[static_cast<size_t>(p)] == kNone || unit_of_[static_cast<size_t>(p)] == u) continue;
+        before.push_back(unit_of_[static_cast<size_t>(p)]);
       }
       std::sort(before.begin(), before.end());
       before.erase(std::unique(before.begin(), before.end()), before.end());
@@ -114,6 +141,7 @@ class Planner {
       if (step.place != kCpu) step.device_kernel = device_backend()->find_kernel(g_.nodes[node]->op->name);
     } else {
       step.kind = Step::Kind::view;
+      if (passes_on(g_.nodes[node]->op)) step.aliases = aliases_of(node);
     }
     plan_->steps.push_back(std::move(step));
   }
@@ -121,14 +149,8 @@ class Planner {
   void find_deaths() {
     std::vector<uint32_t> last(g_.values.size(), kNone);
     for (uint32_t s = 0; s < plan_->steps.size(); ++s) {
-      const Step& step = plan_->steps[s];
-      if (step.kind == Step::Kind::region) {
-        for (const auto& in : plan_->regions[step.region].inputs) last[in.value] = s;
-        for (const auto& out : plan_->regions[step.region].outputs) last[out.value] = s;
-      } else {
-        for (ValueId v : g_.inputs_of(step.node)) last[v] = s;
-        for (size_t k = 0; k < g_.nodes[step.node]->avals.size(); ++k) last[g_.first_value[step.node] + k] = s;
-      }
+      for (ValueId v : reads_of(*plan_, g_, plan_->steps[s])) last[v] = s;
+      for (ValueId v : writes_of(*plan_, g_, plan_->steps[s])) last[v] = s;
     }
     for (ValueId v = 0; v < g_.values.size(); ++v) {
       const int64_t p = producer(g_, v);
@@ -147,6 +169,32 @@ class Planner {
 }  // namespace
 
 std::unique_ptr<Plan> make_plan(const Graph& graph, bool fuse) { return Planner(graph, fuse).run(); }
+
+std::vector<ValueId> reads_of(const Plan& plan, const Graph& graph, const Step& step) {
+  std::vector<ValueId> out;
+  if (step.kind == Step::Kind::region) {
+    for (const auto& in : plan.regions[step.region].inputs) out.push_back(in.value);
+  } else if (passes_on(graph.nodes[step.node]->op)) {
+    for (const Step::Alias& alias : step.aliases) out.push_back(alias.from);
+  } else {
+    const auto inputs = graph.inputs_of(step.node);
+    out.assign(inputs.begin(), inputs.end());
+  }
+  return out;
+}
+
+std::vector<ValueId> writes_of(const Plan& plan, const Graph& graph, const Step& step) {
+  std::vector<ValueId> out;
+  if (step.kind == Step::Kind::region) {
+    for (const auto& written : plan.regions[step.region].outputs) out.push_back(written.value);
+  } else if (passes_on(graph.nodes[step.node]->op)) {
+    for (const Step::Alias& alias : step.aliases) out.push_back(alias.to);
+  } else {
+    for (size_t k = 0; k < graph.nodes[step.node]->avals.size(); ++k)
+      out.push_back(static_cast<ValueId>(graph.first_value[step.node] + k));
+  }
+  return out;
+}
 
 std::string to_string(const Plan& plan, const Graph& graph) {
   std::string text;

@@ -44,7 +44,11 @@ struct Step {
   const Kernel* kernel = nullptr;         // the CPU's
   const Kernel* device_kernel = nullptr;  // the device's, where `place` has one
   Place place = kCpu;
-  std::vector<ValueId> dies;  // values not needed after this step
+  struct Alias {
+    ValueId from, to;
+  };
+  std::vector<Alias> aliases;  // view, of a placeholder or an alias: what it passes on
+  std::vector<ValueId> dies;   // values not needed after this step
 };
 
 struct Plan {
@@ -52,6 +56,10 @@ struct Plan {
   std::vector<RegionStep> regions;
   size_t node_count = 0;
 };
+
+/// What a step reads from memory, and what it puts there.
+std::vector<ValueId> reads_of(const Plan& plan, const Graph& graph, const Step& step);
+std::vector<ValueId> writes_of(const Plan& plan, const Graph& graph, const Step& step);
 
 /// How a plan came about, for people: regions, library calls, order.
 std::string to_string(const Plan& plan, const Graph& graph);

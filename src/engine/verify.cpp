@@ -99,14 +99,8 @@ void verify_plan(const Graph& graph, const Plan& plan) {
   const auto read = [&](ValueId v) { require(there[v], "a value is in memory when it is read"); };
   const auto write = [&](ValueId v) { require(!graph.values[v].leaf && !there[v]++, "a value is written once"); };
   for (const Step& step : plan.steps) {
-    if (step.kind == Step::Kind::region) {
-      for (const auto& in : plan.regions[step.region].inputs) read(in.value);
-      for (const auto& out : plan.regions[step.region].outputs) write(out.value);
-    } else {
-      for (const ValueId v : graph.inputs_of(step.node)) read(v);
-      for (size_t k = 0; k < graph.nodes[step.node]->avals.size(); ++k)
-        write(graph.first_value[step.node] + static_cast<ValueId>(k));
-    }
+    for (const ValueId v : reads_of(plan, graph, step)) read(v);
+    for (const ValueId v : writes_of(plan, graph, step)) write(v);
     for (const ValueId v : step.dies) {
       read(v);
       there[v] = 0;

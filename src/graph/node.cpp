@@ -19,6 +19,7 @@ namespace {
 // State of one thread as a creator of nodes.
 struct Creator {
   std::shared_ptr<PendingCounter> pending = std::make_shared<PendingCounter>();
+  uint64_t floor = 0;  // LevelFloor
 };
 thread_local Creator creator;
 
@@ -137,7 +138,7 @@ void Node::destroy(Node* node) noexcept {
 Ref<Node> make_node(const OpDef& op, Ref<AttrsBase> attrs, SmallVector<Array, 2> inputs) {
   SmallVector<Aval, 3> in;
   in.reserve(inputs.size());
-  uint64_t level = 0;
+  uint64_t level = creator.floor;
   bool abstract = false;
   for (const Array& a : inputs) {
     check_internal(a.defined(), "an op was given an array without a value");
@@ -145,6 +146,7 @@ Ref<Node> make_node(const OpDef& op, Ref<AttrsBase> attrs, SmallVector<Array, 2>
     level = std::max(level, a.node()->level);
     abstract |= a.node()->abstract;
   }
+  if (level != 0 && !any_trace_open()) level = 0;  // no trace can reach it: what was traced once ends here
   Avals avals = op.infer(attrs.get(), in);
   Ref<Node> node = make_ref<Node>();
   node->op = &op;
@@ -237,6 +239,10 @@ void set_pending_budget(PendingBudget budget) {
   budget_nodes.store(budget.nodes);
   budget_bytes.store(budget.bytes);
 }
+
+LevelFloor::LevelFloor(uint64_t level) : before_(creator.floor) { creator.floor = std::max(before_, level); }
+LevelFloor::~LevelFloor() { creator.floor = before_; }
+uint64_t LevelFloor::current() { return creator.floor; }
 
 uint64_t open_trace() {
   open_traces.fetch_add(1);

@@ -99,6 +99,20 @@ Array make(const OpDef& op, A attrs, SmallVector<Array, 2> inputs) {
   return make(op, Ref<AttrsBase>::adopt(new AttrsBox<A>(std::move(attrs))), std::move(inputs));
 }
 
+/// While it lives, nodes made on this thread have at least this level: what a function makes can be told from what was
+/// there before, also where it depends on no argument.
+class LevelFloor {
+ public:
+  explicit LevelFloor(uint64_t level);
+  ~LevelFloor();
+  LevelFloor(const LevelFloor&) = delete;
+  LevelFloor& operator=(const LevelFloor&) = delete;
+  static uint64_t current();
+
+ private:
+  uint64_t before_;
+};
+
 /// An evaluated value over existing memory.
 PLAIT_API Array make_evaluated(Storage storage, Aval aval);
 /// Row-major memory of an aval, uninitialised.

@@ -14,15 +14,18 @@
 /// Definitions of primitives and of the public functions made from them. docs/adding_an_op.md is a tutorial.
 namespace plait {
 
-enum class OpKind : uint8_t { elementwise, reduction, view, opaque, constant, placeholder };
+/// An alias computes nothing: its outputs are its last inputs, in order. Those before them are for its rules, or come
+/// first (`OpDef::barrier`).
+enum class OpKind : uint8_t { elementwise, reduction, view, opaque, constant, placeholder, alias };
 
 /// Gradients in input order; an undefined Array means zero.
 using Grads = SmallVector<Array, 2>;
 
 struct VjpArgs {
   const Node& node;
-  std::span<const Array> cotangents;  // per output; defined where `has_cotangent`
+  std::span<const Array> cotangents;  // per output; those of an alias are undefined where they are zero
   std::span<const bool> needed;       // per input: whether its gradient is asked for
+  uint64_t level = 0;                 // of the trace that is differentiated
 
   const Array& input(int i) const { return node.inputs[i]; }
   Array output(int i = 0) const;
@@ -35,6 +38,7 @@ struct JvpArgs {
   std::span<const Array> inputs;    // primals
   std::span<const Array> tangents;  // per input; undefined means zero
   std::span<const Array> outputs;   // primals out
+  uint64_t level = 0;               // of the trace that is differentiated
   const Array& input(int i) const { return inputs[i]; }
   const Array& tangent(int i) const { return tangents[i]; }
   const Array& output(int i = 0) const { return outputs[i]; }
@@ -101,6 +105,7 @@ struct OpDef {
   AttrFields attrs;
   std::function<Ref<AttrsBase>()> default_attrs;
   bool effect = false;  // neither merged nor dropped
+  bool barrier = false;  // alias: its outputs are there once all of its inputs are computed
 
   /// Shapes and dtypes of the outputs.
   std::function<Avals(const AttrsBase*, std::span<const Aval>)> infer;

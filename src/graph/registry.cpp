@@ -298,7 +298,8 @@ const OpDef* OpRegistry::find(std::string_view name) const {
 }
 
 std::string OpRegistry::schema() const {
-  static constexpr const char* kinds[] = {"elementwise", "reduction", "view", "opaque", "constant", "placeholder"};
+  static constexpr const char* kinds[] = {"elementwise", "reduction", "view",        "opaque",
+                                          "constant",    "placeholder", "alias"};
   std::string out = "{\n \"primitives\": [\n";
   const auto sorted_by_name = [](const auto& list) {
     std::vector<std::remove_reference_t<decltype(*list[0])>*> sorted;

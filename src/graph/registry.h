@@ -73,6 +73,10 @@ class OpBuilder {
     def_->effect = true;
     return *this;
   }
+  OpBuilder& barrier() {
+    def_->barrier = true;
+    return *this;
+  }
   template <class M>
   OpBuilder& attr(std::string name, M A::* member, std::string doc = "") {
     def_->attrs.push_back(std::make_unique<detail::MemberField<A, M>>(std::move(name), member, std::move(doc)));
@@ -194,6 +198,10 @@ class OpRegistry {
   template <class A = NoAttrs>
   OpBuilder<A> view(std::string name, std::source_location at = std::source_location::current()) {
     return OpBuilder<A>(add<A>(std::move(name), OpKind::view, at));
+  }
+  template <class A>
+  OpBuilder<A> alias(std::string name, std::source_location at = std::source_location::current()) {
+    return OpBuilder<A>(add<A>(std::move(name), OpKind::alias, at));
   }
   /// What stands for an argument of a traced function; without inference or rules of its own.
   OpBuilder<NoAttrs> placeholder(std::string name, std::source_location at = std::source_location::current()) {

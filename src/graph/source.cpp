@@ -140,6 +140,10 @@ TransformScope::TransformScope(std::string_view name) : before_(transforms) {
 
 TransformScope::~TransformScope() { transforms = before_; }
 
+OwnSourceScope::OwnSourceScope() : had_(is_forced) { is_forced = false; }
+
+OwnSourceScope::~OwnSourceScope() { is_forced = had_; }
+
 SourceScope::SourceScope(SourceId id) : before_(forced), had_(is_forced) {
   forced = id;
   is_forced = true;

@@ -30,6 +30,18 @@ PLAIT_API TransformsId current_transforms();
 /// since stays. The id itself when it is not from that trace.
 SourceId source_under(SourceId id, TransformsId traced, TransformsId now);
 
+/// Lets nodes created in its scope on this thread carry the line now running again, inside a SourceScope.
+class OwnSourceScope {
+ public:
+  OwnSourceScope();
+  ~OwnSourceScope();
+  OwnSourceScope(const OwnSourceScope&) = delete;
+  OwnSourceScope& operator=(const OwnSourceScope&) = delete;
+
+ private:
+  bool had_;
+};
+
 /// Makes every node created in its scope on this thread carry `id`: used when a transform or the engine makes nodes on
 /// behalf of another line.
 class SourceScope {

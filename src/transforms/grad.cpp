@@ -71,7 +71,7 @@ Arrays GradTrace::pull_back(const Arrays& outputs, const Arrays& cotangents) con
     }
     if (!node.op->not_differentiable.empty()) continue;
     if (!node.op->vjp) raise_missing(node, "vjp", "a gradient");
-    for (size_t k = 0; k < gs.size(); ++k)
+    for (size_t k = 0; k < gs.size() && node.op->kind != OpKind::alias; ++k)
       if (!gs[k].defined()) gs[k] = zeros(node.avals[k].shape, node.avals[k].dtype);
     SmallVector<bool, 4> needed;
     bool wanted = false;
@@ -81,7 +81,7 @@ Arrays GradTrace::pull_back(const Arrays& outputs, const Arrays& cotangents) con
     }
     if (!wanted) continue;
     const Grads grads = on_behalf_of(node.source, [&] {
-      return node.op->vjp(node.attrs.get(), {.node = node, .cotangents = gs, .needed = needed});
+      return node.op->vjp(node.attrs.get(), {.node = node, .cotangents = gs, .needed = needed, .level = level_});
     });
     check_internal(grads.size() <= node.inputs.size(), "a vjp rule gave more gradients than the op has inputs");
     for (size_t k = 0; k < grads.size(); ++k)
@@ -131,7 +131,7 @@ Arrays GradTrace::push_forward(const Arrays& outputs, const Arrays& tangents) co
     if (!node.op->jvp) raise_missing(node, "jvp", "a forward derivative");
     for (uint32_t k = 0; k < node.avals.size(); ++k) outs.emplace_back(Ref<Node>::share(&node), k);
     const Arrays out = on_behalf_of(node.source, [&] {
-      return node.op->jvp(node.attrs.get(), {.inputs = in, .tangents = along, .outputs = outs});
+      return node.op->jvp(node.attrs.get(), {.inputs = in, .tangents = along, .outputs = outs, .level = level_});
     });
     moved[i].assign(out.begin(), out.end());
   }

@@ -18,6 +18,7 @@ Ref<Node> make_node_as(const Node& like, Ref<AttrsBase> attrs, SmallVector<Array
   Ref<Node> node = make_ref<Node>();
   node->op = like.op;
   node->attrs = std::move(attrs);
+  node->level = LevelFloor::current();
   for (const Array& in : inputs) {
     node->level = std::max(node->level, in.node()->level);
     node->abstract |= in.node()->abstract;

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <string>
 
 #include "graph/elementwise.h"
@@ -87,11 +88,6 @@ Arrays VmapTrace::batched(const Arrays& outputs, const std::vector<int>& axes) c
       if (values[i].empty()) values[i] = {value_of(node.inputs[0])};  // of a trace inside this one, closed by now
       continue;
     }
-    if (!node.op->vmap)
-      throw TransformError({.op = node.op->name,
-                            .got = "vmap cannot pass through this op",
-                            .accepts = node.op->no_vmap.empty() ? "ops with a batching rule" : node.op->no_vmap,
-                            .where = describe_source(node.source)});
     Arrays in;
     SmallVector<int, 4> in_axes;
     for (const Array& a : node.inputs) {
@@ -99,6 +95,17 @@ Arrays VmapTrace::batched(const Arrays& outputs, const std::vector<int>& axes) c
       in.push_back(b.array);
       in_axes.push_back(b.axis);
     }
+    if (std::all_of(in_axes.begin(), in_axes.end(), [](int axis) { return axis == kUnbatched; })) {
+      // An alias or a user's rule gave something that is the same for the whole batch: so is this.
+      const Ref<Node> same = make_node_as(node, node.attrs, SmallVector<Array, 2>(in.begin(), in.end()), node.avals);
+      for (uint32_t k = 0; k < node.avals.size(); ++k) values[i].push_back({Array(same, k), kUnbatched});
+      continue;
+    }
+    if (!node.op->vmap)
+      throw TransformError({.op = node.op->name,
+                            .got = "vmap cannot pass through this op",
+                            .accepts = node.op->no_vmap.empty() ? "ops with a batching rule" : node.op->no_vmap,
+                            .where = describe_source(node.source)});
     VmapResult out = on_behalf_of(
         node.source, [&] { return node.op->vmap(node.attrs.get(), {.inputs = in, .axes = in_axes, .size = size_}); });
     check_internal(out.outputs.size() == node.avals.size(),
