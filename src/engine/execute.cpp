@@ -163,9 +163,12 @@ class Run {
     binding.outputs.resize(step.outputs.size());
     for (size_t o = 0; o < step.outputs.size(); ++o) {
       const ValueId out = step.outputs[o].value;
-      const int donor = step.donors[o];
-      if (donor >= 0 && may_take_over(step.inputs[static_cast<size_t>(donor)].value, at)) {
-        const ValueId from = step.inputs[static_cast<size_t>(donor)].value;
+      const auto& donors = step.donors[o];
+      const auto donor = std::find_if(donors.begin(), donors.end(), [&](int i) {
+        return may_take_over(step.inputs[static_cast<size_t>(i)].value, at);
+      });
+      if (donor != donors.end()) {
+        const ValueId from = step.inputs[static_cast<size_t>(*donor)].value;
         if (g_.values[from].leaf) consumed_.push_back(g_.values[from].node);
         results_[out] = storage(from);
         overwrite(*results_[out].buffer);

@@ -114,8 +114,8 @@ std::vector<bool> overwritable(const Job& job) {
   for (const Step& step : job.plan->steps) {
     if (step.kind == Step::Kind::region) {
       const RegionStep& region = job.plan->regions[step.region];
-      for (int donor : region.donors)
-        if (donor >= 0) marks[region.inputs[static_cast<size_t>(donor)].value] = true;
+      for (const auto& donors : region.donors)
+        for (const int donor : donors) marks[region.inputs[static_cast<size_t>(donor)].value] = true;
     } else if (step.kind == Step::Kind::kernel && step.kernel->output_aliases_input0) {
       marks[job.graph.inputs_of(step.node)[0]] = true;
     }

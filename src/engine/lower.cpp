@@ -143,26 +143,31 @@ class Lowering {
 
   // An output may live where an input of the same shape and width lived, when that is not needed any more.
   void find_donors() {
-    step_.donors.assign(step_.outputs.size(), -1);
-    std::vector<bool> taken(step_.inputs.size());
+    step_.donors.resize(step_.outputs.size());
     for (size_t o = 0; o < step_.outputs.size(); ++o) {
       if (program_.outputs[o].level != ir::Level::row) continue;
-      for (size_t i = 0; i < step_.inputs.size(); ++i) {
-        const auto a = g_.shape(step_.inputs[i].value);
-        const auto b = g_.shape(step_.outputs[o].value);
-        const bool same_width = size_of(program_.inputs[i].dtype) == size_of(program_.outputs[o].dtype);
-        if (taken[i] || !same_width || step_.inputs[i].axes != step_.outputs[o].axes ||
-            !std::equal(a.begin(), a.end(), b.begin(), b.end()))
-          continue;
-        // Another load of the same value through other axes would read what was overwritten.
-        const auto reads = std::count_if(step_.inputs.begin(), step_.inputs.end(),
-                                         [&](const auto& in) { return in.value == step_.inputs[i].value; });
-        if (reads != 1) continue;
-        step_.donors[o] = static_cast<int>(i);
-        taken[i] = true;
-        break;
-      }
+      std::vector<int>& donors = step_.donors[o];
+      for (size_t i = 0; i < step_.inputs.size(); ++i)
+        if (may_donate(i, o)) donors.push_back(static_cast<int>(i));
+      std::stable_partition(donors.begin(), donors.end(), [&](int i) {
+        return g_.values[step_.inputs[static_cast<size_t>(i)].value].leaf;
+      });
+      // Each output has a first choice of its own as far as they go round.
+      if (!donors.empty()) std::rotate(donors.begin(), donors.begin() + static_cast<std::ptrdiff_t>(o % donors.size()), donors.end());
     }
+  }
+
+  bool may_donate(size_t input, size_t output) const {
+    const auto& from = step_.inputs[input];
+    const auto& to = step_.outputs[output];
+    const auto a = g_.shape(from.value);
+    const auto b = g_.shape(to.value);
+    if (size_of(program_.inputs[input].dtype) != size_of(program_.outputs[output].dtype) || from.axes != to.axes ||
+        !std::equal(a.begin(), a.end(), b.begin(), b.end()))
+      return false;
+    // Another load of the same value through other axes would read what was overwritten.
+    return std::count_if(step_.inputs.begin(), step_.inputs.end(),
+                         [&](const auto& in) { return in.value == from.value; }) == 1;
   }
 
   const Graph& g_;
@@ -192,7 +197,7 @@ RegionStep lower_constant(const Graph& graph, uint32_t node) {
   step.nodes.push_back(node);
   step.outputs.push_back({out, {}});
   step.constants.push_back(node);
-  step.donors.push_back(-1);
+  step.donors.emplace_back();
   step.code = compile_region_for(graph.places[node], std::move(program));
   return step;
 }

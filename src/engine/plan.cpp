@@ -1,10 +1,10 @@
 #include "engine/plan.h"
 
 #include <algorithm>
-#include <queue>
 
 #include "engine/devices.h"
 #include "engine/fuse.h"
+#include "engine/order.h"
 #include "engine/verify.h"
 #include "graph/op.h"
 
@@ -17,8 +17,6 @@ constexpr uint32_t kNone = ~0u;
 struct Unit {
   std::vector<uint32_t> nodes;
   int32_t group = kNoGroup;
-  uint32_t waits = 0;
-  std::vector<uint32_t> users;
 };
 
 class Planner {
@@ -31,25 +29,10 @@ class Planner {
     connect();
     plan_ = std::make_unique<Plan>();
     plan_->node_count = g_.nodes.size();
-    // The oldest unit that is ready goes first: the order the user wrote, which keeps lifetimes short. Before it go those
-    // of devices: they are only enqueued, and run while the CPU works.
-    const auto later = [&](uint32_t a, uint32_t b) {
-      const bool on_cpu_a = place_of(a) == kCpu, on_cpu_b = place_of(b) == kCpu;
-      return on_cpu_a != on_cpu_b ? on_cpu_a : a > b;
-    };
-    std::priority_queue<uint32_t, std::vector<uint32_t>, decltype(later)> ready(later);
-    for (uint32_t u = 0; u < units_.size(); ++u)
-      if (units_[u].waits == 0) ready.push(u);
-    size_t done = 0;
-    while (!ready.empty()) {
-      const uint32_t u = ready.top();
-      ready.pop();
-      emit(units_[u]);
-      ++done;
-      for (uint32_t user : units_[u].users)
-        if (--units_[user].waits == 0) ready.push(user);
-    }
-    check_internal(done == units_.size(), "the regions of a plan depend on each other in a circle");
+    std::vector<Step> steps;
+    for (const Unit& unit : units_) steps.push_back(step_of(unit));
+    weigh(steps);
+    for (const uint32_t u : order_of(work_, sizes_)) plan_->steps.push_back(std::move(steps[u]));
     find_deaths();
     if (verifying()) verify_plan(g_, *plan_);
     if (dumping("planned")) dump("planned", to_string(*plan_, g_));
@@ -57,8 +40,6 @@ class Planner {
   }
 
  private:
-  Place place_of(uint32_t unit) const { return g_.places[units_[unit].nodes[0]]; }
-
   void make_units() {
     unit_of_.assign(g_.nodes.size(), kNone);
     std::vector<uint32_t> unit_of_group(r_.groups.size(), kNone);
@@ -67,12 +48,12 @@ class Planner {
       if (group != kNoGroup) {
         if (unit_of_group[group] == kNone) {
           unit_of_group[group] = static_cast<uint32_t>(units_.size());
-          units_.push_back({r_.groups[group].nodes, group, 0, {}});
+          units_.push_back({r_.groups[group].nodes, group});
         }
         unit_of_[node] = unit_of_group[group];
       } else if (r_.roles[node] == Role::kernel || is_demanded(node)) {
         unit_of_[node] = static_cast<uint32_t>(units_.size());
-        units_.push_back({{node}, kNoGroup, 0, {}});
+        units_.push_back({{node}});
       }
     }
   }
@@ -108,6 +89,7 @@ class Planner {
 
   // The unit that puts v in memory for a reader outside of it.
   void connect() {
+    work_.resize(units_.size());
     for (uint32_t u = 0; u < units_.size(); ++u) {
       std::vector<uint32_t> before;
       std::vector<ValueId> sources;
@@ -119,12 +101,13 @@ class Planner {
       }
       std::sort(before.begin(), before.end());
       before.erase(std::unique(before.begin(), before.end()), before.end());
-      for (uint32_t b : before) units_[b].users.push_back(u);
-      units_[u].waits = static_cast<uint32_t>(before.size());
+      for (uint32_t b : before) work_[b].users.push_back(u);
+      work_[u].waits = static_cast<uint32_t>(before.size());
+      work_[u].on_cpu = g_.places[units_[u].nodes[0]] == kCpu;
     }
   }
 
-  void emit(const Unit& unit) {
+  Step step_of(const Unit& unit) {
     Step step;
     const uint32_t node = unit.nodes[0];
     step.node = node;
@@ -143,7 +126,55 @@ class Planner {
       step.kind = Step::Kind::view;
       if (passes_on(g_.nodes[node]->op)) step.aliases = aliases_of(node);
     }
-    plan_->steps.push_back(std::move(step));
+    return step;
+  }
+
+  // Which memory each step needs and may free. A plan serves all extents, so an axis is as long as any other. What may take
+  // over the memory of an input needs none; views share that of what they show.
+  void weigh(const std::vector<Step>& steps) {
+    constexpr double kExtent = 64;
+    sizes_.assign(g_.values.size(), 0);  // blocks are named by the value that was there first
+    std::vector<ValueId> block(g_.values.size());
+    std::vector<uint8_t> stays(g_.values.size());
+    for (ValueId v = 0; v < g_.values.size(); ++v) {
+      block[v] = v;
+      sizes_[v] = size_of(g_.dtype(v));
+      for (const SymbolId s : g_.shape(v)) sizes_[v] *= s == 1 ? 1 : kExtent;
+    }
+    for (const Step& step : steps) {
+      if (step.kind != Step::Kind::view) continue;
+      for (const Step::Alias& alias : step.aliases) block[alias.to] = block[alias.from];
+      if (step.aliases.empty()) block[g_.first_value[step.node]] = block[g_.inputs_of(step.node)[0]];
+    }
+    for (ValueId v = 0; v < g_.values.size(); ++v)
+      if (g_.values[v].leaf || g_.needed[g_.values[v].producer]) stays[block[v]] = 1;
+    for (uint32_t u = 0; u < steps.size(); ++u) {
+      std::vector<uint32_t> read;
+      for (const ValueId v : reads_of(*plan_, g_, steps[u])) read.push_back(block[v]);
+      for (const ValueId v : writes_of(*plan_, g_, steps[u])) {
+        if (steps[u].kind == Step::Kind::view) continue;
+        const ValueId donor = donor_of(steps[u], v);
+        if (donor == v)
+          work_[u].takes += sizes_[v];
+        else
+          std::erase(read, block[donor]);
+      }
+      std::sort(read.begin(), read.end());
+      read.erase(std::unique(read.begin(), read.end()), read.end());
+      for (const uint32_t b : read)
+        if (!stays[b]) work_[u].frees.push_back(b);
+    }
+  }
+
+  // The first choice of whose memory output v takes over, or v itself.
+  ValueId donor_of(const Step& step, ValueId v) const {
+    if (step.kind == Step::Kind::kernel)
+      return step.kernel->output_aliases_input0 && g_.values[v].output == 0 ? g_.inputs_of(step.node)[0] : v;
+    const RegionStep& region = plan_->regions[step.region];
+    for (size_t o = 0; o < region.outputs.size(); ++o)
+      if (region.outputs[o].value == v && !region.donors[o].empty())
+        return region.inputs[static_cast<size_t>(region.donors[o][0])].value;
+    return v;
   }
 
   void find_deaths() {
@@ -163,6 +194,8 @@ class Planner {
   Regions r_;
   std::vector<Unit> units_;
   std::vector<uint32_t> unit_of_;
+  std::vector<Work> work_;     // per unit
+  std::vector<double> sizes_;  // per block of memory
   std::unique_ptr<Plan> plan_;
 };
 

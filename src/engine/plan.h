@@ -32,7 +32,9 @@ struct RegionStep {
   std::vector<Operand> inputs;
   std::vector<Operand> outputs;
   std::vector<uint32_t> constants;  // nodes whose value is the k-th bound scalar
-  std::vector<int> donors;          // per output: the input whose memory it may take over when that is free, or -1
+  // Per output: inputs whose memory it may take over where that is free. First those that were there before the plan: theirs
+  // goes only at the end when nobody takes it.
+  std::vector<std::vector<int>> donors;
   std::unique_ptr<CompiledRegion> code;
 };
 

@@ -8,7 +8,6 @@ from functools import wraps
 from typing import Any
 
 import plait.core as pc
-from plait._later import core_function
 from plait.nn.layers.base import Module
 
 
@@ -47,24 +46,9 @@ def value_and_grad(model: Module, fn: Callable[..., Any]) -> Callable[..., Any]:
 def checkpoint(module: Module, fn: Callable[..., Any] | None = None) -> Callable[..., Any]:
     """A function like `fn` (the module itself by default) that keeps no intermediate results for the gradient.
 
-    They are computed again when the gradient needs them: less memory for more time. `fn` may use the parameters of
-    `module`; it gets gradients for those that are trainable.
+    They are computed again when the gradient needs them: less memory for more time. Parameters that `fn` uses, those of
+    `module` or others, get their gradients as without it.
 
     Source: Chen et al., 2016, "Training Deep Nets with Sublinear Memory Cost".
     """
-    if fn is None:
-        fn = module
-    called: Callable[..., Any] = fn
-
-    @wraps(fn)  # errors name it
-    def with_parameters(parameters: Any, *args: Any, **kwargs: Any) -> Any:
-        module.update(parameters)
-        return called(*args, **kwargs)
-
-    recomputing = core_function("checkpoint")(with_parameters)
-
-    def without_memory(*args: Any, **kwargs: Any) -> Any:
-        with _own_parameters_after(module):
-            return recomputing(module.trainable_parameters(), *args, **kwargs)
-
-    return without_memory
+    return pc.checkpoint(module if fn is None else fn)
