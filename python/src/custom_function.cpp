@@ -24,9 +24,7 @@ std::shared_ptr<Call> shared_call() {
 }
 
 nb::object called(const nb::object& f, nb::handle args, nb::handle kwargs) {
-  PyObject* result = PyObject_Call(f.ptr(), args.ptr(), kwargs.ptr());
-  if (result == nullptr) throw nb::python_error();
-  return nb::steal(result);
+  return checked(nb::steal(PyObject_Call(f.ptr(), args.ptr(), kwargs.ptr())));
 }
 
 /// A tree like `shape` with the given objects where its arrays were; None, or what stands there, for other leaves.
@@ -267,11 +265,6 @@ PyType_Slot custom_slots[] = {{Py_tp_traverse, reinterpret_cast<void*>(traverse_
 PyType_Slot checkpointed_slots[] = {{Py_tp_traverse, reinterpret_cast<void*>(traverse_checkpointed)},
                                     {Py_tp_clear, reinterpret_cast<void*>(clear_checkpointed)},
                                     {0, nullptr}};
-
-void check_callable(const char* op, nb::handle f) {
-  if (!PyCallable_Check(f.ptr()))
-    throw ArgumentTypeError({.op = op, .got = "an object of type " + type_of(f), .accepts = "a function"});
-}
 
 Arrays arrays_argument(nb::handle given) {
   if (is_array(given.ptr())) return {value_of(given.ptr())};

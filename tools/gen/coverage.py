@@ -106,7 +106,7 @@ def primitives(schema: dict[str, list[dict[str, object]]]) -> Iterator[str]:
         name, kind = str(p["name"]), str(p["kind"])
         if kind in ("constant", "placeholder"):
             continue
-        runs = {"elementwise": "fused", "reduction": "fused", "view": "alias"}.get(kind)
+        runs = {"elementwise": "fused", "reduction": "fused", "view": "alias", "alias": "alias"}.get(kind)
         on_gpu = runs or cuda.get(name, "falls back to the CPU")
         runs = runs or ", ".join(sorted(table.get(name, {"no kernel"})))
         why = str(p["not_differentiable"]) or NOT_YET.get(name, "")
