@@ -13,6 +13,7 @@
 
 #include "base/dispatch.h"
 #include "engine/devices.h"
+#include "engine/fuse.h"
 #include "graph/core_attrs.h"
 #include "graph/op.h"
 #include "memory/residency.h"
@@ -272,7 +273,11 @@ Ref<Node> NanWatch::origin_of(ValueId v) const {
     const Graph::Value& value = g_.values[v];
     const OpKind kind = value.node->op->kind;
     if (value.leaf || kind == OpKind::constant) return Ref<Node>::share(value.node);
-    if (kind != OpKind::view && kind != OpKind::placeholder) return {};
+    if (passes_on(value.node->op)) {
+      v = aliased(g_, v);
+      continue;
+    }
+    if (kind != OpKind::view) return {};
     v = g_.inputs_of(value.producer)[0];
   }
 }
@@ -286,8 +291,8 @@ NanFound NanWatch::found(const Step& step, ValueId bad, Values values) const {
   const auto source_of = [&](ValueId v) {
     for (;;) {
       const Graph::Value& value = g_.values[v];
-      if (value.leaf || g_.nodes[value.producer]->op->kind != OpKind::placeholder) return v;
-      v = g_.inputs_of(value.producer)[0];
+      if (value.leaf || !passes_on(value.node->op) || value.node->op->barrier) return v;
+      v = aliased(g_, v);
     }
   };
   const auto in_memory = [&](ValueId v) {
