@@ -17,7 +17,8 @@ endif()
 configure_file(${PROJECT_SOURCE_DIR}/cmake/version.h.in ${PLAIT_GENERATED}/include/plait/version.h @ONLY)
 
 # The calls to every register function: src/ops/FAMILY/X.cpp defines register_X(OpRegistry&),
-# src/backends/reference/kernels/X.cpp defines register_reference_kernels_X(KernelTable&), and so on.
+# src/transforms/control/X.cpp register_control_X(OpRegistry&),
+# src/backends/reference/kernels/X.cpp register_reference_kernels_X(KernelTable&), and so on.
 function(plait_registration file function type)
   set(declarations "")
   set(calls "")
@@ -54,7 +55,9 @@ void @function@(@type@& into) {
 }  // namespace plait
 ")
 endfunction()
-plait_registration(registered_ops.cpp register_all_ops OpRegistry register_ "ops/*/*.cpp")
+plait_registration(registered_ops.cpp register_all_ops OpRegistry
+  register_ "ops/*/*.cpp"
+  register_control_ "transforms/control/*.cpp")
 plait_registration(registered_kernels.cpp register_all_kernels KernelTable
   register_reference_kernels_ "backends/reference/kernels/*.cpp"
   register_cpu_kernels_ "backends/cpu/kernels/*.cpp")

@@ -52,6 +52,8 @@ void bind_more_ops(nb::module_& m);
 void bind_transforms(nb::module_& m);
 void bind_compile(nb::module_& m);
 void bind_custom_functions(nb::module_& m);
+void bind_control_flow(nb::module_& m);
+void bind_jacobian(nb::module_& m);
 void bind_random_state(nb::module_& m);
 
 }  // namespace plait::python

@@ -80,5 +80,7 @@ NB_MODULE(core, m) {
   bind_transforms(m);
   bind_compile(m);
   bind_custom_functions(m);
+  bind_control_flow(m);
+  bind_jacobian(m);
   bind_random_state(m);
 }

@@ -12,6 +12,7 @@
 #include <variant>
 
 #include "bind.h"
+#include "derived.h"
 #include "plait/ops.h"
 #include "plait/random.h"
 #include "source.h"
@@ -266,12 +267,6 @@ nb::object vmap_call(const nb::object& f, const nb::object& in_axes, const nb::o
   return out.with(trace.batched(out.leaves, to));
 }
 
-/// What grad and vmap return: a function beside the one it was made from, which the collector sees.
-struct DerivedFunction {
-  nb::object function;
-  std::function<nb::object(const nb::object&, nb::args, nb::kwargs)> call;
-};
-
 int derived_traverse(PyObject* self, visitproc visit, void* arg) {
   Py_VISIT(Py_TYPE(self));
   if (nb::inst_ready(self)) Py_VISIT(nb::inst_ptr<DerivedFunction>(self)->function.ptr());
@@ -305,7 +300,7 @@ void bind_transforms(nb::module_& m) {
   using Names = std::variant<std::string, std::vector<std::string>>;
 
   nb::class_<DerivedFunction>(m, "DerivedFunction", nb::type_slots(derived_slots),
-                              "A function that grad, value_and_grad or vmap made.")
+                              "A function that a transform made.")
       .def("__call__",
            [](const DerivedFunction& self, nb::args args, nb::kwargs kwargs) {
              const nb::object function = self.function;  // kept while it runs

@@ -14,14 +14,16 @@ namespace {
 
 class Run {
  public:
-  Run(const Plan& plan, const Graph& graph, std::vector<Storage>& results, std::vector<Node*>& consumed, Watch* watch)
+  Run(const Plan& plan, const Graph& graph, std::vector<Storage>& results, std::vector<Node*>& consumed,
+      const RunOptions& options)
       : plan_(plan),
         g_(graph),
         results_(results),
         consumed_(consumed),
-        watch_(watch),
-        may_overwrite_(!watch || !watch->keeps_operands()),
-        may_donate_leaves_(!any_trace_open()) {}
+        watch_(options.watch),
+        may_overwrite_(!watch_ || !watch_->keeps_operands()),
+        may_donate_leaves_(options.private_leaves || !any_trace_open()),
+        destinations_(options.destinations) {}
 
   void run() {
     results_.resize(g_.values.size());
@@ -66,6 +68,11 @@ class Run {
         run_kernel(node, step);
         break;
       }
+      case Step::Kind::control: {
+        trace::Span span("step", node.op->name, "where", [&] { return line_of(step.node); });
+        run_control(node, step);
+        break;
+      }
     }
   }
 
@@ -104,6 +111,17 @@ class Run {
     void* data = on_device_ ? memory::Residency::on_queue(*s.buffer, queue_, where)
                             : memory::Residency::on_host(*s.buffer, where);
     return static_cast<char*>(data) + s.offset;
+  }
+
+  const Storage* destination(ValueId v) const {
+    for (const Destination& d : destinations_)
+      if (d.value == v && d.place == (on_device_ ? g_.places[node_] : kCpu)) return &d.storage;
+    return nullptr;
+  }
+
+  Storage memory_for(ValueId v) {
+    const Storage* given = destination(v);
+    return given ? *given : allocated(g_.aval(v));
   }
 
   Storage allocated(const Aval& aval) {
@@ -167,13 +185,13 @@ class Run {
       const auto donor = std::find_if(donors.begin(), donors.end(), [&](int i) {
         return may_take_over(step.inputs[static_cast<size_t>(i)].value, at);
       });
-      if (donor != donors.end()) {
+      if (donor != donors.end() && !destination(out)) {
         const ValueId from = step.inputs[static_cast<size_t>(*donor)].value;
         if (g_.values[from].leaf) consumed_.push_back(g_.values[from].node);
         results_[out] = storage(from);
         overwrite(*results_[out].buffer);
       } else {
-        results_[out] = allocated(g_.aval(out));
+        results_[out] = memory_for(out);
       }
       bind(binding.outputs[o], step.outputs[o], results_[out], rank);
     }
@@ -277,9 +295,9 @@ class Run {
         results_[out] = copied(storage(v), g_.aval(v));
       }
     } else {
-      results_[out] = allocated(g_.aval(out));
+      results_[out] = memory_for(out);
     }
-    for (size_t k = 1; k < node.avals.size(); ++k) results_[out + k] = allocated(g_.aval(out + k));
+    for (size_t k = 1; k < node.avals.size(); ++k) results_[out + k] = memory_for(static_cast<ValueId>(out + k));
     for (size_t i = 0; i < inputs.size(); ++i) {
       const bool aliased = i == 0 && kernel.output_aliases_input0;
       held.push_back(aliased ? results_[out] : kernel.contiguous_inputs ? row_major(inputs[i]) : storage(inputs[i]));
@@ -293,6 +311,25 @@ class Run {
     kernel.run(arguments(node, in, to));
   }
 
+  // What the node alone needs is handed over to its programs, to be overwritten by them.
+  void run_control(const Node& node, const Step& step) {
+    const auto inputs = g_.inputs_of(step.node);
+    const ValueId out = g_.first_value[step.node];
+    std::vector<Storage> in, to(node.avals.size());
+    for (const ValueId v : inputs) {
+      const bool once = std::count(inputs.begin(), inputs.end(), v) == 1;
+      if (once && may_take_over(v, step)) {
+        if (g_.values[v].leaf) consumed_.push_back(g_.values[v].node);
+        in.push_back(std::move(storage(v)));
+        storage(v) = Storage();
+      } else {
+        in.push_back(storage(v));
+      }
+    }
+    node.op->run(node, {.inputs = in, .outputs = to, .place = step.place});
+    for (size_t k = 0; k < to.size(); ++k) results_[out + k] = std::move(to[k]);
+  }
+
   const Plan& plan_;
   const Graph& g_;
   std::vector<Storage>& results_;
@@ -300,6 +337,7 @@ class Run {
   Watch* const watch_;
   const bool may_overwrite_;
   const bool may_donate_leaves_;
+  const std::span<const Destination> destinations_;
 
   // Of the step at hand.
   uint32_t node_ = 0;
@@ -312,8 +350,8 @@ class Run {
 }  // namespace
 
 void run_plan(const Plan& plan, const Graph& graph, std::vector<Storage>& results, std::vector<Node*>& consumed,
-              Watch* watch) {
-  Run(plan, graph, results, consumed, watch).run();
+              const RunOptions& options) {
+  Run(plan, graph, results, consumed, options).run();
 }
 
 }  // namespace plait::engine

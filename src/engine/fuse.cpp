@@ -190,7 +190,8 @@ class Former {
       case OpKind::constant: return Role::constant;
       case OpKind::placeholder: return Role::index_map;
       case OpKind::alias: return op->barrier ? Role::barrier : Role::index_map;
-      case OpKind::opaque: return Role::kernel;
+      case OpKind::opaque:
+      case OpKind::control: return Role::kernel;
       case OpKind::view: break;
     }
     const IndexMap kind = index_map_kind(op);

@@ -15,7 +15,7 @@ enum class Role : uint8_t {
   constant,  // a bound scalar of the regions that read it; in memory only when something else asks
   index_map, // a view that regions see through (broadcast, expand_dims, squeeze, reshapes of 1s, placeholders, aliases)
   view,      // another view: an alias when strides can express it
-  kernel,    // opaque
+  kernel,    // opaque and control
   barrier,   // an alias that comes after all of its inputs
 };
 

@@ -118,19 +118,11 @@ std::vector<bool> overwritable(const Job& job) {
         for (const int donor : donors) marks[region.inputs[static_cast<size_t>(donor)].value] = true;
     } else if (step.kind == Step::Kind::kernel && step.kernel->output_aliases_input0) {
       marks[job.graph.inputs_of(step.node)[0]] = true;
+    } else if (step.kind == Step::Kind::control) {
+      for (const ValueId v : job.graph.inputs_of(step.node)) marks[v] = true;
     }
   }
   return marks;
-}
-
-/// The plan of the job's structure, from the cache or new.
-std::shared_ptr<const Plan> plan_of(const Job& job) {
-  if (auto known = plan_cache().find(job.graph.key)) return known;
-  const trace::Span span("plan", "plan", "nodes", static_cast<int64_t>(job.graph.nodes.size()));
-  trace::reason("planned", "a structure not seen before");
-  std::shared_ptr<const Plan> plan = make_plan(job.graph, !job.check.deep);
-  plan_cache().add(job.graph.key, plan);
-  return plan;
 }
 
 bool run_and_finish(Job& job, const Job* interrupted) {
@@ -150,10 +142,10 @@ bool run_and_finish(Job& job, const Job* interrupted) {
         finish(job, nullptr, nullptr);
         return false;
       }
-    job.plan = plan_of(job);
+    job.plan = plan_for(job.graph, !job.check.deep);
     std::optional<NanWatch> nan;
     if (job.check.on()) nan.emplace(job.graph, *job.plan, job.check);
-    run_plan(*job.plan, job.graph, results, job.consumed, nan ? &*nan : nullptr);
+    run_plan(*job.plan, job.graph, results, job.consumed, {.watch = nan ? &*nan : nullptr});
   } catch (...) {
     finish(job, nullptr, std::current_exception());
     throw;
@@ -191,7 +183,7 @@ void claim(std::span<const Array> arrays, FunctionRef<void(const std::shared_ptr
   try {
     const std::lock_guard lock(graph_mutex());
     job->graph = collect(job->roots, job->event, culprit);
-    if (job->check.deep) job->graph.key = Hasher().add(job->graph.key).add("not fused").key();
+    if (job->check.deep) job->graph.key = without_fusion(job->graph.key);
     enlist(*job);
     hand_over(job);
   } catch (Error& e) {

@@ -117,6 +117,8 @@ class Planner {
       step.region = static_cast<uint32_t>(plan_->regions.size());
       plan_->regions.push_back(unit.group != kNoGroup ? lower_group(g_, r_, r_.groups[unit.group])
                                                       : lower_constant(g_, node));
+    } else if (g_.nodes[node]->op->kind == OpKind::control) {
+      step.kind = Step::Kind::control;
     } else if (r_.roles[node] == Role::kernel) {
       step.kind = Step::Kind::kernel;
       step.kernel = kernels().find(g_.nodes[node]->op->name);
@@ -168,6 +170,7 @@ class Planner {
 
   // The first choice of whose memory output v takes over, or v itself.
   ValueId donor_of(const Step& step, ValueId v) const {
+    if (step.kind == Step::Kind::control) return v;
     if (step.kind == Step::Kind::kernel)
       return step.kernel->output_aliases_input0 && g_.values[v].output == 0 ? g_.inputs_of(step.node)[0] : v;
     const RegionStep& region = plan_->regions[step.region];
@@ -237,7 +240,7 @@ std::string to_string(const Plan& plan, const Graph& graph) {
     return joined;
   };
   for (const Step& step : plan.steps) {
-    const char* kinds[] = {"region ", "view   ", "kernel "};
+    const char* kinds[] = {"region ", "view   ", "kernel ", "control "};
     text += kinds[static_cast<int>(step.kind)];
     text += step.kind == Step::Kind::region ? names(plan.regions[step.region].nodes) : graph.nodes[step.node]->op->name;
     const ValueId out = step.kind == Step::Kind::region ? plan.regions[step.region].extents.empty()

@@ -39,9 +39,9 @@ struct RegionStep {
 };
 
 struct Step {
-  enum class Kind : uint8_t { region, view, kernel };
+  enum class Kind : uint8_t { region, view, kernel, control };
   Kind kind = Kind::kernel;
-  uint32_t node = 0;  // view, kernel: which
+  uint32_t node = 0;  // all but regions: which
   uint32_t region = 0;
   const Kernel* kernel = nullptr;         // the CPU's
   const Kernel* device_kernel = nullptr;  // the device's, where `place` has one
@@ -83,10 +83,24 @@ class Watch {
   virtual void after(const Step& step, Values values) = 0;
 };
 
+/// Memory of the caller's for a value that the plan computes: row-major, and on the place named, part of a larger buffer
+/// perhaps. Steps that run elsewhere, views and nested programs leave it as it is and give their own.
+struct Destination {
+  ValueId value;
+  Storage storage;
+  Place place;
+};
+
+struct RunOptions {
+  bool private_leaves = false;  // no trace can reach the leaves: those that die may be overwritten while one is open
+  std::span<const Destination> destinations = {};
+  Watch* watch = nullptr;
+};
+
 /// Binds the plan to the graph and runs it. Afterwards `results[v]` holds the storage of every value of a needed node; what
 /// devices compute of it is enqueued.
 /// `consumed` collects leaf nodes whose memory was taken over. Errors: what steps and the watch raise, with the user's line.
 void run_plan(const Plan& plan, const Graph& graph, std::vector<Storage>& results, std::vector<Node*>& consumed,
-              Watch* watch = nullptr);
+              const RunOptions& options = {});
 
 }  // namespace plait::engine

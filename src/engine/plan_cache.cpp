@@ -57,4 +57,16 @@ PlanCache& plan_cache() {
   return *cache;
 }
 
+Key128 without_fusion(const Key128& key) { return Hasher().add(key).add("not fused").key(); }
+
+std::shared_ptr<const Plan> plan_for(const Graph& graph, bool fuse) {
+  std::shared_ptr<const Plan> plan = plan_cache().find(graph.key);
+  if (plan) return plan;
+  const trace::Span span("plan", "plan", "nodes", static_cast<int64_t>(graph.nodes.size()));
+  trace::reason("planned", "a structure not seen before");
+  plan = make_plan(graph, fuse);
+  plan_cache().add(graph.key, plan);
+  return plan;
+}
+
 }  // namespace plait::engine

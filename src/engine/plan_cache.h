@@ -39,6 +39,11 @@ class PlanCache {
   PlanCacheStats stats_;
 };
 
+/// The key of the plan that has each operation by itself.
+Key128 without_fusion(const Key128& key);
+/// The plan for the graph: that with its key, or a new one (make_plan).
+std::shared_ptr<const Plan> plan_for(const Graph& graph, bool fuse = true);
+
 /// The process's. It is never destroyed: threads may evaluate while the process ends.
 PlanCache& plan_cache();
 

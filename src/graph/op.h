@@ -16,14 +16,14 @@ namespace plait {
 
 /// An alias computes nothing: its outputs are its last inputs, in order. Those before them are for its rules, or come
 /// first (`OpDef::barrier`).
-enum class OpKind : uint8_t { elementwise, reduction, view, opaque, constant, placeholder, alias };
+enum class OpKind : uint8_t { elementwise, reduction, view, opaque, control, constant, placeholder, alias };
 
 /// Gradients in input order; an undefined Array means zero.
 using Grads = SmallVector<Array, 2>;
 
 struct VjpArgs {
   const Node& node;
-  std::span<const Array> cotangents;  // per output; those of an alias are undefined where they are zero
+  std::span<const Array> cotangents;  // per output; those of an alias or of control flow are undefined where they are zero
   std::span<const bool> needed;       // per input: whether its gradient is asked for
   uint64_t level = 0;                 // of the trace that is differentiated
 
@@ -61,6 +61,13 @@ struct VmapResult {
 struct ViewLayout {
   int64_t offset = 0;  // elements, relative to the input's
   Strides strides;
+};
+
+/// What a step of kind `control` is given: memory of its inputs, and where that of its outputs goes.
+struct ControlArgs {
+  std::span<Storage> inputs;   // may be moved from; what nobody needs after the step is held by these alone
+  std::span<Storage> outputs;  // one for each output of the node, empty before
+  uint32_t place = 0;          // where the node was put: a stream of a device, 0 for the CPU
 };
 
 struct InputSpec {
@@ -122,6 +129,9 @@ struct OpDef {
   ir::Op reduce = ir::Op::count_;
   /// view: see ViewLayout.
   std::function<bool(const AttrsBase*, const Aval& in, const Strides&, const Aval& out, ViewLayout&)> view;
+
+  /// control: runs the programs that its attributes hold, on the thread that evaluates.
+  std::function<void(const Node&, const ControlArgs&)> run;
 
   // Rules. An empty one is a declared gap only if the reason is given.
   std::function<Grads(const AttrsBase*, const VjpArgs&)> vjp;

@@ -14,7 +14,7 @@ void (*fill_registry)(OpRegistry&) = nullptr;
 /// "elementwise" of ".../src/ops/elementwise/exp.cpp", and the path from src/ on.
 std::string source_file(const std::source_location& at) {
   const std::string path = at.file_name();
-  const size_t p = path.rfind("src/ops/");
+  const size_t p = path.rfind("src/");
   return p == std::string::npos ? path.substr(path.rfind('/') + 1) : path.substr(p);
 }
 std::string family_of(const std::source_location& at) {
@@ -299,7 +299,7 @@ const OpDef* OpRegistry::find(std::string_view name) const {
 
 std::string OpRegistry::schema() const {
   static constexpr const char* kinds[] = {"elementwise", "reduction", "view",        "opaque",
-                                          "constant",    "placeholder", "alias"};
+                                          "control",     "constant",  "placeholder", "alias"};
   std::string out = "{\n \"primitives\": [\n";
   const auto sorted_by_name = [](const auto& list) {
     std::vector<std::remove_reference_t<decltype(*list[0])>*> sorted;

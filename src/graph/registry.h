@@ -82,6 +82,15 @@ class OpBuilder {
     def_->attrs.push_back(std::make_unique<detail::MemberField<A, M>>(std::move(name), member, std::move(doc)));
     return *this;
   }
+  /// A field that describes itself: one that holds a program.
+  OpBuilder& field(std::unique_ptr<AttrField> field) {
+    def_->attrs.push_back(std::move(field));
+    return *this;
+  }
+  OpBuilder& run(void (*fn)(const A&, const Node&, const ControlArgs&)) {
+    def_->run = [fn](const Node& node, const ControlArgs& at) { fn(as(node.attrs.get()), node, at); };
+    return *this;
+  }
   OpBuilder& infer(Avals (*fn)(const A&, std::span<const Aval>)) {
     def_->infer = [fn](const AttrsBase* attrs, std::span<const Aval> in) { return fn(as(attrs), in); };
     return *this;
@@ -194,6 +203,11 @@ class OpRegistry {
   template <class A = NoAttrs>
   OpBuilder<A> opaque(std::string name, std::source_location at = std::source_location::current()) {
     return OpBuilder<A>(add<A>(std::move(name), OpKind::opaque, at));
+  }
+  /// Runs programs that its attributes hold (loops, branches): give `run`.
+  template <class A>
+  OpBuilder<A> control(std::string name, std::source_location at = std::source_location::current()) {
+    return OpBuilder<A>(add<A>(std::move(name), OpKind::control, at));
   }
   template <class A = NoAttrs>
   OpBuilder<A> view(std::string name, std::source_location at = std::source_location::current()) {

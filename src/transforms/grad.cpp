@@ -66,12 +66,13 @@ Arrays GradTrace::pull_back(const Arrays& outputs, const Arrays& cotangents) con
     if (!any) continue;
     const SourceScope line(node.source);  // gradients belong to the line that made the forward operation
     if (node.op->kind == OpKind::placeholder) {
-      if (node.level != level_ && !node.inputs.empty()) accumulate(node.inputs[0], gs[0]);  // of an inner trace
+      if (!node.inputs.empty()) accumulate(node.inputs[0], gs[0]);  // of an inner trace, or a replay of one
       continue;
     }
     if (!node.op->not_differentiable.empty()) continue;
     if (!node.op->vjp) raise_missing(node, "vjp", "a gradient");
-    for (size_t k = 0; k < gs.size() && node.op->kind != OpKind::alias; ++k)
+    const bool zeros_stay_undefined = node.op->kind == OpKind::alias || node.op->kind == OpKind::control;
+    for (size_t k = 0; k < gs.size() && !zeros_stay_undefined; ++k)
       if (!gs[k].defined()) gs[k] = zeros(node.avals[k].shape, node.avals[k].dtype);
     SmallVector<bool, 4> needed;
     bool wanted = false;
@@ -115,7 +116,7 @@ Arrays GradTrace::push_forward(const Arrays& outputs, const Arrays& tangents) co
   for (size_t i = 0; i < graph.nodes().size(); ++i) {
     Node& node = *graph.nodes()[i];
     if (node.op->kind == OpKind::placeholder) {
-      if (node.level != level_ && !node.inputs.empty()) moved[i].push_back(tangent_of(node.inputs[0]));
+      if (moved[i].empty() && !node.inputs.empty()) moved[i].push_back(tangent_of(node.inputs[0]));
       continue;
     }
     if (!node.op->not_differentiable.empty()) continue;

@@ -20,6 +20,22 @@ Shape at(const Shape& shape, const std::vector<int64_t>& values) {
   return out;
 }
 
+}  // namespace
+
+std::vector<Dim> symbols_of(const Node& node) {
+  std::vector<Dim> found;
+  const auto note = [&](Dim d) {
+    if (d.expr() != 0) found.push_back(d);
+    return d;
+  };
+  if (!node.attrs) return found;
+  const Ref<AttrsBase> copy = node.attrs->clone();
+  for (const auto& field : node.op->attrs) field->map_dims(copy->mutable_data(), note);
+  return found;
+}
+
+namespace {
+
 bool has_symbols(const Shape& shape) {
   for (const Dim& d : shape)
     if (d.expr() != 0) return true;
@@ -28,6 +44,7 @@ bool has_symbols(const Shape& shape) {
 
 bool has_symbols(const Node& node) {
   if (!node.attrs) return false;
+  if (node.op->kind == OpKind::control) return !symbols_of(node).empty();
   for (const auto& field : node.op->attrs) {
     if (!field->bound) continue;
     const AttrValue value = field->get(node.attrs->data());
@@ -69,6 +86,11 @@ Program::Program(const Function& f, const Arrays& examples, std::string_view nam
     throw;
   }
   close_trace(level);
+}
+
+Program::Program(Arrays placeholders, Arrays outputs)
+    : placeholders_(std::move(placeholders)), outputs_(std::move(outputs)) {
+  order(NumberScope());
 }
 
 bool Program::fits(const Arrays& inputs, std::vector<int64_t>& values) const {

@@ -39,6 +39,8 @@ class PLAIT_API Program {
   /// Runs `f` once on placeholders like `examples`; what it raises goes through. name: of the transform, for errors of
   /// the operations, however often they are replayed.
   Program(const Function& f, const Arrays& examples, std::string_view name = "compile");
+  /// What `outputs` are, traced already, from `placeholders`. Extents stay those of the trace that was open.
+  Program(Arrays placeholders, Arrays outputs);
 
   /// Whether the inputs' dtypes, ranks and extents are ones that the program is right for; `values` are then what
   /// replay wants: the values of the program's expressions.
@@ -94,5 +96,8 @@ class PLAIT_API Programs {
   std::vector<std::shared_ptr<Kept>> kept_;
   int64_t made_ = 0;
 };
+
+/// The extents in a node's attributes that are expressions of a trace.
+std::vector<Dim> symbols_of(const Node& node);
 
 }  // namespace plait
