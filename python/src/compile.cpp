@@ -64,6 +64,10 @@ class CompiledCallable {
   nb::object operator()(const nb::args& args, const nb::kwargs& kwargs) {
     if (!compile_enabled.load() || debug::eager())
       return checked(nb::steal(PyObject_Call(f_.ptr(), args.ptr(), kwargs.ptr())));
+    if (NumberScope::current() != nullptr) {  // part of the trace around it, whose extents it may have captured
+      const TransformScope scope(transform_of("compile", f_));
+      return checked(nb::steal(PyObject_Call(f_.ptr(), args.ptr(), kwargs.ptr())));
+    }
     const nb::object call = nb::make_tuple(args, kwargs);
     Leaves given;
     const std::shared_ptr<Structure> structure = structure_of(call, given);

@@ -17,9 +17,8 @@ namespace {
 
 void check_function(const char* op, const char* name, nb::handle f) {
   if (!PyCallable_Check(f.ptr()))
-    throw ArgumentTypeError({.op = op,
-                             .got = std::string(name) + " of type " + Py_TYPE(f.ptr())->tp_name,
-                             .accepts = "a function"});
+    throw ArgumentTypeError(
+        {.op = op, .got = std::string(name) + " of type " + Py_TYPE(f.ptr())->tp_name, .accepts = "a function"});
 }
 
 std::string type_of(nb::handle o) { return Py_TYPE(o.ptr())->tp_name; }
@@ -29,9 +28,7 @@ bool is_value(nb::handle leaf) {
   return is_array(leaf.ptr()) || is_scalar(leaf.ptr()) || PyObject_HasAttrString(leaf.ptr(), "__array__") == 1;
 }
 
-Array as_array(nb::handle leaf) {
-  return is_array(leaf.ptr()) ? value_of(leaf.ptr()) : make_array(leaf, nb::none());
-}
+Array as_array(nb::handle leaf) { return is_array(leaf.ptr()) ? value_of(leaf.ptr()) : make_array(leaf, nb::none()); }
 
 /// A tree of values, taken apart: `tree` has holes where they were.
 struct Structure {
@@ -61,9 +58,7 @@ struct Context {
 
 [[noreturn]] void raise_structure(const Context& c, const std::string& path, const std::string& got,
                                   const std::string& accepts) {
-  throw ArgumentError({.op = c.op,
-                       .got = got + " at " + c.got + path,
-                       .accepts = accepts + ", as in " + c.accepts});
+  throw ArgumentError({.op = c.op, .got = got + " at " + c.got + path, .accepts = accepts + ", as in " + c.accepts});
 }
 
 std::string described(nb::handle o) {
@@ -76,7 +71,9 @@ std::string described(nb::handle o) {
 /// The values of `tree` in the order of `like`, whose structure it has to have, and their paths.
 void align(const Context& c, nb::handle like, nb::handle tree, const std::string& path, Arrays& into,
            std::vector<std::string>& paths) {
-  const auto mismatch = [&] { raise_structure(c, path, described(tree), is_array(like.ptr()) ? "an array" : described(like)); };
+  const auto mismatch = [&] {
+    raise_structure(c, path, described(tree), is_array(like.ptr()) ? "an array" : described(like));
+  };
   if (is_array(like.ptr())) {
     if (!is_value(tree)) mismatch();
     into.push_back(as_array(tree));
@@ -190,8 +187,8 @@ nb::object scan_call(const nb::object& f, const nb::object& init, const nb::obje
       throw ArgumentError({.op = "scan",
                            .got = "a step that returns " + described(result),
                            .accepts = "a tuple of two: the next carry, and what is kept of the step or None"});
-    Arrays next = fitted({"scan", "the carry that the step returns", "the one it was given"}, carry, nb::object(result[0]),
-                         c, carry.weak);
+    Arrays next = fitted({"scan", "the carry that the step returns", "the one it was given"}, carry,
+                         nb::object(result[0]), c, carry.weak);
     stacked = Structure::of(nb::object(result[1]));
     return std::pair(std::move(next), stacked.tree.leaves);
   };
@@ -245,13 +242,15 @@ nb::object cond_call(const nb::object& predicate, const nb::object& on_true, con
   const Structure in = Structure::of(operands);
   Structure out;
   Arrays results;  // of the first branch
-  const Function yes = [&](const Arrays& a) {
-    out = Structure::of(call_unpacked(on_true, in.with(a)));
+  const auto of_first = [&](const nb::object& branch, const Arrays& a) {
+    out = Structure::of(call_unpacked(branch, in.with(a)));
     return results = out.tree.leaves;
   };
+  const Function yes = [&](const Arrays& a) { return of_first(on_true, a); };
   const Function no = [&](const Arrays& a) {
-    return fitted({"cond", "what false_fun returns", "what true_fun returns"}, out,
-                  call_unpacked(on_false, in.with(a)), results);
+    if (!out.tree.shape.is_valid()) return of_first(on_false, a);  // the eager switch: the only one that is called
+    return fitted({"cond", "what false_fun returns", "what true_fun returns"}, out, call_unpacked(on_false, in.with(a)),
+                  results);
   };
   return out.with(cond(as_array(predicate), yes, no, in.tree.leaves));
 }
@@ -259,30 +258,34 @@ nb::object cond_call(const nb::object& predicate, const nb::object& on_true, con
 }  // namespace
 
 void bind_control_flow(nb::module_& m) {
-  m.def("scan", scan_call, nb::arg("f"), nb::arg("init"), nb::arg("xs") = nb::none(), nb::arg("length") = nb::none(),
-        nb::arg("reverse") = false, nb::arg("unroll") = 1,
-        nb::sig("def scan(f: Callable[[Any, Any], tuple[Any, Any]], init: Any, xs: Any = None, length: int | None = None, "
-                "reverse: bool = False, unroll: int = 1) -> tuple[Any, Any]"),
-        "Runs f(carry, x) -> (carry, y) over the first axis of xs, as one operation: the last carry, and the ys stacked.\n\n"
-        "init, xs and y are trees of arrays; every carry has the structure, shapes and dtypes of init. length is needed where\n"
-        "xs holds no array. reverse goes from the last x to the first; ys stay in the places of their xs. unroll steps are run\n"
-        "as one program, so that they are fused with each other. f is run once, on arrays without values.\n"
-        "Errors: ValueError for a carry that changes, for first extents of xs that differ, for neither xs nor length.");
-  m.def("map", map_call, nb::arg("f"), nb::arg("xs"),
-        nb::sig("def map(f: Callable[[Any], Any], xs: Any) -> Any"),
+  m.def(
+      "scan", scan_call, nb::arg("f").none(), nb::arg("init").none(), nb::arg("xs") = nb::none(), nb::arg("length") = nb::none(),
+      nb::arg("reverse") = false, nb::arg("unroll") = 1,
+      nb::sig(
+          "def scan(f: Callable[[Any, Any], tuple[Any, Any]], init: Any, xs: Any = None, length: int | None = None, "
+          "reverse: bool = False, unroll: int = 1) -> tuple[Any, Any]"),
+      "Runs f(carry, x) -> (carry, y) over the first axis of xs, as one operation: the last carry, and the ys stacked.\n\n"
+      "init, xs and y are trees of arrays; every carry has the structure, shapes and dtypes of init. length is needed where\n"
+      "xs holds no array. reverse goes from the last x to the first; ys stay in the places of their xs. unroll steps are run\n"
+      "as one program, so that they are fused with each other. f is run once, on arrays without values.\n"
+      "Errors: ValueError for a carry that changes, for first extents of xs that differ, for neither xs nor length.");
+  m.def("map", map_call, nb::arg("f").none(), nb::arg("xs").none(), nb::sig("def map(f: Callable[[Any], Any], xs: Any) -> Any"),
         "f(x) for each x along the first axis of xs, one after another and as one operation; results are stacked.\n\n"
         "xs and results are trees of arrays. vmap does all at once instead, and needs the memory for it.");
-  m.def("while_loop", while_call, nb::arg("cond_fun"), nb::arg("body_fun"), nb::arg("init_val"),
-        nb::sig("def while_loop(cond_fun: Callable[[Any], Any], body_fun: Callable[[Any], Any], init_val: Any) -> Any"),
-        "Runs body_fun on its own results, from init_val on, while cond_fun of them is true, as one operation.\n\n"
-        "Every value has the structure, shapes and dtypes of init_val. Both functions are run once, on arrays without values.\n"
-        "Derivatives: forwards only; scan has gradients too. Errors: ValueError for a value that changes, or a condition that\n"
-        "is not 0-d.");
-  m.def("cond", cond_call, nb::arg("pred"), nb::arg("true_fun"), nb::arg("false_fun"), nb::arg("operands"),
-        nb::sig("def cond(pred: scalar | array, true_fun: Callable[..., R], false_fun: Callable[..., R], *operands: Any) -> R"),
-        "true_fun(*operands) or false_fun(*operands), by pred, as one operation that runs one of them.\n\n"
-        "Both are traced, and return the same structure, shapes and dtypes. Under vmap with a batch of preds both are run.\n"
-        "Errors: ValueError for branches that differ, or a pred that is not 0-d.");
+  m.def(
+      "while_loop", while_call, nb::arg("cond_fun").none(), nb::arg("body_fun").none(), nb::arg("init_val").none(),
+      nb::sig("def while_loop(cond_fun: Callable[[Any], Any], body_fun: Callable[[Any], Any], init_val: Any) -> Any"),
+      "Runs body_fun on its own results, from init_val on, while cond_fun of them is true, as one operation.\n\n"
+      "Every value has the structure, shapes and dtypes of init_val. Both functions are run once, on arrays without values.\n"
+      "Derivatives: forwards only; scan has gradients too. Errors: ValueError for a value that changes, or a condition that\n"
+      "is not 0-d.");
+  m.def(
+      "cond", cond_call, nb::arg("pred").none(), nb::arg("true_fun").none(), nb::arg("false_fun").none(), nb::arg("operands"),
+      nb::sig(
+          "def cond(pred: scalar | array, true_fun: Callable[..., R], false_fun: Callable[..., R], *operands: Any) -> R"),
+      "true_fun(*operands) or false_fun(*operands), by pred, as one operation that runs one of them.\n\n"
+      "Both are traced, and return the same structure, shapes and dtypes. Under vmap with a batch of preds both are run.\n"
+      "Errors: ValueError for branches that differ, or a pred that is not 0-d.");
 }
 
 }  // namespace plait::python

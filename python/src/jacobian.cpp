@@ -27,7 +27,8 @@ std::vector<int> numbers_of(const char* op, const Numbers& argnums) {
     out = std::get<std::vector<int>>(argnums);
   if (out.empty()) throw ArgumentError({.op = op, .got = "no argument number", .accepts = "at least one"});
   for (size_t i = 0; i < out.size(); ++i)
-    if (out[i] < 0 || std::find(out.begin(), out.begin() + static_cast<std::ptrdiff_t>(i), out[i]) != out.begin() + static_cast<std::ptrdiff_t>(i))
+    if (out[i] < 0 || std::find(out.begin(), out.begin() + static_cast<std::ptrdiff_t>(i), out[i]) !=
+                          out.begin() + static_cast<std::ptrdiff_t>(i))
       throw ArgumentError(
           {.op = op, .got = "argument number " + std::to_string(out[i]), .accepts = "0 and more, each once"});
   return out;
@@ -73,7 +74,8 @@ nb::object jacobian_call(const char* op, Jacobian jacobian, const Numbers& argnu
   if (!result.is_valid()) throw nb::python_error();
   const Tree out = Tree::of(result);
   if (out.leaves.empty())
-    throw ArgumentError({.op = op, .got = "a function whose result holds no array", .accepts = "an array, or a tree of arrays"});
+    throw ArgumentError(
+        {.op = op, .got = "a function whose result holds no array", .accepts = "an array, or a tree of arrays"});
 
   const Arrays derivatives = jacobian(op, trace, out.leaves);
   std::vector<nb::object> of_results;
@@ -93,9 +95,8 @@ nb::object jacobian_call(const char* op, Jacobian jacobian, const Numbers& argnu
 
 DerivedFunction derived(const char* op, Jacobian jacobian, const nb::object& fun, const Numbers& argnums) {
   if (!PyCallable_Check(fun.ptr()))
-    throw ArgumentTypeError({.op = op,
-                             .got = "an object of type " + std::string(Py_TYPE(fun.ptr())->tp_name),
-                             .accepts = "a function"});
+    throw ArgumentTypeError(
+        {.op = op, .got = "an object of type " + std::string(Py_TYPE(fun.ptr())->tp_name), .accepts = "a function"});
   numbers_of(op, argnums);
   return {fun, [=](const nb::object& f, nb::args args, nb::kwargs kwargs) {
             return jacobian_call(op, jacobian, argnums, f, std::move(args), std::move(kwargs));
@@ -108,7 +109,7 @@ void bind_jacobian(nb::module_& m) {
   m.def(
       "jacfwd",
       [](const nb::object& fun, const Numbers& argnums) { return derived("jacfwd", jacobian_forwards, fun, argnums); },
-      nb::arg("fun"), nb::arg("argnums") = 0,
+      nb::arg("fun").none(), nb::arg("argnums") = 0,
       nb::sig("def jacfwd(fun: Callable[P, Any], argnums: int | Sequence[int] = 0) -> Callable[P, Any]"),
       "A function that returns the derivatives of all results by all elements of the arguments at argnums, computed forwards.\n\n"
       "Each array of fun's result becomes a tree like the argument (a tuple of trees for several argnums) of arrays of shape\n"
@@ -116,7 +117,7 @@ void bind_jacobian(nb::module_& m) {
   m.def(
       "jacrev",
       [](const nb::object& fun, const Numbers& argnums) { return derived("jacrev", jacobian_backwards, fun, argnums); },
-      nb::arg("fun"), nb::arg("argnums") = 0,
+      nb::arg("fun").none(), nb::arg("argnums") = 0,
       nb::sig("def jacrev(fun: Callable[P, Any], argnums: int | Sequence[int] = 0) -> Callable[P, Any]"),
       "As jacfwd, computed backwards: for few results and many inputs.");
   m.def(
@@ -125,7 +126,7 @@ void bind_jacobian(nb::module_& m) {
         const nb::object gradient = nb::cast(derived("hessian", jacobian_backwards, fun, argnums));
         return derived("hessian", jacobian_forwards, gradient, argnums);
       },
-      nb::arg("fun"), nb::arg("argnums") = 0,
+      nb::arg("fun").none(), nb::arg("argnums") = 0,
       nb::sig("def hessian(fun: Callable[P, Any], argnums: int | Sequence[int] = 0) -> Callable[P, Any]"),
       "The second derivatives of fun by the arguments at argnums: jacfwd of jacrev. Shapes are result.shape + first.shape +\n"
       "second.shape; trees nest as those of the two.");

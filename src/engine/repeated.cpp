@@ -76,8 +76,7 @@ void Repeated::run(std::span<Storage> outputs, Place place) {
     if (!outputs[o].buffer)
       outputs[o] = made;
     else if (!same_place(outputs[o], made))
-      copy_to(place, outputs[o], made,
-              from.leaf ? slots_[from.at]->avals[0] : graph_.aval(from.at));
+      copy_to(place, outputs[o], made, from.leaf ? slots_[from.at]->avals[0] : graph_.aval(from.at));
   }
   for (Storage& s : results_) s = Storage();
   for (size_t i = held_; i < slots_.size(); ++i)

@@ -6,6 +6,7 @@
 #include <unordered_set>
 #include <utility>
 
+#include "graph/numbers.h"
 #include "graph/op.h"
 #include "transforms/program.h"
 #include "transforms/trace.h"
@@ -25,7 +26,11 @@ Ref<AttrsBase> mapped(const Node& node, const DimMap& map) {
   return attrs;
 }
 
-bool is_number(const Node& node) { return node.op->kind == OpKind::constant && node.op != &evaluated_op(); }
+// A number that a compiled function was given is another one in each call: it is an input like an array.
+bool is_number(const Node& node) {
+  const NumberScope* given = NumberScope::current();
+  return node.op->kind == OpKind::constant && node.op != &evaluated_op() && !(given && given->id_of(&node) != 0);
+}
 
 // The number that the node repeats, if it does. Such nodes, like numbers, cost nothing inside a region: they are made
 // where they are used.
@@ -47,9 +52,8 @@ Dim Body::at(Dim d) const {
 Avals Body::results() const {
   Avals out;
   for (const Program::Link& link : program_->results()) {
-    const Aval& aval = link.from == Program::Link::From::input
-                           ? program_->placeholders()[link.at].node()->avals[0]
-                           : program_->steps()[link.at].node->avals[link.output];
+    const Aval& aval = link.from == Program::Link::From::input ? program_->placeholders()[link.at].node()->avals[0]
+                                                               : program_->steps()[link.at].node->avals[link.output];
     out.push_back({mapped(aval.shape, [&](Dim d) { return at(d); }), aval.dtype});
   }
   return out;
@@ -117,13 +121,16 @@ std::string Body::describe() const {
 
 // ---- BodyTrace ------------------------------------------------------------------------------------------------------
 
-BodyTrace::BodyTrace(const Function& f, const Avals& inputs) : level_(open_trace()) {
+BodyTrace::BodyTrace(const char* name, const Function& f, const Avals& inputs) : level_(open_trace()) {
   struct Close {
     uint64_t level;
     ~Close() { close_trace(level); }
   } close{level_};
   for (const Aval& aval : inputs) placeholders_.push_back(abstract_placeholder(aval, level_));
-  outputs_ = f(placeholders_);
+  {
+    const TransformScope scope(name);
+    outputs_ = f(placeholders_);
+  }
 
   struct Frame {
     Own own;
@@ -166,9 +173,8 @@ bool BodyTrace::uses(size_t i) const {
   const Node* input = placeholders_[i].node();
   const auto is_input = [&](const Array& a) { return a.node() == input; };
   return std::any_of(outputs_.begin(), outputs_.end(), is_input) ||
-         std::any_of(own_.begin(), own_.end(), [&](const Own& own) {
-           return std::any_of(own.inputs.begin(), own.inputs.end(), is_input);
-         });
+         std::any_of(own_.begin(), own_.end(),
+                     [&](const Own& own) { return std::any_of(own.inputs.begin(), own.inputs.end(), is_input); });
 }
 
 void BodyTrace::find_captured(Arrays& captured) const {
@@ -177,7 +183,8 @@ void BodyTrace::find_captured(Arrays& captured) const {
   for (const Array& p : placeholders_) known.insert(p.node());
   const auto note = [&](const Array& a) {
     if (known.contains(a.node())) return;
-    if (std::none_of(captured.begin(), captured.end(), [&](const Array& c) { return c.same(a); })) captured.push_back(a);
+    if (std::none_of(captured.begin(), captured.end(), [&](const Array& c) { return c.same(a); }))
+      captured.push_back(a);
   };
   for (const Own& own : own_)
     for (const Array& in : own.inputs) note(in);

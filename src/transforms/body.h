@@ -48,8 +48,8 @@ class Body {
 /// A function being traced to become a body. Several may share what they capture.
 class BodyTrace {
  public:
-  /// Runs `f` on placeholders; what it raises goes through.
-  BodyTrace(const Function& f, const Avals& inputs);
+  /// Runs `f` on placeholders; what it raises goes through. name: of the operation, for errors of what is inside.
+  BodyTrace(const char* name, const Function& f, const Avals& inputs);
 
   /// What f returned: traced arrays, of use for their shapes and dtypes only.
   const Arrays& outputs() const { return outputs_; }

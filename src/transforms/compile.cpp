@@ -19,6 +19,10 @@ CompiledFunction::~CompiledFunction() = default;
 int64_t CompiledFunction::trace_count() const { return state_->programs.made(); }
 
 Arrays CompiledFunction::operator()(const Arrays& inputs) {
+  if (DimScope::current() != nullptr) {  // part of the trace around it, whose extents it may have captured
+    const TransformScope scope(state_->name);
+    return state_->f(inputs);
+  }
   std::vector<int64_t> values;
   std::string why;  // the program used last does not fit
   const auto known = state_->programs.find([&](const Programs::Kept& kept) {

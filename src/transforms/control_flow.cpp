@@ -1,5 +1,7 @@
 #include <algorithm>
 
+#include "graph/dims.h"
+#include "plait/debug.h"
 #include "transforms/control/control.h"
 
 namespace plait::control {
@@ -25,6 +27,11 @@ Avals avals_of(const Arrays& arrays) {
   Avals out;
   for (const Array& a : arrays) out.push_back({a.shape(), a.dtype()});
   return out;
+}
+
+bool by_hand(const Arrays& arrays) {
+  return debug::eager() && DimScope::current() == nullptr &&
+         std::none_of(arrays.begin(), arrays.end(), [](const Array& a) { return a.node()->abstract; });
 }
 
 void check_results(const char* op, const char* what, const Arrays& got, const Arrays& wanted) {

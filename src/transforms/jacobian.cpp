@@ -12,11 +12,11 @@ namespace {
 void check_real(const char* op, const char* what, const Arrays& arrays) {
   for (size_t i = 0; i < arrays.size(); ++i) {
     if (is_in(arrays[i].dtype(), dtypes::floating)) continue;
-    throw DTypeError({.op = op,
-                      .got = std::string(what) + " " + std::to_string(i) + " of dtype " +
-                             std::string(name_of(arrays[i].dtype())),
-                      .accepts = "real floating point",
-                      .hint = "astype(float32) makes it so"});
+    throw DTypeError(
+        {.op = op,
+         .got = std::string(what) + " " + std::to_string(i) + " of dtype " + std::string(name_of(arrays[i].dtype())),
+         .accepts = "real floating point",
+         .hint = "astype(float32) makes it so"});
   }
 }
 
@@ -77,8 +77,7 @@ Arrays jacobian_forwards(const char* op, const GradTrace& trace, const Arrays& o
   check_real(op, "result", outputs);
   const std::vector<int64_t> sizes = sizes_of(inputs);
   const VmapTrace each(basis(inputs, sizes), std::vector<int>(inputs.size(), 0));
-  const Arrays moved =
-      each.batched(trace.push_forward(outputs, each.inputs()), std::vector<int>(outputs.size(), 0));
+  const Arrays moved = each.batched(trace.push_forward(outputs, each.inputs()), std::vector<int>(outputs.size(), 0));
   Arrays out;
   for (size_t o = 0; o < outputs.size(); ++o) {
     int64_t before = 0;
@@ -117,8 +116,6 @@ Function jacrev(Function f, std::vector<int> argnums) {
   return jacobian("jacrev", std::move(f), std::move(argnums), jacobian_backwards);
 }
 
-Function hessian(Function f, std::vector<int> argnums) {
-  return jacfwd(jacrev(std::move(f), argnums), argnums);
-}
+Function hessian(Function f, std::vector<int> argnums) { return jacfwd(jacrev(std::move(f), argnums), argnums); }
 
 }  // namespace plait

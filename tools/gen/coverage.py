@@ -28,7 +28,7 @@ PRIMITIVES = """
 ## Primitives
 
 Every public function is one of these, or made from them. Fused: the interpreter computes it in one pass with its
-neighbours. Alias: a view, which costs nothing where strides can express it. On a GPU: what runs there by a kernel of
+neighbours. Runs programs: a loop or branch, whose operations run where they would alone. Alias: a view, which costs nothing where strides can express it. On a GPU: what runs there by a kernel of
 the CUDA backend, in part where it does not take all arguments; what falls back to the CPU is copied there and back,
 which is said once (`transfers.fallback("error")` forbids it).
 
@@ -106,7 +106,7 @@ def primitives(schema: dict[str, list[dict[str, object]]]) -> Iterator[str]:
         name, kind = str(p["name"]), str(p["kind"])
         if kind in ("constant", "placeholder"):
             continue
-        runs = {"elementwise": "fused", "reduction": "fused", "view": "alias", "alias": "alias"}.get(kind)
+        runs = {"elementwise": "fused", "reduction": "fused", "view": "alias", "alias": "alias", "control": "runs programs"}.get(kind)
         on_gpu = runs or cuda.get(name, "falls back to the CPU")
         runs = runs or ", ".join(sorted(table.get(name, {"no kernel"})))
         why = str(p["not_differentiable"]) or NOT_YET.get(name, "")

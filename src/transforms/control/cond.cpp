@@ -69,8 +69,8 @@ Grads vjp_cond(const CondAttrs& attrs, const VjpArgs& at) {
   Marks seeded = reached(attrs, wanted, true);
   for (size_t i = 0; i < seeded.size(); ++i) seeded[i] = seeded[i] && at.cotangents[i].defined();
   const Arrays cotangents = control::picked(Arrays(at.cotangents.begin(), at.cotangents.end()), seeded);
-  const Arrays grads = cond_of(
-      attrs, at.input(0), joined(operands, cotangents), [&](const Body& body, const Arrays& in) {
+  const Arrays grads =
+      cond_of(attrs, at.input(0), joined(operands, cotangents), [&](const Body& body, const Arrays& in) {
         control::Pieces<Array> pieces(in);
         const Arrays primals = pieces.next(operands.size());
         const auto varied = [&](const Arrays& some) {
@@ -113,9 +113,11 @@ VmapResult vmap_cond(const CondAttrs& attrs, const VmapArgs& at) {
 
 Arrays cond(const Array& predicate, const Function& on_true, const Function& on_false, const Arrays& operands) {
   const Array condition = control::checked_predicate("cond", predicate);
+  if (control::by_hand({condition})) return condition.item<bool>() ? on_true(operands) : on_false(operands);
   const Avals avals = control::avals_of(operands);
-  const BodyTrace yes(on_true, avals);
+  const BodyTrace yes("cond", on_true, avals);
   const BodyTrace no(
+      "cond",
       [&](const Arrays& in) {
         Arrays out = on_false(in);
         control::check_results("cond", "the results of the branch for false", out, yes.outputs());

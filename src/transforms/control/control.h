@@ -45,6 +45,8 @@ Arrays spread(const Arrays& arrays, const Marks& marks, Arrays into = {});
 size_t count(const Marks& marks);
 
 Avals avals_of(const Arrays& arrays);
+/// Whether the eager switch is on, and these are values: the user's functions are called on them then.
+bool by_hand(const Arrays& arrays);
 /// A node of the op with these inputs.
 template <class A>
 Arrays make_control(const OpHandle& op, A attrs, const Arrays& inputs) {

@@ -131,7 +131,9 @@ TEST(ControlFlow, RejectsWhatDoesNotFit) {
   const auto shorter = [](const Arrays& in) { return Arrays{sum(in[0], Axes(), false)}; };
   EXPECT_THROW(scan([](const Arrays& c, const Arrays&) { return std::pair(c, c); }, {x}, {}), ArgumentError);
   EXPECT_THROW(scan([&](const Arrays& c, const Arrays&) { return std::pair(shorter(c), c); }, {x}, {x}), ShapeError);
-  EXPECT_THROW(scan([](const Arrays& c, const Arrays&) { return std::pair(Arrays{astype(c[0], DType::float32)}, c); }, {x}, {x}), DTypeError);
+  EXPECT_THROW(
+      scan([](const Arrays& c, const Arrays&) { return std::pair(Arrays{astype(c[0], DType::float32)}, c); }, {x}, {x}),
+      DTypeError);
   EXPECT_THROW(scan([](const Arrays&, const Arrays& s) { return std::pair(Arrays{}, s); }, {x}, {x}), ArgumentError);
   EXPECT_THROW(while_loop(same, same, {x}), ShapeError);
   EXPECT_THROW(while_loop([](const Arrays&) { return Arrays{}; }, same, {x}), ArgumentError);

@@ -1,24 +1,32 @@
+#include "transforms/control/scan.h"
+
 #include <algorithm>
+#include <mutex>
 #include <utility>
 
 #include "base/interrupt.h"
-#include "transforms/control/control.h"
+#include "ops/view/slice.h"
 
 namespace plait {
 namespace {
 
+using control::joined;
 using control::Marks;
 using control::Pieces;
-using control::joined;
+using control::ScanLoopAttrs;
 
-/// Inputs are what the step captured, the carries, and the sequences; results the carries and the stacked results.
-struct ScanLoopAttrs {
-  Body step;
-  int captured = 0;
-  int carries = 0;
-  Dim length;
-  bool reverse = false;
-  int unroll = 1;
+/// The one attribute that changes: it does not change what a node means, only what of it is put into memory.
+class KeepsCarries final : public AttrField {
+ public:
+  KeepsCarries() : AttrField("keeps_carries", "whether the carries of each step are computed", "bool", true) {}
+  AttrValue get(const void* attrs) const override {
+    return static_cast<const ScanLoopAttrs*>(attrs)->keeps_carries->load();
+  }
+  void set(void* attrs, const AttrValue& value) const override {
+    static_cast<ScanLoopAttrs*>(attrs)->keeps_carries = std::make_shared<std::atomic<bool>>(std::get<bool>(value));
+  }
+  void hash(const void*, Hasher&) const override {}
+  void map_dims(void*, const DimMap&) const override {}
 };
 
 const OpHandle& scan_op() {
@@ -32,8 +40,9 @@ Aval slice_of(const Aval& sequence) {
 
 Avals infer_scan(const ScanLoopAttrs& attrs, std::span<const Aval>) {
   Avals out = attrs.step.results();
-  for (size_t i = static_cast<size_t>(attrs.carries); i < out.size(); ++i)
-    out[i].shape.insert(out[i].shape.begin(), attrs.length);
+  const auto carries = static_cast<size_t>(attrs.carries);
+  for (size_t i = 0; i < carries; ++i) out.push_back(Aval(out[i]));
+  for (size_t i = carries; i < out.size(); ++i) out[i].shape.insert(out[i].shape.begin(), attrs.length);
   return out;
 }
 
@@ -55,13 +64,19 @@ class ScanRun {
         at_(at),
         captured_(static_cast<size_t>(attrs.captured)),
         carries_(static_cast<size_t>(attrs.carries)),
+        before_(node.avals.size() - carries_),
         avals_(control::input_avals(node)),
-        length_(attrs.length.value()) {}
+        length_(attrs.length.value()),
+        keeps_(attrs.keeps_carries->load()) {}
 
   void run() {
     for (size_t j = carries_; j < node_.avals.size(); ++j)
-      at_.outputs[j] = engine::allocate_at(at_.place, node_.avals[j]);
+      at_.outputs[j] = j < before_ || keeps_ ? engine::allocate_at(at_.place, node_.avals[j]) : absent(node_.avals[j]);
     for (size_t i = 0; i < carries_; ++i) carry_.push_back(std::move(at_.inputs[captured_ + i]));
+    for (size_t i = 0; i < carries_ && keeps_ && length_ > 0; ++i) {
+      Storage first = begun_with(i, 0);
+      engine::copy_to(at_.place, first, carry_[i], node_.avals[i]);
+    }
     const int64_t unroll = std::clamp<int64_t>(attrs_.unroll, 1, std::max<int64_t>(length_, 1));
     const int64_t rest = length_ % unroll;
     if (length_ >= unroll) turns(unroll, 0, length_ - rest);
@@ -70,6 +85,14 @@ class ScanRun {
   }
 
  private:
+  /// Stands for what nobody asked for.
+  static Storage absent(const Aval& aval) { return {allocate(0), 0, row_major_strides(aval.shape), true}; }
+
+  int64_t position(int64_t turn) const { return attrs_.reverse ? length_ - 1 - turn : turn; }
+  Storage result(size_t j, int64_t turn) const { return slice_at(at_.outputs[j], node_.avals[j], position(turn)); }
+  /// Where the carry is kept that a turn begins with.
+  Storage begun_with(size_t i, int64_t turn) const { return result(before_ + i, turn); }
+
   /// `times` steps as one program, from turn `from` to `to`.
   void turns(int64_t times, int64_t from, int64_t to) {
     const size_t behind = captured_ + carries_;
@@ -84,14 +107,16 @@ class ScanRun {
     for (int64_t t = from; t < to; t += times) {
       poll_interrupt();
       out.assign(carries_, Storage());
-      for (size_t i = 0; i < carries_; ++i) program.give(captured_ + i, std::move(carry_[i]));
+      for (size_t i = 0; i < carries_; ++i) {
+        program.give(captured_ + i, std::move(carry_[i]));
+        if (keeps_ && t + times < length_) out[i] = begun_with(i, t + times);
+      }
       for (int64_t u = 0; u < times; ++u) {
-        const int64_t position = attrs_.reverse ? length_ - 1 - (t + u) : t + u;
         for (size_t j = 0; j < sequences; ++j)
           program.give(behind + static_cast<size_t>(u) * sequences + j,
-                       slice_at(at_.inputs[behind + j], avals_[behind + j], position));
-        for (size_t j = carries_; j < node_.avals.size(); ++j)
-          out.push_back(slice_at(at_.outputs[j], node_.avals[j], position));
+                       slice_at(at_.inputs[behind + j], avals_[behind + j], position(t + u)));
+        for (size_t j = carries_; j < before_; ++j) out.push_back(result(j, t + u));
+        for (size_t i = 0; i < carries_ && keeps_ && u + 1 < times; ++i) out.push_back(begun_with(i, t + u + 1));
       }
       program.run(out, at_.place);
       for (size_t i = 0; i < carries_; ++i) carry_[i] = std::move(out[i]);
@@ -110,6 +135,7 @@ class ScanRun {
       Pieces<Array> out(results);
       carry = out.next(carries_);
       stacked = joined(std::move(stacked), out.rest());
+      if (keeps_ && u + 1 < times) stacked = joined(std::move(stacked), carry);
     }
     return joined(std::move(carry), stacked);
   }
@@ -128,171 +154,14 @@ class ScanRun {
   const Node& node_;
   const ControlArgs& at_;
   const size_t captured_, carries_;
+  const size_t before_;  // the results in front of the carries of each step
   const Avals avals_;  // of the node's inputs
   const int64_t length_;
+  const bool keeps_;
   std::vector<Storage> carry_;
 };
 
 void run_scan(const ScanLoopAttrs& attrs, const Node& node, const ControlArgs& at) { ScanRun(attrs, node, at).run(); }
-
-// ---- rules ----------------------------------------------------------------------------------------------------------
-
-/// A scan's inputs, or what belongs to them, in their three parts.
-template <class T>
-struct Parts {
-  std::vector<T> captured, carry, xs;
-  Parts(const ScanLoopAttrs& attrs, const std::vector<T>& all) {
-    Pieces<T> pieces(all);
-    captured = pieces.next(static_cast<size_t>(attrs.captured));
-    carry = pieces.next(static_cast<size_t>(attrs.carries));
-    xs = pieces.rest();
-  }
-  std::vector<T> all() const { return joined(joined(captured, carry), xs); }
-};
-
-/// Marks the carries that some turn makes depend on a marked input; the marks of the results.
-Marks settle(const ScanLoopAttrs& attrs, Parts<bool>& marks, bool as_tangent) {
-  for (;;) {
-    const Marks out = attrs.step.reached(marks.all(), as_tangent);
-    bool changed = false;
-    for (size_t i = 0; i < marks.carry.size(); ++i) {
-      changed |= out[i] && !marks.carry[i];
-      marks.carry[i] = marks.carry[i] || out[i];
-    }
-    if (!changed) return out;
-  }
-}
-
-std::pair<Arrays, Arrays> scan_like(const ScanLoopAttrs& attrs, const ScanFunction& f, const Arrays& init,
-                                    const Arrays& xs, bool reverse) {
-  return scan(f, init, xs, attrs.length, reverse, attrs.unroll);
-}
-
-Arrays zeros_where_undefined(Arrays arrays, const Arrays& like) {
-  for (size_t i = 0; i < arrays.size(); ++i)
-    if (!arrays[i].defined()) arrays[i] = zeros(like[i].shape(), like[i].dtype());
-  return arrays;
-}
-
-// One loop that carries tangents beside what they are of.
-Arrays jvp_scan(const ScanLoopAttrs& attrs, const JvpArgs& at) {
-  const Parts<Array> in(attrs, Arrays(at.inputs.begin(), at.inputs.end()));
-  const Parts<Array> along(attrs, Arrays(at.tangents.begin(), at.tangents.end()));
-  Marks moved;
-  for (size_t i = 0; i < at.inputs.size(); ++i)
-    moved.push_back(at.tangents[i].defined() && is_inexact(at.inputs[i].dtype()));
-  Parts<bool> moves(attrs, moved);
-  const Marks results = settle(attrs, moves, true);
-  const size_t n = in.carry.size();
-  Pieces<bool> pieces(results);
-  pieces.next(n);
-  const Marks stacked = pieces.rest();
-
-  const auto [last, ys] = scan_like(
-      attrs,
-      [&](const Arrays& carry, const Arrays& x) {
-        Pieces<Array> c(carry), s(x);
-        const Arrays k = c.next(n), tk = c.rest();
-        const Arrays slices = s.next(in.xs.size()), tx = s.rest();
-        const auto [out, tangents] = jvp(attrs.step, joined(joined(in.captured, k), slices),
-                                         joined(joined(control::spread(control::picked(along.captured, moves.captured),
-                                                                       moves.captured),
-                                                       control::spread(tk, moves.carry)),
-                                                control::spread(tx, moves.xs)));
-        Pieces<Array> o(out), t(tangents);
-        const Arrays next = o.next(n), tnext = t.next(n);
-        return std::pair(joined(next, control::picked(tnext, moves.carry)), control::picked(t.rest(), stacked));
-      },
-      joined(in.carry, control::picked(zeros_where_undefined(along.carry, in.carry), moves.carry)),
-      joined(in.xs, control::picked(along.xs, moves.xs)), attrs.reverse);
-  Pieces<Array> l(last);
-  l.next(n);
-  return joined(control::spread(l.rest(), moves.carry), control::spread(ys, stacked));
-}
-
-/// What sums of many gradients are kept in.
-DType sum_dtype(DType d) { return is_half(d) ? DType::float32 : d; }
-
-// Forwards once more for the carries of each step, then backwards with the step computed again: what the steps have in
-// between is never kept for all of them.
-Grads vjp_scan(const ScanLoopAttrs& attrs, const VjpArgs& at) {
-  const Parts<Array> in(attrs, Arrays(at.node.inputs.begin(), at.node.inputs.end()));
-  const size_t n = in.carry.size();
-  Parts<bool> wanted(attrs, Marks(at.needed.begin(), at.needed.end()));
-  const Marks results = settle(attrs, wanted, true);
-  Arrays g_carry(at.cotangents.begin(), at.cotangents.begin() + static_cast<std::ptrdiff_t>(n));
-  Arrays g_stacked(at.cotangents.begin() + static_cast<std::ptrdiff_t>(n), at.cotangents.end());
-  Marks seeded;  // results of the step that have a cotangent
-  for (size_t i = 0; i < results.size(); ++i)
-    seeded.push_back(i < n ? bool(wanted.carry[i]) : results[i] && g_stacked[i - n].defined());
-  const Marks seeded_ys(seeded.begin() + static_cast<std::ptrdiff_t>(n), seeded.end());
-
-  const auto step = [&](const Arrays& carry, const Arrays& x) {
-    const Arrays out = attrs.step(joined(joined(in.captured, carry), x));
-    return std::pair(Pieces<Array>(out).next(n), carry);
-  };
-  const Arrays carries = scan_like(attrs, step, in.carry, in.xs, attrs.reverse).second;
-
-  Arrays sums;
-  for (const Array& a : control::picked(in.captured, wanted.captured)) sums.push_back(zeros(a.shape(), sum_dtype(a.dtype())));
-  const Arrays seeds = control::picked(zeros_where_undefined(g_carry, in.carry), wanted.carry);
-  const auto back = [&](const Arrays& carry, const Arrays& x) {
-    Pieces<Array> c(carry), s(x);
-    const Arrays gk = c.next(seeds.size());
-    Arrays total = c.rest();
-    const Arrays k = s.next(n), slices = s.next(in.xs.size()), gy = s.rest();
-    const Parts<Array> all(attrs, joined(joined(in.captured, k), slices));
-    const auto varied = [&](const Arrays& some) {
-      const Arrays out = attrs.step(control::spread(some, wanted.all(), all.all()));
-      return control::picked(out, seeded);
-    };
-    const Arrays grads = vjp(varied, control::picked(all.all(), wanted.all()), joined(gk, gy)).second;
-    Pieces<Array> g(grads);
-    for (Array& sum : total) sum = add(sum, converted(g.next(1)[0], sum.dtype()));
-    const Arrays next = g.next(seeds.size());
-    return std::pair(joined(next, total), g.rest());
-  };
-  const auto [last, g_xs] =
-      scan_like(attrs, back, joined(seeds, sums),
-                joined(joined(carries, in.xs), control::picked(g_stacked, seeded_ys)), !attrs.reverse);
-
-  Pieces<Array> l(last);
-  const Arrays g_init = control::spread(l.next(seeds.size()), wanted.carry);
-  Arrays g_captured = control::spread(l.rest(), wanted.captured);
-  for (size_t i = 0; i < g_captured.size(); ++i)
-    if (g_captured[i].defined()) g_captured[i] = converted(g_captured[i], in.captured[i].dtype());
-  const Arrays all = joined(joined(g_captured, g_init), control::spread(g_xs, wanted.xs));
-  return Grads(all.begin(), all.end());
-}
-
-VmapResult vmap_scan(const ScanLoopAttrs& attrs, const VmapArgs& at) {
-  Parts<bool> batched(attrs, control::batched_inputs(at));
-  const Marks results = settle(attrs, batched, false);
-  Arrays moved;
-  for (size_t i = 0; i < at.inputs.size(); ++i) {
-    const size_t behind = batched.captured.size() + batched.carry.size();
-    const bool wanted = i < behind && batched.all()[i];
-    moved.push_back(wanted ? batch_first_broadcast(at, static_cast<int>(i)) : at.inputs[i]);
-    if (i >= behind && at.axes[i] != kUnbatched) moved[i] = moveaxis(at.inputs[i], at.axes[i], 1);
-    // A sequence whose batch axis is the first has its steps along the second: both change places.
-  }
-  const Parts<Array> in(attrs, moved);
-  const size_t n = in.carry.size();
-  const Marks out = joined(batched.carry, Marks(results.begin() + static_cast<std::ptrdiff_t>(n), results.end()));
-  const auto [last, ys] = scan_like(
-      attrs,
-      [&](const Arrays& carry, const Arrays& x) {
-        const Arrays all =
-            control::batched_call(attrs.step, joined(joined(in.captured, carry), x), batched.all(), out, at.size);
-        Pieces<Array> pieces(all);
-        Arrays next = pieces.next(n);
-        return std::pair(std::move(next), pieces.rest());
-      },
-      in.carry, in.xs, attrs.reverse);
-  VmapResult result{joined(last, ys), {}};
-  for (size_t i = 0; i < out.size(); ++i) result.axes.push_back(!out[i] ? kUnbatched : i < n ? 0 : 1);
-  return result;
-}
 
 // ---- arguments ------------------------------------------------------------------------------------------------------
 
@@ -315,27 +184,45 @@ Dim checked_length(const Arrays& xs, std::optional<Dim> length) {
   if (!length)
     throw ArgumentError({.op = "scan", .got = "neither xs nor length", .accepts = "one of them", .where = where});
   if (*length < Dim(0))
-    throw ArgumentError({.op = "scan",
-                         .got = "length " + std::to_string(length->value()),
-                         .accepts = "0 or more",
-                         .where = where});
+    throw ArgumentError(
+        {.op = "scan", .got = "length " + std::to_string(length->value()), .accepts = "0 or more", .where = where});
   return *length;
+}
+
+// One operation after the other, as a loop in the user's language would.
+std::pair<Arrays, Arrays> scan_by_hand(const ScanFunction& f, Arrays carry, const Arrays& xs, int64_t length,
+                                       bool reverse) {
+  std::vector<Arrays> rows;  // per stacked result
+  for (int64_t t = 0; t < length; ++t) {
+    Arrays x;
+    for (const Array& a : xs) x.push_back(squeeze(slice_axis(a, 0, reverse ? length - 1 - t : t, 1), 0));
+    auto [next, y] = f(carry, x);
+    control::check_results("scan", "the carry of the step", next, carry);
+    carry = std::move(next);
+    rows.resize(y.size());
+    for (size_t j = 0; j < y.size(); ++j) rows[j].push_back(std::move(y[j]));
+  }
+  Arrays stacked;
+  for (Arrays& r : rows) {
+    if (reverse) std::reverse(r.begin(), r.end());
+    stacked.push_back(stack(r));
+  }
+  return {std::move(carry), std::move(stacked)};
 }
 
 }  // namespace
 
-std::pair<Arrays, Arrays> scan(const ScanFunction& f, const Arrays& init, const Arrays& xs, std::optional<Dim> length,
-                               bool reverse, int unroll) {
+Arrays control::scan_node(const ScanFunction& f, const Arrays& init, const Arrays& xs, Dim length, bool reverse,
+                          int unroll) {
   ScanLoopAttrs attrs;
-  attrs.length = checked_length(xs, length);
+  attrs.length = length;
   attrs.reverse = reverse;
   attrs.carries = static_cast<int>(init.size());
   attrs.unroll = unroll;
-  if (unroll < 1)
-    throw ArgumentError({.op = "scan", .got = "unroll " + std::to_string(unroll), .accepts = "1 or more"});
   Avals slices = control::avals_of(init);
   for (const Array& a : xs) slices.push_back(slice_of({a.shape(), a.dtype()}));
   const BodyTrace trace(
+      "scan",
       [&](const Arrays& in) {
         Pieces<Array> pieces(in);
         const Arrays carry = pieces.next(init.size());
@@ -351,10 +238,32 @@ std::pair<Arrays, Arrays> scan(const ScanFunction& f, const Arrays& init, const 
   attrs.captured = static_cast<int>(captured.size());
   attrs.step = trace.close(captured, taken);
   const Arrays used = control::picked(xs, Marks(taken.begin() + static_cast<std::ptrdiff_t>(init.size()), taken.end()));
-  const Arrays all = control::make_control(scan_op(), std::move(attrs), joined(joined(captured, init), used));
+  return control::make_control(scan_op(), std::move(attrs), joined(joined(captured, init), used));
+}
+
+bool control::keep_carries(const Node& node) {
+  const auto& attrs = node.attrs_as<ScanLoopAttrs>();
+  const std::lock_guard lock(graph_mutex());
+  switch (node.state.load(std::memory_order_acquire)) {
+    case Node::State::pending: attrs.keeps_carries->store(true); return true;
+    case Node::State::claimed: return false;  // it may have looked already
+    case Node::State::done: break;
+  }
+  for (size_t i = node.avals.size() - static_cast<size_t>(attrs.carries); i < node.avals.size(); ++i)
+    if (node.storages[i].buffer->bytes() == 0 && node.avals[i].shape.count_value() > 0) return false;
+  return true;
+}
+
+std::pair<Arrays, Arrays> scan(const ScanFunction& f, const Arrays& init, const Arrays& xs, std::optional<Dim> length,
+                               bool reverse, int unroll) {
+  const Dim n = checked_length(xs, length);
+  if (unroll < 1)
+    throw ArgumentError({.op = "scan", .got = "unroll " + std::to_string(unroll), .accepts = "1 or more"});
+  if (control::by_hand(joined(init, xs)) && n.value() > 0) return scan_by_hand(f, init, xs, n.value(), reverse);
+  const Arrays all = control::scan_node(f, init, xs, n, reverse, unroll);
   Pieces<Array> out(all);
   Arrays last = out.next(init.size());
-  return {std::move(last), out.rest()};
+  return {std::move(last), out.next(all.size() - 2 * init.size())};
 }
 
 Arrays map(const Function& f, const Arrays& xs) {
@@ -372,11 +281,12 @@ void register_control_scan(OpRegistry& ops) {
       .attr("length", &ScanLoopAttrs::length, "number of steps")
       .attr("reverse", &ScanLoopAttrs::reverse, "from the last slice to the first")
       .attr("unroll", &ScanLoopAttrs::unroll, "steps that run as one program")
+      .field(std::make_unique<KeepsCarries>())
       .infer(infer_scan)
       .run(run_scan)
-      .vjp(vjp_scan)
-      .jvp(jvp_scan)
-      .vmap(vmap_scan);
+      .vjp(control::vjp_scan)
+      .jvp(control::jvp_scan)
+      .vmap(control::vmap_scan);
 }
 
 }  // namespace plait

@@ -102,9 +102,8 @@ Arrays jvp_while(const WhileAttrs& attrs, const JvpArgs& at) {
       [&](const Arrays& all) {
         Pieces<Array> pieces(all);
         const Arrays carry = pieces.next(n);
-        const auto [next, moved_next] =
-            jvp(attrs.turn, joined(in.captured, carry),
-                joined(captured_tangents, control::spread(pieces.rest(), moves.carry)));
+        const auto [next, moved_next] = jvp(attrs.turn, joined(in.captured, carry),
+                                            joined(captured_tangents, control::spread(pieces.rest(), moves.carry)));
         return joined(next, control::picked(moved_next, moves.carry));
       },
       joined(in.carry, control::picked(tangents, moves.carry)));
@@ -135,38 +134,51 @@ VmapResult vmap_while(const WhileAttrs& attrs, const VmapArgs& at) {
   const auto conditions = [&](const Arrays& carry) {
     return control::batched_call(attrs.condition, joined(in.captured, carry), batched.all(), {many}, at.size)[0];
   };
-  const Arrays last = while_loop(
-      [&](const Arrays& carry) { return Arrays{many ? any(conditions(carry)) : conditions(carry)}; },
-      [&](const Arrays& carry) {
-        Arrays next =
-            control::batched_call(attrs.turn, joined(in.captured, carry), batched.all(), batched.carry, at.size);
-        if (!many) return next;
-        const Array going = conditions(carry);
-        for (size_t i = 0; i < next.size(); ++i) next[i] = control::selected(going, next[i], carry[i]);
-        return next;
-      },
-      in.carry);
+  const Arrays last =
+      while_loop([&](const Arrays& carry) { return Arrays{many ? any(conditions(carry)) : conditions(carry)}; },
+                 [&](const Arrays& carry) {
+                   Arrays next = control::batched_call(attrs.turn, joined(in.captured, carry), batched.all(),
+                                                       batched.carry, at.size);
+                   if (!many) return next;
+                   const Array going = conditions(carry);
+                   for (size_t i = 0; i < next.size(); ++i) next[i] = control::selected(going, next[i], carry[i]);
+                   return next;
+                 },
+                 in.carry);
   VmapResult result{last, {}};
   for (const bool b : batched.carry) result.axes.push_back(b ? 0 : kUnbatched);
   return result;
 }
 
+Array checked_condition(const Arrays& results) {
+  if (results.size() != 1)
+    throw ArgumentError({.op = "while_loop",
+                         .got = std::to_string(results.size()) + " arrays as the condition",
+                         .accepts = "one, a 0-d bool",
+                         .where = describe_source(current_source())});
+  return control::checked_predicate("while_loop", results[0]);
+}
+
+// One operation after the other, as a loop in the user's language would.
+Arrays while_by_hand(const Function& condition, const Function& body, Arrays carry) {
+  while (checked_condition(condition(carry)).item<bool>()) {
+    Arrays next = body(carry);
+    control::check_results("while_loop", "the result of the body", next, carry);
+    carry = std::move(next);
+  }
+  return carry;
+}
+
 }  // namespace
 
 Arrays while_loop(const Function& condition, const Function& body, const Arrays& init) {
+  if (control::by_hand(init) && !checked_condition(condition(init)).node()->abstract)
+    return while_by_hand(condition, body, init);
   const Avals avals = control::avals_of(init);
   const BodyTrace test(
-      [&](const Arrays& carry) {
-        const Arrays out = condition(carry);
-        if (out.size() != 1)
-          throw ArgumentError({.op = "while_loop",
-                               .got = std::to_string(out.size()) + " arrays as the condition",
-                               .accepts = "one, a 0-d bool",
-                               .where = describe_source(current_source())});
-        return Arrays{control::checked_predicate("while_loop", out[0])};
-      },
-      avals);
+      "while_loop", [&](const Arrays& carry) { return Arrays{checked_condition(condition(carry))}; }, avals);
   const BodyTrace turn(
+      "while_loop",
       [&](const Arrays& carry) {
         Arrays next = body(carry);
         control::check_results("while_loop", "the result of the body", next, carry);
