@@ -48,8 +48,9 @@ def check_nan(*, inf: bool = False, deep: bool = False) -> Iterator[None]:
 def eager() -> Iterator[None]:
     """Evaluate each operation of this thread when it is made, so that its errors come at the line itself.
 
-    Functions given to `compile` run as they are.  Inside `grad` values are known and evaluated too; inside `vmap`, and
-    in what records a program (the body of a loop, an export), they are not, and operations on them stay in the graph.
+    Functions given to `compile` run as they are, and `scan`, `map`, `while_loop` and `cond` call theirs turn by turn.
+    Inside `grad` values are known and evaluated too; inside `vmap`, and in what records a program (an export), they are
+    not, and operations on them stay in the graph.
     PLAIT_EAGER=1 does the same for the whole process.
     """
     before = pc.set_eager(True)

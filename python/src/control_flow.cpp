@@ -259,8 +259,8 @@ nb::object cond_call(const nb::object& predicate, const nb::object& on_true, con
 
 void bind_control_flow(nb::module_& m) {
   m.def(
-      "scan", scan_call, nb::arg("f").none(), nb::arg("init").none(), nb::arg("xs") = nb::none(), nb::arg("length") = nb::none(),
-      nb::arg("reverse") = false, nb::arg("unroll") = 1,
+      "scan", scan_call, nb::arg("f").none(), nb::arg("init").none(), nb::arg("xs") = nb::none(),
+      nb::arg("length") = nb::none(), nb::arg("reverse") = false, nb::arg("unroll") = 1,
       nb::sig(
           "def scan(f: Callable[[Any, Any], tuple[Any, Any]], init: Any, xs: Any = None, length: int | None = None, "
           "reverse: bool = False, unroll: int = 1) -> tuple[Any, Any]"),
@@ -269,7 +269,8 @@ void bind_control_flow(nb::module_& m) {
       "xs holds no array. reverse goes from the last x to the first; ys stay in the places of their xs. unroll steps are run\n"
       "as one program, so that they are fused with each other. f is run once, on arrays without values.\n"
       "Errors: ValueError for a carry that changes, for first extents of xs that differ, for neither xs nor length.");
-  m.def("map", map_call, nb::arg("f").none(), nb::arg("xs").none(), nb::sig("def map(f: Callable[[Any], Any], xs: Any) -> Any"),
+  m.def("map", map_call, nb::arg("f").none(), nb::arg("xs").none(),
+        nb::sig("def map(f: Callable[[Any], Any], xs: Any) -> Any"),
         "f(x) for each x along the first axis of xs, one after another and as one operation; results are stacked.\n\n"
         "xs and results are trees of arrays. vmap does all at once instead, and needs the memory for it.");
   m.def(
@@ -280,7 +281,8 @@ void bind_control_flow(nb::module_& m) {
       "Derivatives: forwards only; scan has gradients too. Errors: ValueError for a value that changes, or a condition that\n"
       "is not 0-d.");
   m.def(
-      "cond", cond_call, nb::arg("pred").none(), nb::arg("true_fun").none(), nb::arg("false_fun").none(), nb::arg("operands"),
+      "cond", cond_call, nb::arg("pred").none(), nb::arg("true_fun").none(), nb::arg("false_fun").none(),
+      nb::arg("operands"),
       nb::sig(
           "def cond(pred: scalar | array, true_fun: Callable[..., R], false_fun: Callable[..., R], *operands: Any) -> R"),
       "true_fun(*operands) or false_fun(*operands), by pred, as one operation that runs one of them.\n\n"

@@ -63,8 +63,9 @@ def shown_by(program: str, folder: Path) -> str:
     return run.stdout + failure
 
 
-def test_the_debugging_page_shows_what_is_printed(tmp_path: Path) -> None:
-    programs, outputs = blocks("docs/debugging.md", "python"), blocks("docs/debugging.md", "")
+@pytest.mark.parametrize("page", ["debugging.md", "control_flow.md"])
+def test_pages_show_what_is_printed(page: str, tmp_path: Path) -> None:
+    programs, outputs = blocks(f"docs/{page}", "python"), blocks(f"docs/{page}", "")
     assert len(outputs) >= 2
     for program, output in zip(programs, outputs, strict=False):
         assert shown_by(program, tmp_path) == output

@@ -1,6 +1,9 @@
 """Loops and branches as operations: against Python loops, under every transform, and what they refuse."""
 
+import os
 import re
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -9,6 +12,8 @@ import numpy as np
 import pytest
 
 import plait.core as pc
+from plait.debug import check_nan, eager
+from plait.profile import profile
 
 RNG = np.random.default_rng(3)
 
@@ -475,6 +480,111 @@ def test_training_a_recurrent_network() -> None:
         value, params = train(params)
         losses.append(value.item())
     assert losses[-1] < 0.25 * losses[0]
+
+
+# ---- beside other things --------------------------------------------------------------------------------------------
+
+
+def test_numbers_given_to_compiled_functions_stay_inputs() -> None:
+    runs = 0
+
+    @pc.compile
+    def f(x: pc.array, rate: float) -> Any:
+        nonlocal runs
+        runs += 1
+        carry, _ = pc.scan(lambda c, _: (c * rate + 1, None), x, None, length=3)
+        turns = pc.while_loop(lambda v: v < 10 * rate, lambda v: v + rate, 0.0)
+        return carry, turns, pc.cond(x.sum() > rate, lambda: x * rate, lambda: x - rate)
+
+    for rate in (2.0, 3.0, 0.5):
+        carry, turns, branch = f(pc.array([1.0]), rate)
+        assert carry.tolist() == [rate**3 + rate**2 + rate + 1] and turns.item() == 10 * rate
+        assert branch.item() == (rate if rate < 1 else 1 - rate)
+    assert runs == 1
+
+
+def test_the_check_for_nan_looks_inside() -> None:
+    def f(c: pc.array, x: pc.array) -> Any:
+        return c + pc.log(x), None  # the line
+
+    with check_nan(), pytest.raises(pc.NanError, match=rf"log.*(\n.*)*test_control_flow.py:{f.__code__.co_firstlineno + 1}"):
+        pc.eval(pc.scan(f, pc.array(0.0), pc.array([1.0, -1.0, 2.0]))[0])
+    with check_nan():
+        assert pc.scan(f, pc.array(0.0), pc.ones(3))[0].item() == 0
+
+
+def test_the_eager_switch_runs_turn_by_turn() -> None:
+    seen = []
+
+    def f(c: pc.array, x: pc.array) -> Any:
+        seen.append(c.item())
+        return c + x, c
+
+    with eager():
+        last, ys = pc.scan(f, 0.0, pc.array([1.0, 2.0, 3.0]), reverse=True)
+        assert last.item() == 6 and ys.tolist() == [5, 3, 0] and seen == [0, 3, 5]
+        assert pc.map(lambda x: x * float(x.item()), pc.array([1.0, 2.0])).tolist() == [1, 4]
+        assert pc.while_loop(lambda v: v < 3, lambda v: v + (1 if v.item() < 1 else 2), 0).item() == 3
+        for p in (True, False):
+            assert pc.cond(p, lambda x: x + 1, lambda x: x - float(x.item()), pc.array(2.0)).item() == (3 if p else 0)
+        close(pc.vmap(lambda x: pc.scan(step(W), x, XS)[0])(f64(2, 3))[0] * 0, H * 0)  # not values: stays an operation
+
+
+def test_evaluated_before_its_gradient() -> None:
+    # The loop has run, without the carries, when the gradient asks for them.
+    def loss(h: pc.array) -> pc.array:
+        last, ys = pc.scan(step(W), h, XS)
+        pc.eval(last, ys)
+        return last.sum() + (ys * ys).sum()
+
+    want = pc.grad(lambda h: (lambda r: r[0].sum() + (r[1] * r[1]).sum())(unrolled(step(W), h, XS)))(H)
+    close(pc.grad(loss)(H), want)
+    value, grads = pc.value_and_grad(lambda h: scanned(W, h, XS))(H)
+    pc.eval(value)  # first the value alone, then what needs the carries
+    close(grads, pc.grad(lambda h: looped(W, h, XS))(H))
+
+
+def test_a_gradient_runs_the_loop_forwards_once() -> None:
+    f = pc.value_and_grad(lambda h: scanned(W, h, XS))
+    pc.eval(f(H))
+    with profile() as p:
+        pc.eval(f(H))
+    assert sum(e["name"] == "scan" for e in p.steps) == 2
+
+
+SIMULATED = """
+import numpy as np
+import plait.core as pc
+from plait import transfers
+
+xs, w = pc.array(np.arange(12.0).reshape(6, 2), dtype=pc.float32), pc.array([[0.5, 0.1], [0.2, 0.3]])
+f = lambda c, x: ((c := pc.tanh(c @ w + x)), c.sum())
+want, ys = [a.tolist() for a in pc.scan(f, pc.zeros(2), xs)]
+grad = pc.grad(lambda w: pc.scan(lambda c, x: (pc.tanh(c @ w + x), None), pc.zeros(2), xs)[0].sum())
+want_grad = grad(w).tolist()
+pc.set_default_device(pc.gpu)
+for unroll in (1, 4):
+    last, sums = pc.scan(f, pc.zeros(2), xs, unroll=unroll)
+    assert last.tolist() == want and sums.tolist() == ys
+    last, sums = pc.compile(lambda xs: pc.scan(f, pc.zeros(2), xs, reverse=True, unroll=unroll))(xs[::-1])
+    assert last.tolist() == want and sums.tolist() == ys[::-1]
+np.testing.assert_allclose(grad(w).tolist(), want_grad, rtol=1e-6)
+
+def crossings(f):
+    with transfers.count() as moved:
+        pc.eval(f())
+    return moved["gpu:0", "cpu"].transfers
+
+assert crossings(lambda: pc.scan(f, pc.zeros(2), xs)) == 0
+assert crossings(lambda: pc.while_loop(lambda v: v[0] < 5, lambda v: (v[0] + 1, v[1] * 2), (pc.array(0), pc.ones(3)))) == 6
+assert crossings(lambda: pc.cond(xs.sum() > 0, lambda x: x * 2, lambda x: x, xs)) == 1
+assert pc.while_loop(lambda v: v[0] < 5, lambda v: (v[0] + 1, v[1] * 2), (pc.array(0), pc.ones(3)))[1].tolist() == [32.0] * 3
+"""
+
+
+def test_on_a_simulated_device() -> None:
+    run = subprocess.run([sys.executable, "-c", SIMULATED], env=os.environ | {"PLAIT_SIMULATE_GPU": "1"}, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
 
 
 # ---- Jacobians ------------------------------------------------------------------------------------------------------

@@ -132,20 +132,27 @@ VmapResult vmap_while(const WhileAttrs& attrs, const VmapArgs& at) {
     moved.push_back(batched.all()[i] ? batch_first_broadcast(at, static_cast<int>(i)) : at.inputs[i]);
   const Parts<Array> in(attrs, moved);
   const auto conditions = [&](const Arrays& carry) {
-    return control::batched_call(attrs.condition, joined(in.captured, carry), batched.all(), {many}, at.size)[0];
+    return control::batched_call(attrs.condition, joined(in.captured, carry), batched.all(), {many}, at.size);
   };
-  const Arrays last =
-      while_loop([&](const Arrays& carry) { return Arrays{many ? any(conditions(carry)) : conditions(carry)}; },
-                 [&](const Arrays& carry) {
-                   Arrays next = control::batched_call(attrs.turn, joined(in.captured, carry), batched.all(),
-                                                       batched.carry, at.size);
-                   if (!many) return next;
-                   const Array going = conditions(carry);
-                   for (size_t i = 0; i < next.size(); ++i) next[i] = control::selected(going, next[i], carry[i]);
-                   return next;
-                 },
-                 in.carry);
-  VmapResult result{last, {}};
+  const auto next = [&](const Arrays& carry) {
+    return control::batched_call(attrs.turn, joined(in.captured, carry), batched.all(), batched.carry, at.size);
+  };
+  VmapResult result;
+  if (many) {  // who goes on is one carry more
+    const size_t n = in.carry.size();
+    const Arrays last = while_loop([&](const Arrays& all) { return Arrays{any(all[n])}; },
+                                   [&](const Arrays& all) {
+                                     const Arrays carry = Pieces<Array>(all).next(n);
+                                     Arrays turned = next(carry);
+                                     for (size_t i = 0; i < n; ++i)
+                                       turned[i] = control::selected(all[n], turned[i], carry[i]);
+                                     return joined(turned, conditions(turned));
+                                   },
+                                   joined(in.carry, conditions(in.carry)));
+    result.outputs = Pieces<Array>(last).next(n);
+  } else {
+    result.outputs = while_loop(conditions, next, in.carry);
+  }
   for (const bool b : batched.carry) result.axes.push_back(b ? 0 : kUnbatched);
   return result;
 }
