@@ -26,10 +26,14 @@ Ref<AttrsBase> mapped(const Node& node, const DimMap& map) {
   return attrs;
 }
 
-// A number that a compiled function was given is another one in each call: it is an input like an array.
-bool is_number(const Node& node) {
+// A number that a compiled function was given is another one in each call: it is captured, as an array is.
+bool is_given(const Node& node) {
   const NumberScope* given = NumberScope::current();
-  return node.op->kind == OpKind::constant && node.op != &evaluated_op() && !(given && given->id_of(&node) != 0);
+  return given && given->id_of(&node) != 0;
+}
+
+bool is_number(const Node& node) {
+  return node.op->kind == OpKind::constant && node.op != &evaluated_op() && !is_given(node);
 }
 
 // The number that the node repeats, if it does. Such nodes, like numbers, cost nothing inside a region: they are made
@@ -142,7 +146,7 @@ BodyTrace::BodyTrace(const char* name, const Function& f, const Avals& inputs) :
   // Nodes older than the trace are captured as they are.
   const auto enter = [&](const Array& a) {
     Node* node = a.node();
-    if (seen.contains(node)) return;
+    if (seen.contains(node) || is_given(*node)) return;
     Own own{node, {}};
     if (node->level >= level_ && !node->done()) {
       own.inputs = node->inputs;

@@ -106,7 +106,8 @@ def primitives(schema: dict[str, list[dict[str, object]]]) -> Iterator[str]:
         name, kind = str(p["name"]), str(p["kind"])
         if kind in ("constant", "placeholder"):
             continue
-        runs = {"elementwise": "fused", "reduction": "fused", "view": "alias", "alias": "alias", "control": "runs programs"}.get(kind)
+        kinds = {"elementwise": "fused", "reduction": "fused", "view": "alias", "alias": "alias", "control": "runs programs"}
+        runs = kinds.get(kind)
         on_gpu = runs or cuda.get(name, "falls back to the CPU")
         runs = runs or ", ".join(sorted(table.get(name, {"no kernel"})))
         why = str(p["not_differentiable"]) or NOT_YET.get(name, "")
