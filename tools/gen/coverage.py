@@ -28,8 +28,9 @@ PRIMITIVES = """
 ## Primitives
 
 Every public function is one of these, or made from them. Fused: the interpreter computes it in one pass with its
-neighbours. Runs programs: a loop or branch, whose operations run where they would alone. Alias: a view, which costs nothing where strides can express it. On a GPU: what runs there by a kernel of
-the CUDA backend, in part where it does not take all arguments; what falls back to the CPU is copied there and back,
+neighbours. Runs programs: a loop or branch, whose operations run where they would alone. Alias: a view, which costs
+nothing where strides can express it. On a GPU: what runs there by a kernel of the CUDA backend, in part where it does
+not take all arguments; what falls back to the CPU is copied there and back,
 which is said once (`transfers.fallback("error")` forbids it).
 
 | primitive | kind | vjp | jvp | vmap | on the CPU | on a GPU | why not |
