@@ -1,3 +1,4 @@
+# ruff: noqa: E501, E731, B023
 """Loops and branches as operations: against Python loops, under every transform, and what they refuse."""
 
 import os
@@ -111,7 +112,9 @@ def test_second_derivatives() -> None:
     close(pc.hessian(scanned, 1)(W, H, XS), pc.hessian(looped, 1)(W, H, XS))
 
 
-@pytest.mark.parametrize("axes", [(0, None, None), (None, 0, None), (None, None, 0), (None, None, 2), (1, 0, 1), (2, 1, 0)], ids=str)
+@pytest.mark.parametrize(
+    "axes", [(0, None, None), (None, 0, None), (None, None, 0), (None, None, 2), (1, 0, 1), (2, 1, 0)], ids=str
+)
 def test_vmap_equals_a_loop(axes: tuple[int | None, ...]) -> None:
     args = []
     for a, axis in zip((W, H, XS), axes, strict=True):
@@ -128,7 +131,16 @@ def test_vmap_equals_a_loop(axes: tuple[int | None, ...]) -> None:
     together = pc.compile(pc.vmap(pc.grad(scanned), in_axes=axes))(*args)
     close(together, pc.stack([pc.grad(looped)(*example(i)) for i in range(4)]))
     of_batch = pc.grad(lambda *a: pc.vmap(scanned, in_axes=axes)(*a).sum(), (0, 1, 2))(*args)
-    loop = pc.grad(lambda *a: sum((looped(*(x if k is None else pc.take(x, i, axis=k) for x, k in zip(a, axes, strict=True))) for i in range(4)), pc.array(0.0, dtype=pc.float64)), (0, 1, 2))(*args)
+    loop = pc.grad(
+        lambda *a: sum(
+            (
+                looped(*(x if k is None else pc.take(x, i, axis=k) for x, k in zip(a, axes, strict=True)))
+                for i in range(4)
+            ),
+            pc.array(0.0, dtype=pc.float64),
+        ),
+        (0, 1, 2),
+    )(*args)
     close(of_batch, loop)
 
 
@@ -166,7 +178,10 @@ def test_scans_nest() -> None:
         close(transform(outer)(c, rows), transform(plain)(c, rows))
         close(pc.compile(transform(outer))(c, rows), transform(plain)(c, rows))
     batch = f64(5, 2)
-    close(pc.compile(pc.vmap(pc.grad(outer), in_axes=(0, None)))(batch, rows), pc.stack([pc.grad(plain)(b, rows) for b in batch]))
+    close(
+        pc.compile(pc.vmap(pc.grad(outer), in_axes=(0, None)))(batch, rows),
+        pc.stack([pc.grad(plain)(b, rows) for b in batch]),
+    )
 
 
 def test_transforms_inside_a_step() -> None:
@@ -209,12 +224,16 @@ def test_trees_numbers_and_integers() -> None:
 
     xs = {"a": pc.array([1.0, 2.0, 3.0]), "b": np.array([True, False, True])}
     last, ys = pc.scan(f, {"n": 0, "sum": (0.0, None)}, xs)
-    assert last["n"].item() == 3 and last["n"].dtype == pc.int32 and last["sum"][0].item() == 8 and last["sum"][1] is None
+    assert (
+        last["n"].item() == 3 and last["n"].dtype == pc.int32 and last["sum"][0].item() == 8 and last["sum"][1] is None
+    )
     assert ys[0].tolist() == [True, False, True] and ys[1][0].tolist() == [0, 1, 2] and ys[1][1].tolist() == [7, 7, 7]
     # A number to begin with takes the dtype of what follows, an array does not.
     assert pc.scan(lambda c, x: (c + x, None), 0, pc.array([0.5, 0.25]))[0].item() == 0.75
     assert pc.scan(lambda c, x: (c + x, None), 0.0, f64(3))[0].dtype == pc.float64
-    grad = pc.grad(lambda x: pc.scan(lambda c, v: ((c[0] + 1, c[1] * v * c[0]), None), (1, x), pc.array([1.0, 2.0, 3.0]))[0][1])
+    grad = pc.grad(
+        lambda x: pc.scan(lambda c, v: ((c[0] + 1, c[1] * v * c[0]), None), (1, x), pc.array([1.0, 2.0, 3.0]))[0][1]
+    )
     assert grad(pc.array(1.0)).item() == 36
 
 
@@ -281,7 +300,10 @@ def test_errors_name_the_line_of_the_operation() -> None:
         return c + pc.slice(x, c.astype(pc.int32), 0, (2,)).sum(), None  # the line
 
     line = f.__code__.co_firstlineno + 1
-    for call in (lambda: pc.scan(f, pc.array(0.0), pc.ones((5, 3)))[0], lambda: pc.compile(lambda xs: pc.scan(f, pc.array(0.0), xs)[0])(pc.ones((5, 3)))):
+    for call in (
+        lambda: pc.scan(f, pc.array(0.0), pc.ones((5, 3)))[0],
+        lambda: pc.compile(lambda xs: pc.scan(f, pc.array(0.0), xs)[0])(pc.ones((5, 3))),
+    ):
         last = call()
         with pytest.raises(IndexError, match=rf"test_control_flow.py:{line}"):
             pc.eval(last)
@@ -305,7 +327,7 @@ def test_errors_name_the_line_of_the_operation() -> None:
         (lambda: pc.scan(lambda c, x: (c[None], x), pc.ones(2), pc.ones(2)), ValueError, "float32(1, 2)"),
         (lambda: pc.scan(lambda c, x: ((c, c), x), pc.ones(2), pc.ones(2)), ValueError, "a tuple of 2 at the carry"),
         (lambda: pc.scan(lambda c, x: ({"b": c["a"]}, x), {"a": pc.ones(2)}, pc.ones(2)), ValueError, "nothing at the carry that the step returns['a']"),
-        (lambda: pc.scan(lambda c, x: (c if x.item() else c, x), 0, pc.ones(2)), ValueError, "a traced array was evaluated"),
+        (lambda: pc.scan(lambda c, x: (c if x.item() else c + 1, x), 0, pc.ones(2)), ValueError, "a traced array was evaluated"),
         (lambda: pc.map(lambda x: x, ()), ValueError, "xs without an array"),
         (lambda: pc.map(None, pc.ones(2)), TypeError, "f of type NoneType"),
         (lambda: pc.while_loop(lambda v: v > 1, 3, 0), TypeError, "body_fun of type int"),
@@ -329,7 +351,12 @@ def test_exceptions_of_the_step_pass_through() -> None:
     def f(*_: Any) -> Any:
         raise KeyError("mine")
 
-    for call in (lambda: pc.scan(f, 0, XS), lambda: pc.map(f, XS), lambda: pc.while_loop(f, f, 0), lambda: pc.cond(True, f, f)):
+    for call in (
+        lambda: pc.scan(f, 0, XS),
+        lambda: pc.map(f, XS),
+        lambda: pc.while_loop(f, f, 0),
+        lambda: pc.cond(True, f, f),
+    ):
         with pytest.raises(KeyError, match="mine"):
             call()
     close(pc.scan(step(W), H, XS), unrolled(step(W), H, XS))
@@ -357,7 +384,9 @@ def test_while_loop() -> None:
     n, v = pc.vmap(powers)(pc.array([3.0, 200.0, 2.0]))
     assert n.tolist() == [4, 0, 6] and v.tolist() == [243, 200, 128]
     # A batch that the condition does not look at.
-    total = pc.vmap(lambda x: pc.while_loop(lambda v: v[0] < 3, lambda v: (v[0] + 1, v[1] + x), (0, 0.0)))(pc.array([1.0, 2.0]))
+    total = pc.vmap(lambda x: pc.while_loop(lambda v: v[0] < 3, lambda v: (v[0] + 1, v[1] + x), (0, 0.0)))(
+        pc.array([1.0, 2.0])
+    )
     assert total[0].tolist() == [3, 3] and total[1].tolist() == [3, 6]
     n, v = pc.vmap(powers, in_axes=(None, 0))(pc.array(3.0), pc.array([10.0, 100.0]))
     assert n.tolist() == [2, 4] and v.tolist() == [27, 243]
@@ -404,7 +433,7 @@ def test_cond() -> None:
 
 def test_only_the_branch_taken_is_run() -> None:
     x = pc.ones(4)
-    bad = lambda x: pc.slice(x, pc.array([3]), 0, (2,))  # noqa: E731
+    bad = lambda x: pc.slice(x, pc.array([3]), 0, (2,))
     assert pc.cond(pc.array(True), lambda x: x[:2], bad, x).tolist() == [1, 1]
     with pytest.raises(IndexError):
         pc.eval(pc.cond(pc.array(False), lambda x: x[:2], bad, x))
@@ -424,8 +453,8 @@ def test_all_of_them_in_one_another() -> None:
         return c, x * c.sum()
 
     close(pc.scan(f, H, XS), unrolled(plain, H, XS))
-    loss = lambda h: sum(a.sum() for a in pc.scan(f, h, XS))  # noqa: E731
-    want = lambda h: sum(a.sum() for a in unrolled(plain, h, XS))  # noqa: E731
+    loss = lambda h: sum(a.sum() for a in pc.scan(f, h, XS))
+    want = lambda h: sum(a.sum() for a in unrolled(plain, h, XS))
     close(pc.grad(loss)(H), pc.grad(want)(H))
     close(pc.compile(pc.grad(loss))(H), pc.grad(want)(H))
     rows = f64(3, 3)
@@ -444,7 +473,7 @@ def test_threads_share_loops() -> None:
                 close((last, ys), want)
                 close(f(H, XS), want)
                 close(pc.scan(step(W), H, XS), want)
-        except BaseException as e:  # noqa: BLE001
+        except BaseException as e:
             failed.append(e)
 
     threads = [threading.Thread(target=work) for _ in range(4)]
@@ -458,7 +487,11 @@ def test_threads_share_loops() -> None:
 def test_training_a_recurrent_network() -> None:
     pc.random.seed(0)
     n, hidden = 12, 8
-    params = {"w": pc.random.normal((hidden, hidden)) * 0.3, "u": pc.random.normal((1, hidden)) * 0.5, "v": pc.random.normal((hidden, 1)) * 0.3}
+    params = {
+        "w": pc.random.normal((hidden, hidden)) * 0.3,
+        "u": pc.random.normal((1, hidden)) * 0.5,
+        "v": pc.random.normal((hidden, 1)) * 0.3,
+    }
     xs = pc.random.uniform(-1, 1, (n, 16, 1))
     target = pc.cumsum(xs, axis=0) * 0.3
 
@@ -507,7 +540,10 @@ def test_the_check_for_nan_looks_inside() -> None:
     def f(c: pc.array, x: pc.array) -> Any:
         return c + pc.log(x), None  # the line
 
-    with check_nan(), pytest.raises(pc.NanError, match=rf"log.*(\n.*)*test_control_flow.py:{f.__code__.co_firstlineno + 1}"):
+    with (
+        check_nan(),
+        pytest.raises(pc.NanError, match=rf"log.*(\n.*)*test_control_flow.py:{f.__code__.co_firstlineno + 1}"),
+    ):
         pc.eval(pc.scan(f, pc.array(0.0), pc.array([1.0, -1.0, 2.0]))[0])
     with check_nan():
         assert pc.scan(f, pc.array(0.0), pc.ones(3))[0].item() == 0
@@ -583,7 +619,9 @@ assert pc.while_loop(lambda v: v[0] < 5, lambda v: (v[0] + 1, v[1] * 2), (pc.arr
 
 
 def test_on_a_simulated_device() -> None:
-    run = subprocess.run([sys.executable, "-c", SIMULATED], env=os.environ | {"PLAIT_SIMULATE_GPU": "1"}, capture_output=True, text=True)
+    run = subprocess.run(
+        [sys.executable, "-c", SIMULATED], env=os.environ | {"PLAIT_SIMULATE_GPU": "1"}, capture_output=True, text=True
+    )
     assert run.returncode == 0, run.stderr
 
 
@@ -615,7 +653,7 @@ def test_jacobians() -> None:
 
 def test_jacobians_of_any_shape() -> None:
     x = f64(2, 3)
-    f = lambda x: pc.tanh(x[:, :, None] * x[:, None, :])  # noqa: E731
+    f = lambda x: pc.tanh(x[:, :, None] * x[:, None, :])
     forwards, backwards = pc.jacfwd(f)(x), pc.jacrev(f)(x)
     assert forwards.shape == (2, 3, 3, 2, 3)
     close(forwards, backwards)
@@ -668,4 +706,9 @@ def test_agrees_with_jax() -> None:
     for a, b in zip(ours, theirs, strict=True):
         np.testing.assert_allclose(np.array(a), np.array(b), rtol=2e-5, atol=1e-6)
     hess = jax.hessian(run(jnp, jax.lax.scan, jax.lax.cond), 1)(w, h, xs)
-    np.testing.assert_allclose(np.array(pc.hessian(run(pc, pc.scan, pc.cond), 1)(*map(pc.array, (w, h, xs)))), np.array(hess), rtol=2e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        np.array(pc.hessian(run(pc, pc.scan, pc.cond), 1)(*map(pc.array, (w, h, xs)))),
+        np.array(hess),
+        rtol=2e-4,
+        atol=1e-5,
+    )

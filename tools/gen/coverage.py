@@ -107,7 +107,13 @@ def primitives(schema: dict[str, list[dict[str, object]]]) -> Iterator[str]:
         name, kind = str(p["name"]), str(p["kind"])
         if kind in ("constant", "placeholder"):
             continue
-        kinds = {"elementwise": "fused", "reduction": "fused", "view": "alias", "alias": "alias", "control": "runs programs"}
+        kinds = {
+            "elementwise": "fused",
+            "reduction": "fused",
+            "view": "alias",
+            "alias": "alias",
+            "control": "runs programs",
+        }
         runs = kinds.get(kind)
         on_gpu = runs or cuda.get(name, "falls back to the CPU")
         runs = runs or ", ".join(sorted(table.get(name, {"no kernel"})))
