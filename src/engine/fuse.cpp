@@ -85,13 +85,6 @@ AxisMap through(const Graph& g, ValueId out, IndexMap kind) {
   return axes;
 }
 
-AxisMap composed(const AxisMap& inner, const AxisMap& outer) {
-  AxisMap axes(inner.size(), kNoAxis);
-  for (size_t i = 0; i < inner.size(); ++i)
-    if (inner[i] != kNoAxis) axes[i] = outer[static_cast<size_t>(inner[i])];
-  return axes;
-}
-
 }  // namespace
 
 bool Group::trailing() const {
@@ -99,6 +92,31 @@ bool Group::trailing() const {
   for (size_t k = 0; k <= space.size(); ++k)
     if (reduced == (all & ~((1u << k) - 1))) return true;
   return false;
+}
+
+AxisMap composed(const AxisMap& inner, const AxisMap& outer) {
+  AxisMap axes(inner.size(), kNoAxis);
+  for (size_t i = 0; i < inner.size(); ++i)
+    if (inner[i] != kNoAxis) axes[i] = outer[static_cast<size_t>(inner[i])];
+  return axes;
+}
+
+double relative_size(const Graph& graph, ValueId v) {
+  constexpr double kExtent = 64;
+  double size = size_of(graph.dtype(v));
+  for (const SymbolId s : graph.shape(v)) size *= s == 1 ? 1 : kExtent;
+  return size;
+}
+
+AxisMap operand_axes(const Graph& graph, ValueId v, ValueId output, const AxisMap& axes) {
+  const auto from = graph.shape(v);
+  const auto to = graph.shape(output);
+  AxisMap out(from.size(), kNoAxis);
+  for (size_t i = 0; i < from.size(); ++i) {
+    const size_t o = i + to.size() - from.size();
+    if (from[i] == to[o]) out[i] = axes[o];
+  }
+  return out;
 }
 
 int64_t producer(const Graph& graph, ValueId v) {
@@ -490,6 +508,7 @@ class Former {
   void find_demand() {
     auto& demanded = r_.demanded;
     demanded.assign(g_.values.size(), 0);
+    reader_.assign(g_.values.size(), kNoGroup);
     for (uint32_t node = static_cast<uint32_t>(g_.nodes.size()); node-- > 0;) {
       const ValueId out = g_.first_value[node];
       if (g_.needed[node])
@@ -520,18 +539,107 @@ class Former {
           break;
         case Role::constant:
         case Role::unused: break;
-        case Role::grouped: {
-          const bool reduction = g_.nodes[node]->op->kind == OpKind::reduction;
-          for (ValueId v : g_.inputs_of(node)) {
-            const ValueId base = r_.base_of(g_, v).value;
-            const int64_t p = producer(g_, base);
-            if (p >= 0 && r_.group_of[static_cast<size_t>(p)] == r_.group_of[node]) continue;
-            // Reductions read constants from memory: a scalar has no row to run over.
-            if (p >= 0 && r_.roles[static_cast<size_t>(p)] == Role::constant && !reduction) continue;
-            demanded[base] = 1;
-          }
-        }
+        case Role::grouped:
+          for (ValueId v : g_.inputs_of(node)) find_demand_for(node, v);
       }
+    }
+    for (const Group& group : r_.groups) again_.push_back(group.nodes.size());
+    for (const Group& group : r_.groups) demand_of_readers(group);
+  }
+
+  void find_demand_for(uint32_t node, ValueId v) {
+    const bool reduction = g_.nodes[node]->op->kind == OpKind::reduction;
+    const Base base = r_.base_of(g_, v);
+    const int64_t p = producer(g_, base.value);
+    const int32_t group = r_.group_of[node];
+    if (p >= 0 && r_.group_of[static_cast<size_t>(p)] == group) return;
+    // Reductions read constants from memory: a scalar has no row to run over.
+    if (p >= 0 && r_.roles[static_cast<size_t>(p)] == Role::constant && !reduction) return;
+    int32_t& reader = reader_[base.value];
+    if (p >= 0 && (reader == kNoGroup || reader == group) && may_compute_again(static_cast<uint32_t>(p), node, v, base))
+      reader = group;
+    else
+      r_.demanded[base.value] = 1;
+  }
+
+  // Whether the region of `node` could compute its operand itself: once for each element, not more often.
+  bool may_compute_again(uint32_t operand, uint32_t node, ValueId v, const Base& base) const {
+    const Group& group = r_.groups[r_.group_of[node]];
+    if (!fuse_ || r_.roles[operand] != Role::grouped || g_.nodes[operand]->op->kind != OpKind::elementwise ||
+        g_.nodes[node]->op->kind != OpKind::elementwise || g_.places[operand] != group.place)
+      return false;
+    const AxisMap axes = composed(base.axes, operand_axes(g_, v, g_.first_value[node], r_.axes[node]));
+    uint32_t covered = 0;
+    for (const int8_t axis : axes)
+      if (axis != kNoAxis) covered |= 1u << axis;
+    for (size_t i = 0; i < group.space.size(); ++i)
+      if (group.space[i] != 1 && !(covered >> i & 1)) return false;
+    return true;
+  }
+
+  // Values that only one other region reads: they are stored, or that region computes them again where it then has less
+  // to read. In a gradient it is the backward pass, which wants several values of a forward region made of one.
+  void demand_of_readers(const Group& group) {
+    double stored = 0, read = 0;
+    std::vector<ValueId> values, from;
+    for (const uint32_t node : group.nodes) {
+      const ValueId v = g_.first_value[node];
+      if (reader_[v] == kNoGroup || r_.demanded[v]) continue;
+      values.push_back(v);
+      stored += relative_size(g_, v);
+    }
+    if (values.empty()) return;
+    const size_t more = sources_of(values, from);
+    for (const ValueId v : from) {
+      const int64_t p = producer(g_, v);
+      if (p >= 0 && !g_.needed[static_cast<size_t>(p)]) read += relative_size(g_, v);
+    }
+    const bool fits = std::all_of(values.begin(), values.end(), [&](ValueId v) {
+      return again_[static_cast<size_t>(reader_[v])] + more <= kMaxGroupNodes;
+    });
+    if (fits && read < stored) {
+      for (const ValueId v : from) r_.demanded[v] = 1;
+      for (const ValueId v : values) again_[static_cast<size_t>(reader_[v])] += more;
+    } else {
+      for (const ValueId v : values) r_.demanded[narrowest(v)] = 1;
+    }
+  }
+
+  // What values of one region are computed from: other regions' values, reductions, and what is in memory anyway. The result
+  // is how many values that takes; the search ends where it is too many.
+  size_t sources_of(const std::vector<ValueId>& values, std::vector<ValueId>& from) const {
+    std::vector<ValueId> work = values, seen = values;
+    while (!work.empty()) {
+      const auto node = static_cast<uint32_t>(producer(g_, work.back()));
+      work.pop_back();
+      for (ValueId v : g_.inputs_of(node)) {
+        const ValueId base = r_.base_of(g_, v).value;
+        if (std::find(seen.begin(), seen.end(), base) != seen.end()) continue;
+        seen.push_back(base);
+        if (seen.size() > kMaxGroupNodes) return seen.size();
+        const int64_t p = producer(g_, base);
+        if (p >= 0 && r_.roles[static_cast<size_t>(p)] == Role::constant) continue;
+        const bool inside = p >= 0 && r_.group_of[static_cast<size_t>(p)] == r_.group_of[node] && !r_.demanded[base] &&
+                            g_.nodes[static_cast<size_t>(p)]->op->kind == OpKind::elementwise;
+        (inside ? work : from).push_back(base);
+      }
+    }
+    return seen.size();
+  }
+
+  // The value itself, or the narrower one in its region that it was converted from.
+  ValueId narrowest(ValueId v) const {
+    for (;;) {
+      const auto node = static_cast<uint32_t>(producer(g_, v));
+      const auto inputs = g_.inputs_of(node);
+      if (inputs.size() != 1) return v;
+      const ValueId from = r_.base_of(g_, inputs[0]).value;
+      const int64_t p = producer(g_, from);
+      if (p < 0 || r_.group_of[static_cast<size_t>(p)] != r_.group_of[node] ||
+          g_.nodes[static_cast<size_t>(p)]->op->kind != OpKind::elementwise ||
+          relative_size(g_, from) >= relative_size(g_, v) || g_.rank(from) != g_.rank(v))
+        return v;
+      v = from;
     }
   }
 
@@ -539,6 +647,8 @@ class Former {
   const bool fuse_;
   Regions r_;
   std::vector<uint8_t> after_;
+  std::vector<size_t> again_;    // per group: its operations, with those of other groups that it does again
+  std::vector<int32_t> reader_;  // per value: the only other region that reads it, and could compute it
 };
 
 }  // namespace

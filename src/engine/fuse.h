@@ -28,6 +28,15 @@ struct Base {
 
 inline constexpr int32_t kNoGroup = -1;
 
+/// Axes of a value in terms of a third one's: `inner` in terms of the second's, those in terms of the third's.
+AxisMap composed(const AxisMap& inner, const AxisMap& outer);
+
+/// How much memory a value takes, where all axes are equally long: a plan serves every extent.
+double relative_size(const Graph& graph, ValueId v);
+
+/// Axes along which those of operand v of an elementwise node run, where those of the node's output run along `axes`.
+AxisMap operand_axes(const Graph& graph, ValueId v, ValueId output, const AxisMap& axes);
+
 /// A maximal set of nodes that one pass over an iteration space computes.
 struct Group {
   std::vector<uint32_t> nodes;  // in order
@@ -47,7 +56,9 @@ struct Regions {
   std::vector<ir::Level> levels;       // per grouped node
   std::vector<AxisMap> axes;           // per grouped node: axis of its group's space per own axis
   std::vector<Group> groups;
-  std::vector<uint8_t> demanded;       // per value: must be in memory while the plan runs
+  // Per value: must be in memory while the plan runs. A region that reads another's value which is not in memory computes
+  // it again, from what is.
+  std::vector<uint8_t> demanded;
 
   /// Follows index maps from `v` to where the elements are.
   Base base_of(const Graph& graph, ValueId v) const;

@@ -57,23 +57,11 @@ class Lowering {
       return builder_.rounded(y, dtype);
     }
     SmallVector<ir::Val, 3> operands;
-    for (ValueId v : inputs) operands.push_back(operand(v, aligned_axes(node, v)));
+    for (ValueId v : inputs) operands.push_back(operand(v, operand_axes(g_, v, out, r_.axes[node])));
     const ir::Val y = n.op->lower(builder_, operands, n.attrs.get(), dtype);
     check_internal(y.type() == ir::compute_type(dtype),
                    ("formula of " + n.op->name + " gives another type than its rule").c_str());
     return builder_.rounded(y, dtype);
-  }
-
-  // Axes of the space along which the axes of operand v of an elementwise node run.
-  AxisMap aligned_axes(uint32_t node, ValueId v) const {
-    const auto from = g_.shape(v);
-    const auto to = g_.shape(g_.first_value[node]);
-    AxisMap axes(from.size(), kNoAxis);
-    for (size_t i = 0; i < from.size(); ++i) {
-      const size_t o = i + to.size() - from.size();
-      if (from[i] == to[o]) axes[i] = r_.axes[node][o];
-    }
-    return axes;
   }
 
   bool in_group(ValueId v) const {
@@ -81,12 +69,30 @@ class Lowering {
     return p >= 0 && values_.contains(v) && r_.group_of[static_cast<size_t>(p)] == r_.group_of[group_.nodes[0]];
   }
 
+  // The operand of a node, whose axes run along `axes` of the space.
   ir::Val operand(ValueId v, const AxisMap& axes) {
     const Base base = r_.base_of(g_, v);
     if (in_group(base.value)) return values_[base.value];
     const int64_t p = producer(g_, base.value);
     if (p >= 0 && r_.roles[static_cast<size_t>(p)] == Role::constant) return scalar(static_cast<uint32_t>(p));
-    return load(base, axes, false);
+    const AxisMap own = composed(base.axes, axes);
+    return p < 0 || r_.demanded[base.value] ? load(base.value, own, false) : again(base.value, own);
+  }
+
+  // A value of another region that is not in memory, from what is.
+  ir::Val again(ValueId v, const AxisMap& axes) {
+    auto& known = again_[v];
+    for (const auto& [along, value] : known)
+      if (along == axes) return value;
+    const auto node = static_cast<uint32_t>(producer(g_, v));
+    const Node& n = *g_.nodes[node];
+    check_internal(r_.roles[node] == Role::grouped && n.op->kind == OpKind::elementwise,
+                   ("a region reads a value of " + n.op->name + " that is not in memory").c_str());
+    SmallVector<ir::Val, 3> operands;
+    for (ValueId in : g_.inputs_of(node)) operands.push_back(operand(in, operand_axes(g_, in, v, axes)));
+    const ir::Val y = builder_.rounded(n.op->lower(builder_, operands, n.attrs.get(), g_.dtype(v)), g_.dtype(v));
+    again_[v].push_back({axes, y});
+    return y;
   }
 
   ir::Val reduced_operand(uint32_t node, ValueId v) {
@@ -97,7 +103,7 @@ class Lowering {
     (void)node;
     AxisMap axes(g_.shape(v).size());
     for (size_t i = 0; i < axes.size(); ++i) axes[i] = static_cast<int8_t>(i);
-    return load(base, axes, true);
+    return load(base.value, composed(base.axes, axes), true);
   }
 
   ir::Val scalar(uint32_t node) {
@@ -110,11 +116,9 @@ class Lowering {
     return builder_.scalar(k, program_.scalars[static_cast<size_t>(k)]);
   }
 
-  ir::Val load(const Base& base, const AxisMap& asked, bool force_row) {
-    AxisMap axes(base.axes.size(), kNoAxis);
-    for (size_t i = 0; i < axes.size(); ++i)
-      if (base.axes[i] != kNoAxis) axes[i] = asked[static_cast<size_t>(base.axes[i])];
-    axes = iteration_axes(axes);
+  // A value in memory, whose axes run along `along` of the space.
+  ir::Val load(ValueId value, const AxisMap& along, bool force_row) {
+    const AxisMap axes = iteration_axes(along);
     ir::Level level = ir::Level::scalar;
     const int outer = program_.rank - program_.row_rank;
     for (int8_t axis : axes) {
@@ -125,11 +129,11 @@ class Lowering {
     if (force_row) level = ir::Level::row;
     size_t k = 0;
     for (; k < step_.inputs.size(); ++k)
-      if (step_.inputs[k].value == base.value && step_.inputs[k].axes == axes && program_.inputs[k].level == level)
+      if (step_.inputs[k].value == value && step_.inputs[k].axes == axes && program_.inputs[k].level == level)
         break;
     if (k == step_.inputs.size()) {
-      step_.inputs.push_back({base.value, axes});
-      program_.inputs.push_back({g_.dtype(base.value), level});
+      step_.inputs.push_back({value, axes});
+      program_.inputs.push_back({g_.dtype(value), level});
     }
     return builder_.input(static_cast<int64_t>(k), program_.inputs[k].dtype, level);
   }
@@ -178,6 +182,7 @@ class Lowering {
   RegionStep step_;
   std::vector<int8_t> position_;
   std::unordered_map<ValueId, ir::Val> values_;
+  std::unordered_map<ValueId, std::vector<std::pair<AxisMap, ir::Val>>> again_;
 };
 
 }  // namespace

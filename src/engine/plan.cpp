@@ -26,11 +26,11 @@ class Planner {
   std::unique_ptr<Plan> run() {
     if (verifying()) verify_regions(g_, r_);
     make_units();
-    connect();
     plan_ = std::make_unique<Plan>();
     plan_->node_count = g_.nodes.size();
     std::vector<Step> steps;
     for (const Unit& unit : units_) steps.push_back(step_of(unit));
+    connect(steps);
     weigh(steps);
     for (const uint32_t u : order_of(work_, sizes_)) plan_->steps.push_back(std::move(steps[u]));
     find_deaths();
@@ -46,6 +46,8 @@ class Planner {
     for (uint32_t node = 0; node < g_.nodes.size(); ++node) {
       const int32_t group = r_.group_of[node];
       if (group != kNoGroup) {
+        const auto& members = r_.groups[group].nodes;
+        if (std::none_of(members.begin(), members.end(), [&](uint32_t n) { return is_demanded(n); })) continue;
         if (unit_of_group[group] == kNone) {
           unit_of_group[group] = static_cast<uint32_t>(units_.size());
           units_.push_back({r_.groups[group].nodes, group});
@@ -64,20 +66,6 @@ class Planner {
                        [](uint8_t demanded) { return demanded != 0; });
   }
 
-  // Values that have to be in memory before a unit that contains the node.
-  void sources_of(uint32_t node, std::vector<ValueId>& into) const {
-    const auto inputs = g_.inputs_of(node);
-    const Role role = r_.roles[node];
-    if (role == Role::constant) return;
-    if (role == Role::grouped || role == Role::barrier)
-      for (ValueId v : inputs) into.push_back(r_.base_of(g_, v).value);
-    if (passes_on(g_.nodes[node]->op)) {
-      for (const Step::Alias& alias : aliases_of(node)) into.push_back(alias.from);
-    } else if (role != Role::grouped) {
-      into.insert(into.end(), inputs.begin(), inputs.end());
-    }
-  }
-
   std::vector<Step::Alias> aliases_of(uint32_t node) const {
     std::vector<Step::Alias> out;
     for (size_t k = 0; k < g_.nodes[node]->avals.size(); ++k) {
@@ -87,17 +75,17 @@ class Planner {
     return out;
   }
 
-  // The unit that puts v in memory for a reader outside of it.
-  void connect() {
+  // A unit waits for those that put in memory what it reads, a barrier for those of all its inputs.
+  void connect(const std::vector<Step>& steps) {
     work_.resize(units_.size());
     for (uint32_t u = 0; u < units_.size(); ++u) {
+      std::vector<ValueId> sources = reads_of(*plan_, g_, steps[u]);
+      if (r_.roles[units_[u].nodes[0]] == Role::barrier)
+        for (ValueId v : g_.inputs_of(units_[u].nodes[0])) sources.push_back(r_.base_of(g_, v).value);
       std::vector<uint32_t> before;
-      std::vector<ValueId> sources;
-      for (uint32_t node : units_[u].nodes) sources_of(node, sources);
       for (ValueId v : sources) {
         const int64_t p = producer(g_, v);
-        if (p < 0 || unit_of_[static_cast<size_t>(p)] == kNone || unit_of_[static_cast<size_t>(p)] == u) continue;
-        before.push_back(unit_of_[static_cast<size_t>(p)]);
+        if (p >= 0 && unit_of_[static_cast<size_t>(p)] != kNone) before.push_back(unit_of_[static_cast<size_t>(p)]);
       }
       std::sort(before.begin(), before.end());
       before.erase(std::unique(before.begin(), before.end()), before.end());
@@ -131,17 +119,15 @@ class Planner {
     return step;
   }
 
-  // Which memory each step needs and may free. A plan serves all extents, so an axis is as long as any other. What may take
-  // over the memory of an input needs none; views share that of what they show.
+  // Which memory each step needs and may free. What may take over the memory of an input needs none; views share that of
+  // what they show.
   void weigh(const std::vector<Step>& steps) {
-    constexpr double kExtent = 64;
     sizes_.assign(g_.values.size(), 0);  // blocks are named by the value that was there first
     std::vector<ValueId> block(g_.values.size());
     std::vector<uint8_t> stays(g_.values.size());
     for (ValueId v = 0; v < g_.values.size(); ++v) {
       block[v] = v;
-      sizes_[v] = size_of(g_.dtype(v));
-      for (const SymbolId s : g_.shape(v)) sizes_[v] *= s == 1 ? 1 : kExtent;
+      sizes_[v] = relative_size(g_, v);
     }
     for (const Step& step : steps) {
       if (step.kind != Step::Kind::view) continue;
