@@ -16,7 +16,8 @@ Avals infer_matmul(const MatmulAttrs&, std::span<const Aval> in) {
 
 Array product(const Array& a, const Array& b) {
   static const OpHandle op("matmul");
-  return op({a, b});
+  // A column times a row sums nothing: the gradient of a matrix for one example is such a product.
+  return a.dim(-1) == Dim(1) ? multiply(a, b) : op({a, b});
 }
 
 /// Whether `a` is a matrix transpose of something. Its cotangent will be transposed back, so it had better be one as well: the
