@@ -8,8 +8,9 @@ void register_minimum(OpRegistry& ops) {
       .input("a", dtypes::any)
       .input("b", dtypes::any)
       .lower([](Val a, Val b) { return min(a, b); })
-      .partials({[](std::span<const Array> x, const Array& y) -> Array { return astype(x[0] < x[1], y.dtype()); },
-                 [](std::span<const Array> x, const Array& y) -> Array { return astype(x[0] >= x[1], y.dtype()); }})
+      // From the result, which the next operation keeps anyway: a number beside it, as in relu, costs no memory.
+      .partials({[](std::span<const Array> x, const Array& y) -> Array { return astype(y < x[1], y.dtype()); },
+                 [](std::span<const Array> x, const Array& y) -> Array { return astype(y >= x[1], y.dtype()); }})
       .signature("(a: scalar | array, b: scalar | array, /, *, stream: StreamOrDevice = None) -> array")
       .oracle("np.minimum(a, b)")
       .domain("(-3, 3)")
