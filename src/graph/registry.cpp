@@ -168,7 +168,7 @@ ElementwiseBuilder& ElementwiseBuilder::pieces(std::vector<Piece> fns) {
       rules.emplace_back();
       continue;
     }
-    rules.emplace_back([fn](const Array& g, std::span<const Array> x, const Array&) { return fn(g, x); });
+    rules.emplace_back(fn);
   }
   set_rules(*def_, std::move(rules));
   return *this;

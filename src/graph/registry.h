@@ -163,7 +163,7 @@ class ElementwiseBuilder {
   using Partial = Array (*)(std::span<const Array> x, const Array& y);
   ElementwiseBuilder& partials(std::vector<Partial> fns);
   /// Where the cotangent (or tangent) goes for each operand, when that is no product: select. Null means nowhere.
-  using Piece = Array (*)(const Array& g, std::span<const Array> x);
+  using Piece = Array (*)(const Array& g, std::span<const Array> x, const Array& y);
   ElementwiseBuilder& pieces(std::vector<Piece> fns);
   /// The op is linear in each operand with these factors (add: 1, 1; subtract: 1, -1): no products are made.
   ElementwiseBuilder& linear(std::vector<double> factors);

@@ -28,7 +28,7 @@ void register_real(OpRegistry& ops) {
       .input("a", dtypes::complex)
       .result(DType::float32)
       .lower([](Val a) { return a.builder->unary_to(ir::Op::real, a, ir::Type(DType::float32)); })
-      .pieces({[](const Array& g, std::span<const Array>) {
+      .pieces({[](const Array& g, std::span<const Array>, const Array&) {
         return g.dtype() == DType::complex64 ? real(g) : joined(g, zeros_like(g));
       }})
       .internal();
@@ -37,7 +37,7 @@ void register_real(OpRegistry& ops) {
       .input("a", dtypes::complex)
       .result(DType::float32)
       .lower([](Val a) { return a.builder->unary_to(ir::Op::imag, a, ir::Type(DType::float32)); })
-      .pieces({[](const Array& g, std::span<const Array>) {
+      .pieces({[](const Array& g, std::span<const Array>, const Array&) {
         return g.dtype() == DType::complex64 ? imag(g) : joined(zeros_like(g), negative(g));
       }})
       .internal();
@@ -47,10 +47,10 @@ void register_real(OpRegistry& ops) {
       .input("im", dtype_bit(DType::float32))
       .result(DType::complex64)
       .lower([](Val re, Val im) { return re.builder->binary(ir::Op::complex, re, im); })
-      .pieces({[](const Array& g, std::span<const Array>) {
+      .pieces({[](const Array& g, std::span<const Array>, const Array&) {
                  return g.dtype() == DType::complex64 ? real(g) : joined(g, zeros_like(g));
                },
-               [](const Array& g, std::span<const Array>) {
+               [](const Array& g, std::span<const Array>, const Array&) {
                  return g.dtype() == DType::complex64 ? negative(imag(g)) : joined(zeros_like(g), g);
                }})
       .internal();
