@@ -9,8 +9,9 @@ void register_minimum(OpRegistry& ops) {
       .input("b", dtypes::any)
       .lower([](Val a, Val b) { return min(a, b); })
       // From the result, which the next operation keeps anyway: beside a number, as in relu, the operand need not be kept.
-      .pieces({[](const Array& g, std::span<const Array> x, const Array& y) { return where(y < x[1], g, zeros_like(g)); },
-               [](const Array& g, std::span<const Array> x, const Array& y) { return where(y >= x[1], g, zeros_like(g)); }})
+      .pieces(
+          {[](const Array& g, std::span<const Array> x, const Array& y) { return where(y < x[1], g, zeros_like(g)); },
+           [](const Array& g, std::span<const Array> x, const Array& y) { return where(y >= x[1], g, zeros_like(g)); }})
       .signature("(a: scalar | array, b: scalar | array, /, *, stream: StreamOrDevice = None) -> array")
       .oracle("np.minimum(a, b)")
       .domain("(-3, 3)")

@@ -16,7 +16,8 @@ void register_where(OpRegistry& ops) {
       .input("y")
       .mixed()
       .lower([](Val condition, Val x, Val y) { return select(condition, x, y); })
-      .pieces({nullptr, [](const Array& g, std::span<const Array> in, const Array&) { return where(in[0], g, zeros_like(g)); },
+      .pieces({nullptr,
+               [](const Array& g, std::span<const Array> in, const Array&) { return where(in[0], g, zeros_like(g)); },
                [](const Array& g, std::span<const Array> in, const Array&) { return where(in[0], zeros_like(g), g); }})
       .internal();
   ops.function("where")
