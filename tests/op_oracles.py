@@ -127,3 +127,51 @@ def unique(a: np.ndarray, size: int, index: bool, inverse: bool, counts: bool, f
     wanted = [(True, sized(values, values[0] if fill is None else fill)), (index, sized(first, first[0]))]
     wanted += [(inverse, place.reshape(a.shape)), (counts, sized(count, 0))]
     return [x for asked, x in wanted if asked]
+
+
+def attention(
+    q: np.ndarray,
+    k: np.ndarray,
+    v: np.ndarray,
+    scale: float,
+    mask: str | np.ndarray | None = None,
+    sinks: np.ndarray | None = None,
+) -> np.ndarray:
+    """Head by head, with keys and values repeated for the heads that share them."""
+    heads, queries, keys = q.shape[1], q.shape[2], k.shape[2]
+    k, v = (np.repeat(x, heads // x.shape[1], axis=1) for x in (k, v))
+    scores = scale * q @ np.swapaxes(k, -1, -2)
+    if isinstance(mask, str):
+        mask = np.arange(keys) <= np.arange(queries)[:, None] + keys - queries
+    if mask is not None and mask.dtype == bool:
+        scores = np.where(mask, scores, -3e38)
+    elif mask is not None:
+        scores = scores + mask
+    if not keys:
+        return np.zeros((*q.shape[:3], v.shape[3]))
+    logits = scores
+    if sinks is not None:
+        logits = np.concatenate([scores, np.broadcast_to(sinks[:, None, None], (*scores.shape[:3], 1))], -1)
+    return (np.exp(scores - np.max(logits, -1, keepdims=True)) @ v) / np.exp(
+        logits - np.max(logits, -1, keepdims=True)
+    ).sum(-1, keepdims=True)
+
+
+def rope(
+    a: np.ndarray,
+    dims: int,
+    traditional: bool,
+    base: float | None,
+    scale: float,
+    offset: int | np.ndarray,
+    freqs: np.ndarray | None = None,
+) -> np.ndarray:
+    """Each pair of features as a complex number, times one of size 1."""
+    turns = base ** (-np.arange(dims // 2) / (dims // 2)) if base else 1 / np.asarray(freqs)
+    first = np.reshape(offset, (-1, *[1] * (a.ndim - 2))) if np.ndim(offset) else np.asarray(offset)
+    angle = ((first + np.arange(a.shape[-2])) * scale)[..., None] * turns
+    left, right = (slice(0, dims, 2), slice(1, dims, 2)) if traditional else (slice(dims // 2), slice(dims // 2, dims))
+    turned = (a[..., left] + 1j * a[..., right]) * np.exp(1j * angle)
+    out = np.array(a, np.float64)
+    out[..., left], out[..., right] = turned.real, turned.imag
+    return out

@@ -83,4 +83,5 @@ NB_MODULE(core, m) {
   bind_control_flow(m);
   bind_jacobian(m);
   bind_random_state(m);
+  bind_fast(m);
 }

@@ -1,20 +1,7 @@
-#include <limits>
-
+#include "ops/limits.h"
 #include "ops/prelude.h"
 
 namespace plait {
-namespace {
-
-double largest(DType d) {
-  switch (d) {
-    case DType::float16: return 65504;
-    case DType::bfloat16: return 3.3895313892515355e38;
-    case DType::float32: return std::numeric_limits<float>::max();
-    default: return std::numeric_limits<double>::max();
-  }
-}
-
-}  // namespace
 
 Array nan_to_num(const Array& a, double nan, std::optional<double> posinf, std::optional<double> neginf) {
   if (a.dtype() == DType::complex64)
@@ -22,8 +9,8 @@ Array nan_to_num(const Array& a, double nan, std::optional<double> posinf, std::
   if (!is_inexact(a.dtype())) return a;
   const auto number = [&](double v) { return Array(Scalar(v), a.dtype()); };
   const Array numbers = where(isnan(a), number(nan), a);
-  const Array bounded = where(isposinf(a), number(posinf.value_or(largest(a.dtype()))), numbers);
-  return where(isneginf(a), number(neginf.value_or(-largest(a.dtype()))), bounded);
+  const Array bounded = where(isposinf(a), number(posinf.value_or(largest_finite(a.dtype()))), numbers);
+  return where(isneginf(a), number(neginf.value_or(-largest_finite(a.dtype()))), bounded);
 }
 
 void register_nan_to_num(OpRegistry& ops) {

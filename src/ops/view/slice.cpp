@@ -15,7 +15,18 @@ bool view_slice(const SliceAttrs& attrs, const Aval& in, const Strides& strides,
   return true;
 }
 
+// Whether all elements are taken, along some axes in opposite order.
+bool turns(const SliceAttrs& attrs, const Shape& from) {
+  bool any = false;
+  for (const Dim& step : attrs.step) {
+    if (step.expr() != 0 || (step.value() != 1 && step.value() != -1)) return false;
+    any |= step.value() == -1;
+  }
+  return any && attrs.size == from;
+}
+
 Grads vjp_slice(const SliceAttrs& attrs, const VjpArgs& at) {
+  if (turns(attrs, at.input_shape(0))) return {slice_static(at.cotangent(), attrs)};  // turning back
   return {slice_update_static(zeros(at.input_shape(0), at.cotangent().dtype()), at.cotangent(), attrs)};
 }
 
