@@ -1,12 +1,14 @@
 // Arrays as memory of others: the buffer protocol, DLPack and NumPy, out of plait without a copy.
 #include <cstring>
 #include <memory>
+#include <optional>
 #include <utility>
 
 #include "bind.h"
 #include "buffers.h"
 #include "dlpack.h"
 #include "graph/node.h"
+#include "memory/device.h"
 #include "plait/ops.h"
 #include "trees.h"
 
@@ -20,7 +22,12 @@ class Shared {
   explicit Shared(Array value) : value_(std::move(value)), storage_(evaluated_storage(value_)) {
     if (!storage_.buffer->add_view()) throw nb::buffer_error("the array's memory is being reused; evaluate it again");
   }
-  ~Shared() { storage_.buffer->remove_view(); }
+  ~Shared() {
+    // Whoever moves the buffer between memories has its lock, and may want the GIL to name the line or to look for Ctrl-C.
+    std::optional<nb::gil_scoped_release> waiting;
+    if (memory::device_memory() && PyGILState_Check()) waiting.emplace();
+    storage_.buffer->remove_view();
+  }
   Shared(const Shared&) = delete;
   Shared& operator=(const Shared&) = delete;
 

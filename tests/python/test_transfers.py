@@ -145,6 +145,27 @@ def test_a_numpy_view_that_is_written_to_counts(gpu: dict[str, str]) -> None:
     assert output_of(program, gpu) == "[1.0, 1.0, 1.0]\n[6.0, 1.0, 1.0]\n[6.0, 1.0, 1.0] [6.0, 1.0, 1.0]\n"
 
 
+def test_views_end_while_others_move_the_same_array(gpu: dict[str, str]) -> None:
+    program = """
+    import threading
+    import numpy as np
+    import plait.core as pc
+    pc.set_default_device(pc.gpu)
+    x = pc.arange(8.0)
+    pc.eval(x)
+    def work():
+        for k in range(200):
+            assert np.array(x * k).sum() == 28 * k and np.array(x).sum() == 28
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    print(x.tolist()[-1])
+    """
+    assert output_of(program, gpu) == "7.0\n"
+
+
 def test_memory_is_that_of_the_default_device(gpu: dict[str, str]) -> None:
     program = """
     import plait.core as pc
