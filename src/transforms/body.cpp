@@ -54,6 +54,7 @@ Dim Body::at(Dim d) const {
 }
 
 Avals Body::results() const {
+  check_internal(program_ != nullptr, "a loop or branch without a program");
   Avals out;
   for (const Program::Link& link : program_->results()) {
     const Aval& aval = link.from == Program::Link::From::input ? program_->placeholders()[link.at].node()->avals[0]
