@@ -76,7 +76,7 @@ class PLAIT_API Programs {
   struct Kept {
     std::shared_ptr<const Program> program;
     std::shared_ptr<void> note;  // the caller's
-    std::string why;             // it was made
+    std::string why;  // it was made
     std::atomic<int64_t> calls = 0;
   };
   using Fits = FunctionRef<bool(const Kept&)>;
