@@ -18,9 +18,8 @@ struct Call {
 
 /// Nodes end on any thread; what they hold of Python ends under its lock.
 std::shared_ptr<Call> shared_call() {
-  return {new Call, [](Call* call) {
-            release_under_lock([](void* context) { delete static_cast<Call*>(context); }, call);
-          }};
+  return {new Call,
+          [](Call* call) { release_under_lock([](void* context) { delete static_cast<Call*>(context); }, call); }};
 }
 
 nb::object called(const nb::object& f, nb::handle args, nb::handle kwargs) {
@@ -43,14 +42,11 @@ std::vector<nb::object> objects(const Arrays& arrays) {
 }
 
 /// One positional argument stands for itself in a rule, several are a tuple.
-nb::object unpacked(const nb::object& args) {
-  return nb::len(args) == 1 ? nb::object(args[0]) : args;
-}
+nb::object unpacked(const nb::object& args) { return nb::len(args) == 1 ? nb::object(args[0]) : args; }
 
 [[noreturn]] void refuse(const char* rule, std::string got, std::string accepts) {
-  throw TransformError({.op = std::string("custom_function: ") + rule + " rule",
-                        .got = std::move(got),
-                        .accepts = std::move(accepts)});
+  throw TransformError(
+      {.op = std::string("custom_function: ") + rule + " rule", .got = std::move(got), .accepts = std::move(accepts)});
 }
 
 std::string type_of(nb::handle o) { return Py_TYPE(o.ptr())->tp_name; }
@@ -86,8 +82,7 @@ void match(const char* rule, nb::handle shape, nb::handle returned, Leaf&& leaf)
     }
   } else if (is_sequence(shape)) {
     if (!is_sequence(returned) || nb::len(returned) != nb::len(shape))
-      refuse(rule,
-             is_sequence(returned) ? std::to_string(nb::len(returned)) + " entries" : "a " + type_of(returned),
+      refuse(rule, is_sequence(returned) ? std::to_string(nb::len(returned)) + " entries" : "a " + type_of(returned),
              std::to_string(nb::len(shape)) + " entries, in a tuple or a list");
     for (size_t i = 0; i < nb::len(shape); ++i) match(rule, nb::object(shape[i]), nb::object(returned[i]), leaf);
   }
@@ -125,7 +120,8 @@ Arrays gradients_like(const Call& call, nb::handle returned) {
     }
   }
   Arrays out;
-  if (PyTuple_Check(for_args.ptr()) && nb::len(for_args) == count && (count != 1 || !PyTuple_Check(nb::object(args[0]).ptr()))) {
+  if (PyTuple_Check(for_args.ptr()) && nb::len(for_args) == count &&
+      (count != 1 || !PyTuple_Check(nb::object(args[0]).ptr()))) {
     out = arrays_like("vjp", args, for_args);
   } else if (for_args.is_none()) {
     out.resize(holes_in(args));
@@ -152,7 +148,8 @@ void axes_like(nb::handle shape, nb::handle axes, std::vector<nb::object>& into)
     return;
   }
   match("vmap", shape, axes, [&](nb::handle axis) {
-    if (!axis.is_none() && !PyLong_Check(axis.ptr())) refuse("vmap", "an axis of type " + type_of(axis), "an int or None");
+    if (!axis.is_none() && !PyLong_Check(axis.ptr()))
+      refuse("vmap", "an axis of type " + type_of(axis), "an int or None");
     into.push_back(nb::borrow(axis));
   });
 }
@@ -184,8 +181,7 @@ CustomRules rules_of(const std::shared_ptr<Call>& call) {
       for (const int axis : axes) numbers.push_back(axis == kNotMapped ? nb::none() : nb::object(nb::int_(axis)));
       const nb::object given = filled(call->given, objects(inputs), true);
       const nb::object at = filled(call->given, numbers, false);
-      const nb::object pair =
-          called(call->vmap, nb::make_tuple(unpacked(given[0]), unpacked(at[0])), nb::dict());
+      const nb::object pair = called(call->vmap, nb::make_tuple(unpacked(given[0]), unpacked(at[0])), nb::dict());
       if (!PyTuple_Check(pair.ptr()) || nb::len(pair) != 2)
         refuse("vmap", "a " + type_of(pair), "a tuple of the results and their batch axes");
       std::pair<Arrays, std::vector<int>> out{arrays_like("vmap", call->result, nb::object(pair[0])), {}};
@@ -320,9 +316,10 @@ void bind_custom_functions(nb::module_& m) {
       .def("jvp", rule(&CustomFunction::jvp), nb::arg("f"), nb::sig("def jvp(self, f: Callable)"),
            "Sets the rule f(primals, tangents) -> tangents of the results; None is zero, in both. Returns the custom "
            "function.")
-      .def("vmap", rule(&CustomFunction::vmap), nb::arg("f"), nb::sig("def vmap(self, f: Callable)"),
-           "Sets the rule f(inputs, axes) -> (results, axes), for a whole batch; an axis is None where there is no batch. "
-           "Returns the custom function.")
+      .def(
+          "vmap", rule(&CustomFunction::vmap), nb::arg("f"), nb::sig("def vmap(self, f: Callable)"),
+          "Sets the rule f(inputs, axes) -> (results, axes), for a whole batch; an axis is None where there is no batch. "
+          "Returns the custom function.")
       .def_prop_ro("__wrapped__", [](const CustomFunction& self) { return self.f; });
 
   nb::class_<CheckpointedFunction>(m, "CheckpointedFunction", nb::type_slots(checkpointed_slots),

@@ -509,10 +509,12 @@ class Former {
     auto& demanded = r_.demanded;
     demanded.assign(g_.values.size(), 0);
     reader_.assign(g_.values.size(), kNoGroup);
+    last_.assign(g_.values.size(), 0);
     for (uint32_t node = static_cast<uint32_t>(g_.nodes.size()); node-- > 0;) {
       const ValueId out = g_.first_value[node];
       if (g_.needed[node])
         for (size_t k = 0; k < g_.nodes[node]->avals.size(); ++k) demanded[out + k] = 1;
+      note_last_use(node);
       switch (r_.roles[node]) {
         case Role::kernel:
           for (ValueId v : g_.inputs_of(node)) demanded[v] = 1;
@@ -545,6 +547,16 @@ class Former {
     }
     for (const Group& group : r_.groups) again_.push_back(group.nodes.size());
     for (const Group& group : r_.groups) demand_of_readers(group);
+  }
+
+  // The newest node that looks at each value, also through views.
+  void note_last_use(uint32_t node) {
+    const Role role = r_.roles[node];
+    if (role == Role::unused) return;
+    uint32_t last = node;
+    if (role == Role::view || role == Role::index_map || role == Role::barrier)
+      for (size_t k = 0; k < g_.nodes[node]->avals.size(); ++k) last = std::max(last, last_[g_.first_value[node] + k]);
+    for (ValueId v : g_.inputs_of(node)) last_[v] = std::max(last_[v], last);
   }
 
   void find_demand_for(uint32_t node, ValueId v) {
@@ -590,10 +602,10 @@ class Former {
     }
     if (values.empty()) return;
     const size_t more = sources_of(values, from);
-    for (const ValueId v : from) {
-      const int64_t p = producer(g_, v);
-      if (p >= 0 && !g_.needed[static_cast<size_t>(p)]) read += relative_size(g_, v);
-    }
+    uint32_t then = 0;  // when the readers run, at the latest
+    for (const ValueId v : values) then = std::max(then, r_.groups[reader_[v]].nodes.back());
+    for (const ValueId v : from)
+      if (!stays_until(v, then)) read += relative_size(g_, v);
     const bool fits = std::all_of(values.begin(), values.end(), [&](ValueId v) {
       return again_[static_cast<size_t>(reader_[v])] + more <= kMaxGroupNodes;
     });
@@ -603,6 +615,12 @@ class Former {
     } else {
       for (const ValueId v : values) r_.demanded[narrowest(v)] = 1;
     }
+  }
+
+  // Whether a value is in memory anyway when a node runs.
+  bool stays_until(ValueId v, uint32_t node) const {
+    const int64_t p = producer(g_, v);
+    return p < 0 || g_.needed[static_cast<size_t>(p)] || (r_.demanded[v] && last_[v] > node);
   }
 
   // What values of one region are computed from: other regions' values, reductions, and what is in memory anyway. The result
@@ -647,7 +665,8 @@ class Former {
   const bool fuse_;
   Regions r_;
   std::vector<uint8_t> after_;
-  std::vector<size_t> again_;    // per group: its operations, with those of other groups that it does again
+  std::vector<uint32_t> last_;  // per value: the newest node that looks at it
+  std::vector<size_t> again_;  // per group: its operations, with those of other groups that it does again
   std::vector<int32_t> reader_;  // per value: the only other region that reads it, and could compute it
 };
 

@@ -13,7 +13,7 @@ enum class Role : uint8_t {
   unused,    // nothing that is asked for reads it
   grouped,   // computed inside a region
   constant,  // a bound scalar of the regions that read it; in memory only when something else asks
-  index_map, // a view that regions see through (broadcast, expand_dims, squeeze, reshapes of 1s, placeholders, aliases)
+  index_map, // what regions see through (broadcast, expand_dims, squeeze, reshapes of 1s, placeholders, aliases)
   view,      // another view: an alias when strides can express it
   kernel,    // opaque and control
   barrier,   // an alias that comes after all of its inputs

@@ -129,8 +129,7 @@ class Lowering {
     if (force_row) level = ir::Level::row;
     size_t k = 0;
     for (; k < step_.inputs.size(); ++k)
-      if (step_.inputs[k].value == value && step_.inputs[k].axes == axes && program_.inputs[k].level == level)
-        break;
+      if (step_.inputs[k].value == value && step_.inputs[k].axes == axes && program_.inputs[k].level == level) break;
     if (k == step_.inputs.size()) {
       step_.inputs.push_back({value, axes});
       program_.inputs.push_back({g_.dtype(value), level});
@@ -153,11 +152,11 @@ class Lowering {
       std::vector<int>& donors = step_.donors[o];
       for (size_t i = 0; i < step_.inputs.size(); ++i)
         if (may_donate(i, o)) donors.push_back(static_cast<int>(i));
-      std::stable_partition(donors.begin(), donors.end(), [&](int i) {
-        return g_.values[step_.inputs[static_cast<size_t>(i)].value].leaf;
-      });
+      std::stable_partition(donors.begin(), donors.end(),
+                            [&](int i) { return g_.values[step_.inputs[static_cast<size_t>(i)].value].leaf; });
       // Each output has a first choice of its own as far as they go round.
-      if (!donors.empty()) std::rotate(donors.begin(), donors.begin() + static_cast<std::ptrdiff_t>(o % donors.size()), donors.end());
+      if (!donors.empty())
+        std::rotate(donors.begin(), donors.begin() + static_cast<std::ptrdiff_t>(o % donors.size()), donors.end());
     }
   }
 

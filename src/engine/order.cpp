@@ -14,7 +14,12 @@ constexpr uint32_t kSharers = 4;
 class Scheduler {
  public:
   Scheduler(const std::vector<Work>& work, const std::vector<double>& sizes)
-      : work_(work), sizes_(sizes), readers_(sizes.size()), left_(sizes.size()), waits_(work.size()), done_(work.size()) {
+      : work_(work),
+        sizes_(sizes),
+        readers_(sizes.size()),
+        left_(sizes.size()),
+        waits_(work.size()),
+        done_(work.size()) {
     for (uint32_t u = 0; u < work.size(); ++u) {
       waits_[u] = work[u].waits;
       for (const uint32_t block : work[u].frees) readers_[block].push_back(u);

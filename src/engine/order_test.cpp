@@ -20,19 +20,17 @@ TEST(Order, IsTheOneWrittenWhereNothingSpeaksAgainstIt) {
 
 TEST(Order, TakesFirstWhatLeavesLessInUse) {
   // 3 needs a block of its own for what it makes of two, which then go.
-  const std::vector<Work> work{{.users = {3}, .takes = 4},
-                               {.users = {3}, .takes = 4},
-                               {.takes = 1},
-                               {.waits = 2, .frees = {0, 1}, .takes = 4}};
+  const std::vector<Work> work{
+      {.users = {3}, .takes = 4}, {.users = {3}, .takes = 4}, {.takes = 1}, {.waits = 2, .frees = {0, 1}, .takes = 4}};
   EXPECT_EQ(order_of(work, {4, 4}), (Order{0, 1, 3, 2}));
 }
 
 TEST(Order, SharesABlockAmongThoseWhoReadIt) {
   // A cotangent (block 0) and an activation (block 1): the product that ends both goes before the next cotangent's users.
   const std::vector<Work> work{{.users = {1, 2, 3}, .takes = 4},
-                               {.waits = 1, .frees = {0}, .takes = 4},      // the next cotangent
-                               {.waits = 1, .frees = {0, 1}, .takes = 4},   // gradient of the weights
-                               {.waits = 1, .frees = {0}, .takes = 0.1}};   // gradient of the bias
+                               {.waits = 1, .frees = {0}, .takes = 4},  // the next cotangent
+                               {.waits = 1, .frees = {0, 1}, .takes = 4},  // gradient of the weights
+                               {.waits = 1, .frees = {0}, .takes = 0.1}};  // gradient of the bias
   EXPECT_EQ(order_of(work, {4, 4}), (Order{0, 2, 3, 1}));
 }
 

@@ -183,7 +183,7 @@ class Planner {
   Regions r_;
   std::vector<Unit> units_;
   std::vector<uint32_t> unit_of_;
-  std::vector<Work> work_;     // per unit
+  std::vector<Work> work_;  // per unit
   std::vector<double> sizes_;  // per block of memory
   std::unique_ptr<Plan> plan_;
 };

@@ -43,14 +43,14 @@ struct Step {
   Kind kind = Kind::kernel;
   uint32_t node = 0;  // all but regions: which
   uint32_t region = 0;
-  const Kernel* kernel = nullptr;         // the CPU's
+  const Kernel* kernel = nullptr;  // the CPU's
   const Kernel* device_kernel = nullptr;  // the device's, where `place` has one
   Place place = kCpu;
   struct Alias {
     ValueId from, to;
   };
   std::vector<Alias> aliases;  // view, of a placeholder or an alias: what it passes on
-  std::vector<ValueId> dies;   // values not needed after this step
+  std::vector<ValueId> dies;  // values not needed after this step
 };
 
 struct Plan {

@@ -23,7 +23,7 @@ using Grads = SmallVector<Array, 2>;
 
 struct VjpArgs {
   const Node& node;
-  std::span<const Array> cotangents;  // per output; those of an alias or of control flow are undefined where they are zero
+  std::span<const Array> cotangents;  // per output; undefined where zero, for aliases and control flow
   std::span<const bool> needed;       // per input: whether its gradient is asked for
   uint64_t level = 0;                 // of the trace that is differentiated
 

@@ -86,8 +86,8 @@ class UserRules final : public CallRules {
     Arrays found = rules_->jvp(Arrays(at.inputs.begin(), at.inputs.begin() + end),
                                Arrays(at.tangents.begin(), at.tangents.begin() + end));
     if (found.size() != at.outputs.size())
-      refuse(&call, "jvp", counted(found.size(), "tangents"), counted(at.outputs.size(), "of them, one for each result"),
-             "");
+      refuse(&call, "jvp", counted(found.size(), "tangents"),
+             counted(at.outputs.size(), "of them, one for each result"), "");
     for (size_t k = 0; k < found.size(); ++k)
       if (found[k].defined()) {
         check_like(&call, "jvp", "tangent", found[k], at.outputs[k], k);
@@ -119,7 +119,8 @@ struct Batch {
 };
 
 /// `rule` for each example of the batch. Arrays that it leaves undefined are so for the whole batch.
-Batch each_example(const Batch& batch, const std::vector<int>& out_axes, const std::function<Arrays(const Arrays&)>& rule) {
+Batch each_example(const Batch& batch, const std::vector<int>& out_axes,
+                   const std::function<Arrays(const Arrays&)>& rule) {
   Batch defined;
   for (size_t i = 0; i < batch.arrays.size(); ++i)
     if (batch.arrays[i].defined()) defined.add(batch.arrays[i], batch.axes[i]);
@@ -170,10 +171,11 @@ CustomRules batched_rules(const std::shared_ptr<const CustomRules>& one, std::ve
       Batch batch;
       batch.add(primals, in_axes);
       batch.add(tangents, in_axes);
-      return each_example(batch, out_axes, [&](const Arrays& all) {
-               const auto a = all.begin() + static_cast<std::ptrdiff_t>(primals.size());
-               return one->jvp(Arrays(all.begin(), a), Arrays(a, all.end()));
-             })
+      return each_example(batch, out_axes,
+                          [&](const Arrays& all) {
+                            const auto a = all.begin() + static_cast<std::ptrdiff_t>(primals.size());
+                            return one->jvp(Arrays(all.begin(), a), Arrays(a, all.end()));
+                          })
           .arrays;
     };
   return rules;

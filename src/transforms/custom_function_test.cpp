@@ -16,11 +16,11 @@ std::vector<double> values(const Array& a) { return a.to_vector<double>(); }
 
 /// x * w, whose rules say ten and twenty times the cotangent, and a tangent of seven times x's.
 Function marked() {
-  return custom_function([](const Arrays& in) { return Arrays{in[0] * in[1]}; },
-                         {.vjp = [](const Arrays&, const Arrays& g,
-                                    const Arrays&) { return Arrays{g[0] * 10.0, g[0] * 20.0}; },
-                          .jvp = [](const Arrays&, const Arrays& t) { return Arrays{t[0] * 7.0}; },
-                          .vmap = nullptr});
+  return custom_function(
+      [](const Arrays& in) { return Arrays{in[0] * in[1]}; },
+      {.vjp = [](const Arrays&, const Arrays& g, const Arrays&) { return Arrays{g[0] * 10.0, g[0] * 20.0}; },
+       .jvp = [](const Arrays&, const Arrays& t) { return Arrays{t[0] * 7.0}; },
+       .vmap = nullptr});
 }
 
 TEST(CustomFunction, RulesStandInForTheOperations) {
@@ -44,9 +44,7 @@ TEST(CustomFunction, RulesOfBatchesComeFromThoseOfExamples) {
 TEST(CustomFunction, ABatchingRuleGetsTheBatch) {
   const Function f =
       custom_function([](const Arrays& in) { return Arrays{in[0] * 2.0}; },
-                      {.vjp = nullptr,
-                       .jvp = nullptr,
-                       .vmap = [](const Arrays& in, const std::vector<int>& axes) {
+                      {.vjp = nullptr, .jvp = nullptr, .vmap = [](const Arrays& in, const std::vector<int>& axes) {
                          EXPECT_EQ(axes, std::vector<int>{1});
                          return std::pair<Arrays, std::vector<int>>{{transpose(in[0], Axes{1, 0}) * 5.0}, {0}};
                        }});
@@ -57,10 +55,11 @@ TEST(CustomFunction, ABatchingRuleGetsTheBatch) {
 TEST(CustomFunction, RefusesRulesThatDoNotFit) {
   const Array x = doubles({1, 2}, {2});
   const auto with_rule = [&](Arrays (*rule)(const Array&)) {
-    const Function f = custom_function([](const Arrays& in) { return Arrays{in[0] * 2.0}; },
-                                       {.vjp = [rule](const Arrays&, const Arrays& g, const Arrays&) { return rule(g[0]); },
-                                        .jvp = nullptr,
-                                        .vmap = nullptr});
+    const Function f =
+        custom_function([](const Arrays& in) { return Arrays{in[0] * 2.0}; },
+                        {.vjp = [rule](const Arrays&, const Arrays& g, const Arrays&) { return rule(g[0]); },
+                         .jvp = nullptr,
+                         .vmap = nullptr});
     return vjp(f, {x}, {x}).second;
   };
   EXPECT_THROW(with_rule([](const Array&) { return Arrays{}; }), TransformError);

@@ -376,13 +376,16 @@ def test_rules_are_let_go_with_the_last_node() -> None:
         def __call__(self, p: pc.array, g: pc.array, out: pc.array) -> pc.array:
             return g
 
-    rule = Rule()
-    gone = weakref.ref(rule)
-    f = pc.custom_function(lambda x: x * 2).vjp(rule)
-    kept = []
-    pc.grad(lambda x: (kept.append(f(x)), f(x))[1])(pc.array(1.0))
-    pc.eval(kept)
-    del f, rule
+    kept: list[pc.array] = []
+
+    def use() -> weakref.ref[Rule]:
+        rule = Rule()
+        f = pc.custom_function(lambda x: x * 2).vjp(rule)
+        pc.grad(lambda x: (kept.append(f(x)), f(x))[1])(pc.array(1.0))
+        pc.eval(kept)
+        return weakref.ref(rule)
+
+    gone = use()
     kept.clear()
     gc.collect()
     assert gone() is None
@@ -489,21 +492,23 @@ CHECKPOINTED: list[tuple[str, Transform]] = [
     ("compile", lambda f: lambda x, w: pc.compile(f)(x, w)),
     (
         "grad of vmap",
-        lambda f: lambda x, w: pc.grad(
-            lambda x, w: pc.vmap(f, in_axes=(0, None))(x.reshape(2, 2, 3), w).sum(), argnums=(0, 1)
-        )(x, w),
+        lambda f: (
+            lambda x, w: pc.grad(
+                lambda x, w: pc.vmap(f, in_axes=(0, None))(x.reshape(2, 2, 3), w).sum(), argnums=(0, 1)
+            )(x, w)
+        ),
     ),
     (
         "vmap of grad",
-        lambda f: lambda x, w: pc.vmap(
-            pc.grad(lambda x, w: f(x, w).sum(), argnums=(0, 1)), in_axes=(0, None)
-        )(x.reshape(2, 2, 3), w),
+        lambda f: (
+            lambda x, w: pc.vmap(pc.grad(lambda x, w: f(x, w).sum(), argnums=(0, 1)), in_axes=(0, None))(
+                x.reshape(2, 2, 3), w
+            )
+        ),
     ),
     (
         "grad of grad",
-        lambda f: lambda x, w: pc.grad(
-            lambda x: (pc.grad(lambda x: f(x, w).square().sum())(x) * wave(4, 3)).sum()
-        )(x),
+        lambda f: lambda x, w: pc.grad(lambda x: (pc.grad(lambda x: f(x, w).square().sum())(x) * wave(4, 3)).sum())(x),
     ),
     (
         "jvp of grad",
@@ -511,9 +516,11 @@ CHECKPOINTED: list[tuple[str, Transform]] = [
     ),
     (
         "grad of jvp",
-        lambda f: lambda x, w: pc.grad(
-            lambda x, w: pc.jvp(lambda x: f(x, w), [x], [wave(4, 3)])[1][0].square().sum(), argnums=(0, 1)
-        )(x, w),
+        lambda f: (
+            lambda x, w: pc.grad(
+                lambda x, w: pc.jvp(lambda x: f(x, w), [x], [wave(4, 3)])[1][0].square().sum(), argnums=(0, 1)
+            )(x, w)
+        ),
     ),
     (
         "compile of grad",
@@ -638,5 +645,7 @@ def test_compiled_checkpoints_serve_all_shapes() -> None:
 
     step = pc.compile(pc.grad(loss, argnums=1))
     for n in (2, 5, 9):
-        close(step(wave(n, 3), wave(3, 3)), pc.grad(lambda w, n=n: layer(layer(wave(n, 3), w), w).sum())(wave(3, 3)), 1e-5)
+        close(
+            step(wave(n, 3), wave(3, 3)), pc.grad(lambda w, n=n: layer(layer(wave(n, 3), w), w).sum())(wave(3, 3)), 1e-5
+        )
     assert len(traces) == 1

@@ -14,7 +14,7 @@ from plait import debug
 from plait.utils import tree_flatten
 
 LAYERS = 48
-BLOCKS = [(nn.relu, 7.5), (pc.tanh, 10.5), (nn.gelu, 10.5), (nn.silu, 10.5)]
+BLOCKS = [(nn.relu, 7.5), (pc.tanh, 6.5), (nn.gelu, 10.5), (nn.silu, 10.5)]
 
 
 def peak_of(run: Callable[[], Any]) -> int:
@@ -73,7 +73,7 @@ def gradient_peak(model: Stack, x: pc.array, compiled: bool) -> int:
     return peak_of(lambda: step(x))
 
 
-@pytest.mark.parametrize(("activation", "kept"), [(nn.ReLU(), 1.25), (nn.Tanh(), 2.0), (nn.GELU(), 2.0)], ids=str)
+@pytest.mark.parametrize(("activation", "kept"), [(nn.ReLU(), 1.25), (nn.Tanh(), 1.0), (nn.GELU(), 2.0)], ids=str)
 def test_backward_of_48_layers_stays_within_a_multiple(activation: nn.Module, kept: float, compiled: bool) -> None:
     """`kept`: arrays of (rows, dims) for each layer. The product that gives the weights' gradient needs one."""
     rows, dims = 1024, 32
@@ -101,6 +101,21 @@ def test_checkpoint_keeps_what_is_between_the_blocks(compiled: bool) -> None:
     between = LAYERS * x.nbytes
     one_block = 20 * x.nbytes
     assert gradient_peak(model, x, compiled) <= 1.1 * between + one_block + nbytes(model.parameters())
+
+
+@pytest.mark.parametrize(("recompute", "kept"), [(False, 18.0), (True, 1.0)])
+def test_backward_of_48_transformer_layers(recompute: bool, kept: float, compiled: bool) -> None:
+    dims, heads, length = 64, 4, 32
+
+    class Layer(nn.TransformerEncoderLayer):
+        def __call__(self, x: pc.array) -> pc.array:  # type: ignore[override]
+            return super().__call__(x, None)
+
+    model = Stack([Layer(dims, heads, 4 * dims) for _ in range(LAYERS)])
+    model.recompute = recompute
+    x = pc.random.normal((16, length, dims))
+    peak = gradient_peak(model, x, compiled) - nbytes(model.parameters())
+    assert peak <= kept * LAYERS * x.nbytes + 40 * x.nbytes
 
 
 def test_updates_take_the_place_of_what_they_replace(compiled: bool) -> None:
