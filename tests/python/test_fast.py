@@ -1,4 +1,4 @@
-"""plait.core.fast: recorded results, every mask with every grouping of heads, gradients, batching, dtypes, bad calls."""
+"""plait.core.fast: recorded results, masks with grouped heads, gradients, batching, dtypes, bad calls."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import op_oracles as oracle
 import pytest
 
+import op_oracles as oracle
 import plait.core as pc
 
 GOLDEN = np.load(Path(__file__).parent.parent / "facts/golden/numeric.npz")
@@ -102,7 +102,7 @@ MASKS = {
     "shape", [(2, 4, 4, 5, 7), (2, 4, 2, 5, 7), (1, 6, 1, 1, 9), (1, 2, 2, 6, 3), (2, 2, 1, 40, 300)]
 )
 def test_masks_and_grouped_heads(shape: tuple[int, ...], mask: str, dtype: pc.Dtype) -> None:
-    b, h, kv, length, keys = shape
+    b, h, _, length, keys = shape
     inputs = arrays(heads(*shape), dtype)
     seen = [np.array(x.astype(pc.float64)) for x in inputs]
     given = MASKS[mask](b, h, length, keys)

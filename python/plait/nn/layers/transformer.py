@@ -21,16 +21,6 @@ from plait.nn.utils import checkpoint as recomputing
 Activation = Callable[[Any], Any]
 
 
-def _attend(queries: pc.array, keys: pc.array, values: pc.array, mask: pc.array | None) -> pc.array:
-    """softmax(queries @ keys.T / sqrt(dims) + mask) @ values, the softmax in float32."""
-    scores = (queries * math.sqrt(1.0 / queries.shape[-1])) @ keys.swapaxes(-1, -2)
-    if mask is not None and mask.dtype == pc.bool_:
-        scores = pc.where(mask, scores, pc.finfo(scores.dtype).min)
-    elif mask is not None:
-        scores = scores + mask.astype(scores.dtype)
-    return pc.softmax(scores, axis=-1, precise=True) @ values
-
-
 class MultiHeadAttention(Module):
     """Attention of queries to keys, which brings back the values, `num_heads` times on parts of the features.
 
@@ -69,7 +59,10 @@ class MultiHeadAttention(Module):
         q = self._heads(self.query_proj(queries))
         k = self._heads(self.key_proj(keys))
         v = self._heads(self.value_proj(values))
-        out = _attend(q, k, v, mask).swapaxes(-2, -3)
+        if mask is not None and mask.dtype != pc.bool_:
+            mask = mask.astype(q.dtype)
+        out = pc.fast.scaled_dot_product_attention(q, k, v, scale=math.sqrt(1.0 / q.shape[-1]), mask=mask)
+        out = out.swapaxes(-2, -3)
         return self.out_proj(out.reshape(*out.shape[:-2], -1))
 
     @staticmethod
