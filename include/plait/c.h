@@ -98,6 +98,21 @@ PLAIT_API plait_status plait_call(const char* name, const plait_array* arrays, s
                                   const plait_attr* attrs, size_t attr_count, plait_array* results, size_t capacity,
                                   size_t* result_count);
 
+/* A function from a file that export_function wrote, in whatever language. */
+typedef struct plait_function_s* plait_function;
+
+/* Reads the file in full. One that is damaged, or made to harm, is a PLAIT_USER_ERROR. */
+PLAIT_API plait_status plait_function_import(const char* path, plait_function* out);
+/* Null is allowed. */
+PLAIT_API void plait_function_free(plait_function function);
+/* The text exported with it; valid as long as the function. */
+PLAIT_API const char* plait_function_metadata(plait_function function);
+/* Calls it: arrays by position, then `named_count` arrays by name. Writes at most `capacity` results and their number; with
+ * more results than that it fails and hands out none. */
+PLAIT_API plait_status plait_function_call(plait_function function, const plait_array* arrays, size_t array_count,
+                                           const char* const* names, const plait_array* named, size_t named_count,
+                                           plait_array* results, size_t capacity, size_t* result_count);
+
 #ifdef __cplusplus
 }
 #endif

@@ -82,6 +82,7 @@ NB_MODULE(core, m) {
   bind_custom_functions(m);
   bind_control_flow(m);
   bind_jacobian(m);
+  bind_export(m);
   bind_random_state(m);
   bind_fast(m);
 }

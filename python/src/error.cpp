@@ -18,17 +18,19 @@ PyObject* base_class = nullptr;
 void raise(const Error& error) {
   ErrorInfo info = error.info();
   if (info.where.empty()) info.where = describe_source(current_source());
-  const std::string text = Error(info).what();
+  const auto text_of = [](const std::string& text) {  // it may quote what a file holds
+    return nb::steal(PyUnicode_DecodeUTF8(text.data(), static_cast<Py_ssize_t>(text.size()), "replace"));
+  };
   const auto found = classes().find(typeid(error));
   PyObject* type = found == classes().end() ? base_class : found->second;
-  nb::object made = nb::steal(PyObject_CallFunction(type, "s", text.c_str()));
+  nb::object made = nb::steal(PyObject_CallOneArg(type, text_of(Error(info).what()).ptr()));
   if (!made.is_valid()) return;  // the failure to make it is the error then
   try {
-    made.attr("op") = info.op.c_str();
-    made.attr("got") = info.got.c_str();
-    made.attr("accepts") = info.accepts.c_str();
-    made.attr("hint") = info.hint.c_str();
-    made.attr("where") = info.where.c_str();
+    made.attr("op") = text_of(info.op);
+    made.attr("got") = text_of(info.got);
+    made.attr("accepts") = text_of(info.accepts);
+    made.attr("hint") = text_of(info.hint);
+    made.attr("where") = text_of(info.where);
   } catch (nb::python_error& e) {
     e.restore();
     return;

@@ -9,10 +9,14 @@
 
 #include "plait/array.h"
 #include "plait/call.h"
+#include "plait/export_function.h"
 #include "plait/library.h"
 
 struct plait_array_s {
   plait::Array value;
+};
+struct plait_function_s {
+  plait::ImportedFunction value;
 };
 
 namespace {
@@ -89,6 +93,20 @@ plait::CallAttr::Value value_of(const plait_attr& attr) {
   }
   throw plait::ArgumentError(
       {.op = op, .got = "attribute kind " + std::to_string(number_of(attr.kind)), .accepts = "a plait_attr_kind"});
+}
+
+// Hands all results out, or none. Errors: ArgumentError when there are more than places.
+void hand_out(const char* op, const std::string& what, const plait::Arrays& out, plait_array* results, size_t capacity,
+              size_t* result_count) {
+  if (out.size() > capacity)
+    throw plait::ArgumentError({.op = op,
+                                .got = "room for " + std::to_string(capacity) + " results",
+                                .accepts = what + " gives " + std::to_string(out.size())});
+  if (!out.empty()) check_given(results, op, "place for the results");
+  std::vector<std::unique_ptr<plait_array_s>> made;
+  for (const plait::Array& a : out) made.push_back(std::make_unique<plait_array_s>(plait_array_s{a}));
+  for (size_t i = 0; i < made.size(); ++i) results[i] = made[i].release();
+  *result_count = out.size();
 }
 
 }  // namespace
@@ -174,16 +192,42 @@ plait_status plait_call(const char* name, const plait_array* arrays, size_t arra
       check_given(attrs[i].name, op, "attribute name");
       named.push_back({attrs[i].name, value_of(attrs[i])});
     }
-    const plait::Arrays out = plait::call(name, inputs, named);
-    if (out.size() > capacity)
-      throw plait::ArgumentError({.op = op,
-                                  .got = "room for " + std::to_string(capacity) + " results",
-                                  .accepts = std::string(name) + " gives " + std::to_string(out.size())});
-    if (!out.empty()) check_given(results, op, "place for the results");
-    std::vector<std::unique_ptr<plait_array_s>> made;
-    for (const plait::Array& a : out) made.push_back(std::make_unique<plait_array_s>(plait_array_s{a}));
-    for (size_t i = 0; i < made.size(); ++i) results[i] = made[i].release();
-    *result_count = out.size();
+    hand_out(op, name, plait::call(name, inputs, named), results, capacity, result_count);
+  });
+}
+
+plait_status plait_function_import(const char* path, plait_function* out) {
+  return guarded([&] {
+    check_given(path, "plait_function_import", "path");
+    check_given(out, "plait_function_import", "place for the result");
+    *out = new plait_function_s{plait::import_function(path)};
+  });
+}
+
+void plait_function_free(plait_function function) { delete function; }
+
+const char* plait_function_metadata(plait_function function) {
+  return function ? function->value.metadata().c_str() : "";
+}
+
+plait_status plait_function_call(plait_function function, const plait_array* arrays, size_t array_count,
+                                 const char* const* names, const plait_array* named, size_t named_count,
+                                 plait_array* results, size_t capacity, size_t* result_count) {
+  return guarded([&] {
+    const char* op = "plait_function_call";
+    check_given(function, op, "function");
+    check_given(result_count, op, "place for the number of results");
+    if (array_count > 0) check_given(arrays, op, "arrays");
+    if (named_count > 0) check_given(names, op, "names");
+    if (named_count > 0) check_given(named, op, "named arrays");
+    plait::Arrays args;
+    for (size_t i = 0; i < array_count; ++i) args.push_back(value_of(arrays[i], op));
+    plait::NamedArrays by_name;
+    for (size_t i = 0; i < named_count; ++i) {
+      check_given(names[i], op, "name");
+      by_name[names[i]] = value_of(named[i], op);
+    }
+    hand_out(op, "the function", function->value(args, by_name), results, capacity, result_count);
   });
 }
 

@@ -100,6 +100,11 @@ struct FunctionDef {
   std::string differentiable = "yes";  // or the reason why not
 };
 
+/// Where a described field lies in its attribute struct.
+struct AttrPlace {
+  size_t offset, size, align;
+};
+
 /// A primitive. All that the engine, the transforms and the tools need to know.
 struct OpDef {
   std::string name;
@@ -110,16 +115,25 @@ struct OpDef {
   std::vector<InputSpec> inputs;
   bool variadic = false;  // the last input repeats
   AttrFields attrs;
+  std::vector<AttrPlace> attr_places;  // of `attrs`, in their order
+  size_t attrs_size = 0, attrs_align = 1;
   std::function<Ref<AttrsBase>()> default_attrs;
+  int version = 1;        // counts changes of what the op computes: exported files name the one they were made with
+  std::string no_export;  // reason why no file can hold this op
   bool effect = false;  // neither merged nor dropped
   bool barrier = false;  // alias: its outputs are there once all of its inputs are computed
 
   /// Shapes and dtypes of the outputs.
   std::function<Avals(const AttrsBase*, std::span<const Aval>)> infer;
 
+  /// What the public function makes sure of before it makes a node, and inference and kernels rely on: null when it holds
+  /// for these attributes and operands, else what is accepted. For operands from a file (check_operands). Extents are
+  /// compared as `Dim`s, so that a trace notes what it found.
+  std::function<const char*(const AttrsBase*, std::span<const Aval>)> check;
+
   // Elementwise: what happens to operands before the primitive (graph/elementwise.h).
   bool floats = false;  // integers and bool become float32
-  bool mixed = false;   // operands keep their own dtypes
+  bool mixed = false;  // operands keep their own dtypes
   std::function<DType(DType)> result;  // result dtype from the operands' common one; empty: the same
 
   // Lowering, by kind.
@@ -146,6 +160,12 @@ struct OpDef {
   }
   Array operator()(SmallVector<Array, 2> in) const { return make(*this, Ref<AttrsBase>(), std::move(in)); }
 };
+
+/// Throws unless the op can be applied to these operands without trusting whoever asks for it: their number and dtypes are
+/// the declared ones, and `check` holds. Errors: ArgumentError; TransformError for an op that has no check.
+void check_operands(const OpDef& op, const AttrsBase* attrs, std::span<const Aval> in);
+/// Whether every member of the attribute struct is a described field, so that the fields say all about a node.
+bool attrs_described(const OpDef& op);
 
 /// Attributes of every reduction primitive.
 struct ReduceAttrs {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <mutex>
 
+#include "graph/checks.h"
 #include "graph/core_attrs.h"
 #include "graph/elementwise.h"
 
@@ -274,7 +275,71 @@ Avals infer_reduction(const ReduceAttrs& attrs, std::span<const Aval> in) {
   return {out};
 }
 
+const char* check_reduction(const ReduceAttrs& attrs, std::span<const Aval> in) {
+  return are_sorted_axes(attrs.axes, in[0].shape.rank()) ? nullptr : "axes of the array, sorted and each once";
+}
+
+std::string described(std::span<const Aval> in) {
+  std::string out;
+  for (const Aval& a : in) out += (out.empty() ? "" : ", ") + std::string(name_of(a.dtype)) + to_string(a.shape);
+  return out;
+}
+
+std::string described(const OpDef& op, const AttrsBase* attrs) {
+  std::string out;
+  if (attrs == nullptr) return out;
+  for (const auto& field : op.attrs) out += ", " + field->name + " " + to_string(field->get(attrs->data()));
+  return out;
+}
+
+// What elementwise() makes sure of; null when it holds.
+const char* check_elementwise(const OpDef& op, std::span<const Aval> in) {
+  for (size_t i = op.mixed ? 2 : 1; i < in.size(); ++i)
+    if (in[i].dtype != in[i - 1].dtype) return "operands of one dtype";
+  if (op.floats && !is_inexact(in[0].dtype)) return "floats";
+  return nullptr;
+}
+
 }  // namespace
+
+void check_operands(const OpDef& op, const AttrsBase* attrs, std::span<const Aval> in) {
+  const auto reject = [&](std::string accepts) {
+    throw ArgumentError({.op = op.name,
+                         .got = "operands (" + described(in) + ")" + described(op, attrs),
+                         .accepts = std::move(accepts),
+                         .where = describe_source(current_source())});
+  };
+  const size_t wanted = op.inputs.size();
+  if (op.variadic ? in.size() < wanted : in.size() != wanted)
+    reject(std::to_string(wanted) + (op.variadic ? " operands or more" : " operands"));
+  for (size_t i = 0; i < in.size(); ++i) {
+    const InputSpec& spec = op.inputs[std::min(i, wanted - 1)];
+    if (!is_in(in[i].dtype, spec.dtypes)) reject("another dtype of operand " + spec.name);
+  }
+  const char* accepts = nullptr;
+  if (op.kind == OpKind::elementwise) accepts = check_elementwise(op, in);
+  if (accepts == nullptr && op.check) {
+    accepts = op.check(attrs, in);
+  } else if (op.kind != OpKind::elementwise && op.kind != OpKind::constant && !op.check) {
+    throw TransformError({.op = op.name,
+                          .got = "this op has no check of its operands, so files cannot hold it",
+                          .accepts = "ops with .check(...) in their definition",
+                          .where = describe_source(current_source())});
+  }
+  if (accepts != nullptr) reject(accepts);
+}
+
+bool attrs_described(const OpDef& op) {
+  std::vector<AttrPlace> places = op.attr_places;
+  std::sort(places.begin(), places.end(), [](const AttrPlace& a, const AttrPlace& b) { return a.offset < b.offset; });
+  places.push_back({op.attrs_size, 0, op.attrs_align});
+  size_t end = 0;
+  for (const AttrPlace& place : places) {
+    if (place.offset >= end + place.align) return false;  // more than padding lies between
+    end = place.offset + place.size;
+  }
+  return true;
+}
 
 OpBuilder<ReduceAttrs> OpRegistry::reduction(std::string name, ir::Op op, std::source_location at) {
   OpDef& def = add<ReduceAttrs>(std::move(name), OpKind::reduction, at);
@@ -288,7 +353,8 @@ OpBuilder<ReduceAttrs> OpRegistry::reduction(std::string name, ir::Op op, std::s
   OpBuilder<ReduceAttrs> builder(def);
   builder.attr("axes", &ReduceAttrs::axes, "axes to combine, sorted and not negative")
       .attr("keepdims", &ReduceAttrs::keepdims, "combined axes stay with extent 1")
-      .infer(infer_reduction);
+      .infer(infer_reduction)
+      .check(check_reduction);
   return builder;
 }
 

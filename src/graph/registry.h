@@ -80,6 +80,9 @@ class OpBuilder {
   template <class M>
   OpBuilder& attr(std::string name, M A::* member, std::string doc = "") {
     def_->attrs.push_back(std::make_unique<detail::MemberField<A, M>>(std::move(name), member, std::move(doc)));
+    static const A any{};
+    const auto offset = reinterpret_cast<const char*>(&(any.*member)) - reinterpret_cast<const char*>(&any);
+    def_->attr_places.push_back({static_cast<size_t>(offset), sizeof(M), alignof(M)});
     return *this;
   }
   /// A field that describes itself: one that holds a program.
@@ -93,6 +96,19 @@ class OpBuilder {
   }
   OpBuilder& infer(Avals (*fn)(const A&, std::span<const Aval>)) {
     def_->infer = [fn](const AttrsBase* attrs, std::span<const Aval> in) { return fn(as(attrs), in); };
+    return *this;
+  }
+  /// See OpDef::check. Without one, a node of an op that is not elementwise cannot be exported.
+  OpBuilder& check(const char* (*fn)(const A&, std::span<const Aval>)) {
+    def_->check = [fn](const AttrsBase* attrs, std::span<const Aval> in) { return fn(as(attrs), in); };
+    return *this;
+  }
+  OpBuilder& version(int number) {
+    def_->version = number;
+    return *this;
+  }
+  OpBuilder& no_export(std::string why) {
+    def_->no_export = std::move(why);
     return *this;
   }
   /// Elementwise primitives with attributes (astype): the formula.
@@ -243,6 +259,8 @@ class OpRegistry {
     OpDef& def = add_def(std::move(name), kind, at);
     if constexpr (!std::is_same_v<A, NoAttrs>) {
       def.default_attrs = [] { return Ref<AttrsBase>::adopt(new AttrsBox<A>(A{})); };
+      def.attrs_size = std::is_empty_v<A> ? 0 : sizeof(A);
+      def.attrs_align = alignof(A);
     }
     return def;
   }

@@ -6,6 +6,7 @@
 #include <optional>
 #include <vector>
 
+#include "graph/checks.h"
 #include "graph/core_attrs.h"
 #include "graph/elementwise.h"
 #include "graph/registry.h"

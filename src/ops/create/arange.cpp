@@ -15,6 +15,11 @@ struct ArangeAttrs {
 
 Avals infer_arange(const ArangeAttrs& attrs, std::span<const Aval>) { return {{Shape{attrs.size}, attrs.dtype}}; }
 
+const char* check_arange(const ArangeAttrs& attrs, std::span<const Aval>) {
+  if (attrs.dtype == DType::bool_) return "integers or floats";
+  return attrs.size >= 0 ? nullptr : "a number of values of 0 and more";
+}
+
 struct ExtentAttrs {
   Dim value = 0;
   DType dtype = DType::int32;
@@ -103,6 +108,7 @@ void register_arange(OpRegistry& ops) {
       .attr("size", &ArangeAttrs::size, "number of values")
       .attr("dtype", &ArangeAttrs::dtype, "dtype of the result")
       .infer(infer_arange)
+      .check(check_arange)
       .not_differentiable("it has no array operand")
       .no_vmap("it has no array operand");
   ops.opaque<ExtentAttrs>("extent")
@@ -110,6 +116,7 @@ void register_arange(OpRegistry& ops) {
       .attr("value", &ExtentAttrs::value, "the extent")
       .attr("dtype", &ExtentAttrs::dtype, "dtype of the result")
       .infer(infer_extent)
+      .check(nothing_to_check)
       .not_differentiable("it has no array operand")
       .no_vmap("it has no array operand");
   ops.function("arange")

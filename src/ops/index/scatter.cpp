@@ -16,6 +16,19 @@ ScatterMode mode_of(const ScatterAttrs& attrs) { return static_cast<ScatterMode>
 
 Avals infer_scatter(const ScatterAttrs&, std::span<const Aval> in) { return {in[0]}; }
 
+const char* check_scatter(const ScatterAttrs& attrs, std::span<const Aval> in) {
+  const Shape &a = in[0].shape, &at = in[1].shape, &update = in[2].shape;
+  const int batch = attrs.batch;
+  if (attrs.mode < 0 || attrs.mode > static_cast<int>(ScatterMode::minimum)) return "a mode from 0 to 4";
+  if (in[2].dtype != in[0].dtype) return "an update of the array's dtype";
+  if (batch < 0 || batch >= a.rank() || at.rank() != batch + 1 || update.rank() != a.rank())
+    return "an array (batch..., n, rest...), positions (batch..., m) and an update (batch..., m, rest...)";
+  const int rest = a.rank() - batch - 1;
+  return agree(a, 0, at, 0, batch) && agree(at, 0, update, 0, batch + 1) && agree(a, batch + 1, update, batch + 1, rest)
+             ? nullptr
+             : "equal extents of the batch, the positions and the rest";
+}
+
 Array scatter(const ScatterAttrs& attrs, ScatterMode mode, const Array& a, const Array& at, const Array& update) {
   return scatter_rows_batched(a, at, update, mode, attrs.batch);
 }
@@ -126,6 +139,7 @@ void register_scatter(OpRegistry& ops) {
       .attr("mode", &ScatterAttrs::mode, "0 set, 1 add, 2 multiply, 3 maximum, 4 minimum")
       .attr("batch", &ScatterAttrs::batch, "leading axes that all share")
       .infer(infer_scatter)
+      .check(check_scatter)
       .vjp(vjp_scatter)
       .jvp(jvp_scatter)
       .vmap(vmap_scatter);

@@ -16,6 +16,25 @@ struct DynamicUpdateAttrs {
 Avals infer_slice(const DynamicAttrs& attrs, std::span<const Aval> in) { return {{attrs.size, in[0].dtype}}; }
 Avals infer_update(const DynamicUpdateAttrs&, std::span<const Aval> in) { return {in[0]}; }
 
+// A start for each of the axes, and a part that fits into the whole.
+const char* check_window(const std::vector<int>& axes, const Shape& whole, const Shape& part, const Shape& start) {
+  std::vector<int> sorted = axes;
+  std::sort(sorted.begin(), sorted.end());
+  if (!are_sorted_axes(sorted, whole.rank())) return "axes of the array, each once";
+  if (start.rank() != 1 || !(start[0] == static_cast<int64_t>(axes.size()))) return "one start for each axis";
+  if (part.rank() != whole.rank() || !all_at_least(part, 0)) return "an extent of at least 0 for each axis";
+  for (int i = 0; i < whole.rank(); ++i)
+    if (part[i] > whole[i]) return "extents that fit into the array";
+  return nullptr;
+}
+const char* check_slice(const DynamicAttrs& attrs, std::span<const Aval> in) {
+  return check_window(attrs.axes, in[0].shape, attrs.size, in[1].shape);
+}
+const char* check_update(const DynamicUpdateAttrs& attrs, std::span<const Aval> in) {
+  if (in[0].dtype != in[1].dtype) return "an update of the array's dtype";
+  return check_window(attrs.axes, in[0].shape, in[1].shape, in[2].shape);
+}
+
 Array read(const Array& a, const Array& start, const std::vector<int>& axes, const Shape& size) {
   static const OpHandle op("slice_dynamic");
   return op(DynamicAttrs{axes, size}, {a, start});
@@ -159,6 +178,7 @@ void register_slice_dynamic(OpRegistry& ops) {
       .attr("axes", &DynamicAttrs::axes, "axes that the start is for; the others start at 0")
       .attr("size", &DynamicAttrs::size, "extents of the slice")
       .infer(infer_slice)
+      .check(check_slice)
       .vjp(vjp_slice)
       .jvp(jvp_slice)
       .vmap(vmap_slice);
@@ -169,6 +189,7 @@ void register_slice_dynamic(OpRegistry& ops) {
       .input("start", dtypes::integer, "a position for each of the axes")
       .attr("axes", &DynamicUpdateAttrs::axes, "axes that the start is for; the others start at 0")
       .infer(infer_update)
+      .check(check_update)
       .vjp(vjp_update)
       .jvp(jvp_update)
       .vmap(vmap_update);

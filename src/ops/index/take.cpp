@@ -23,6 +23,12 @@ Avals infer_take(const TakeAttrs& attrs, std::span<const Aval> in) {
   return {out};
 }
 
+const char* check_take(const TakeAttrs& attrs, std::span<const Aval> in) {
+  if (!is_axis_of(attrs.axis, in[0]) || attrs.batch < 0 || attrs.batch > attrs.axis)
+    return "an axis of the array, behind the shared ones";
+  return agree(in[0].shape, 0, in[1].shape, 0, attrs.batch) ? nullptr : "equal extents along the shared axes";
+}
+
 Array make_take(const TakeAttrs& attrs, const Array& a, const Array& indices) {
   static const OpHandle op("take");
   return op(attrs, {a, indices});
@@ -104,6 +110,7 @@ void register_take(OpRegistry& ops) {
       .attr("axis", &TakeAttrs::axis, "the axis to pick along, not negative")
       .attr("batch", &TakeAttrs::batch, "leading axes that both share")
       .infer(infer_take)
+      .check(check_take)
       .vjp(vjp_take)
       .jvp(jvp_take)
       .vmap(vmap_take);

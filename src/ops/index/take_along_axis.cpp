@@ -14,6 +14,16 @@ struct PutAttrs {
 Avals infer_take(const AlongAttrs&, std::span<const Aval> in) { return {{in[1].shape, in[0].dtype}}; }
 Avals infer_put(const PutAttrs&, std::span<const Aval> in) { return {in[0]}; }
 
+const char* check_take(const AlongAttrs& attrs, std::span<const Aval> in) {
+  if (!is_axis_of(attrs.axis, in[0])) return "an axis of the array";
+  return agree_except(attrs.axis, in[0].shape, in[1].shape) ? nullptr : "indices of the array's shape but for the axis";
+}
+const char* check_put(const PutAttrs& attrs, std::span<const Aval> in) {
+  if (in[2].dtype != in[0].dtype) return "values of the array's dtype";
+  if (!(in[2].shape == in[1].shape)) return "values of the indices' shape";
+  return check_take({attrs.axis}, in);
+}
+
 Array take_on(const Array& a, const Array& indices, int axis) {
   static const OpHandle op("take_along_axis");
   return op(AlongAttrs{axis}, {a, indices});
@@ -120,6 +130,7 @@ void register_take_along_axis(OpRegistry& ops) {
       .input("indices", dtypes::integer, "negative counts from the end")
       .attr("axis", &AlongAttrs::axis, "the axis, not negative")
       .infer(infer_take)
+      .check(check_take)
       .vjp(vjp_take)
       .jvp(jvp_take)
       .vmap(vmap_take);
@@ -131,6 +142,7 @@ void register_take_along_axis(OpRegistry& ops) {
       .attr("axis", &PutAttrs::axis, "the axis, not negative")
       .attr("adds", &PutAttrs::adds, "values are added")
       .infer(infer_put)
+      .check(check_put)
       .vjp(vjp_put)
       .jvp(jvp_put)
       .vmap(vmap_put);

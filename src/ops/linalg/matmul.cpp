@@ -14,6 +14,21 @@ Avals infer_matmul(const MatmulAttrs&, std::span<const Aval> in) {
   return {out};
 }
 
+const char* check_matmul(const MatmulAttrs&, std::span<const Aval> in) {
+  const Shape &a = in[0].shape, &b = in[1].shape;
+  if (in[0].dtype != in[1].dtype) return "operands of one dtype";
+  if (a.rank() < 2 || a.rank() != b.rank() || !agree(a, 0, b, 0, a.rank() - 2)) return "batches of matrices";
+  return a[a.rank() - 1] == b[b.rank() - 2] ? nullptr : "as many columns of a as rows of b";
+}
+const char* check_addmm(const MatmulAttrs& attrs, std::span<const Aval> in) {
+  const Shape& c = in[0].shape;
+  if (in[0].dtype != in[1].dtype) return "operands of one dtype";
+  if (const char* accepts = check_matmul(attrs, in.subspan(1))) return accepts;
+  return c.rank() == 2 && in[1].shape.rank() == 2 && c[0] == in[1].shape[0] && c[1] == in[2].shape[1]
+             ? nullptr
+             : "matrices, the first of the product's shape";
+}
+
 Array product(const Array& a, const Array& b) {
   static const OpHandle op("matmul");
   // A column times a row sums nothing: the gradient of a matrix for one example is such a product.
@@ -237,6 +252,7 @@ void register_matmul(OpRegistry& ops) {
       .input("a", dtypes::inexact)
       .input("b", dtypes::inexact)
       .infer(infer_matmul)
+      .check(check_matmul)
       .vjp(vjp_matmul)
       .jvp(jvp_matmul)
       .vmap(vmap_matmul);
@@ -246,6 +262,7 @@ void register_matmul(OpRegistry& ops) {
       .input("a", dtypes::inexact)
       .input("b", dtypes::inexact)
       .infer(infer_addmm)
+      .check(check_addmm)
       .vjp(vjp_addmm)
       .jvp(jvp_addmm)
       .vmap(vmap_addmm);

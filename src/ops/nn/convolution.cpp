@@ -26,6 +26,45 @@ Avals infer_weight(const Attrs& attrs, std::span<const Aval> in) {
   return {{between(*(in[1].shape.end() - 1), attrs.extents, *(in[0].shape.end() - 1) / attrs.groups), in[0].dtype}};
 }
 
+// Whether x (n, in..., groups c), w (groups o, kernel..., c) and y (n, out..., groups o) go together.
+const char* check_convolution(const Attrs& attrs, const Aval& x, const Aval& w, const Aval& y) {
+  const auto rank = attrs.stride.size();
+  if (rank < 1 || rank > 3 || attrs.dilation.size() != rank || attrs.padding.size() != rank)
+    return "one to three spatial axes, each with a stride, a dilation and a padding";
+  const auto axes = rank + 2;
+  if (x.shape.size() != axes || w.shape.size() != axes || y.shape.size() != axes)
+    return "arrays with a batch, the spatial axes and channels";
+  if (x.dtype != w.dtype || w.dtype != y.dtype) return "operands of one dtype";
+  // Bounded, so that positions stay far from what 64 bits hold.
+  constexpr int64_t kFar = int64_t{1} << 31;
+  for (size_t i = 0; i < rank; ++i) {
+    if (attrs.stride[i] < 1 || attrs.stride[i] > kFar || attrs.dilation[i] < 1 || attrs.dilation[i] > kFar)
+      return "strides and dilations from 1 to 2^31";
+    if (attrs.padding[i] < -kFar || attrs.padding[i] > kFar) return "paddings of at most 2^31";
+    for (const Aval* a : {&x, &w, &y})
+      if (a->shape[i + 1] < 0 || a->shape[i + 1] > kFar) return "extents from 0 to 2^31";
+  }
+  if (attrs.groups < 1 || !(x.shape.back() == w.shape.back() * attrs.groups) || !(w.shape[0] % attrs.groups == 0) ||
+      !(y.shape.back() == w.shape[0]) || !(x.shape[0] == y.shape[0]))
+    return "channels that the groups divide, as many as the other operand has";
+  return nullptr;
+}
+
+// The extents of the result, with what both operands say about its batch and channels.
+const char* check_forward(const Attrs& attrs, std::span<const Aval> in) {
+  if (in[0].shape.empty() || in[1].shape.empty()) return "arrays with a batch, spatial axes and channels";
+  return check_convolution(attrs, in[0], in[1], infer_forward(attrs, in)[0]);
+}
+const char* check_input(const Attrs& attrs, std::span<const Aval> in) {
+  if (in[0].shape.empty() || in[1].shape.empty()) return "arrays with a batch, spatial axes and channels";
+  return check_convolution(attrs, infer_input(attrs, in)[0], in[1], in[0]);
+}
+const char* check_weight(const Attrs& attrs, std::span<const Aval> in) {
+  if (in[0].shape.empty() || in[1].shape.empty() || attrs.groups < 1)
+    return "arrays with a batch, spatial axes and channels";
+  return check_convolution(attrs, in[0], infer_weight(attrs, in)[0], in[1]);
+}
+
 using Make = Array (*)(const Array&, const Array&, Attrs);
 
 // The result is linear in each input; the gradient by one pairs the cotangent with the other.
@@ -178,6 +217,7 @@ void register_convolution(OpRegistry& ops) {
                .input("x", dtypes::floating)
                .input("w", dtypes::floating))
       .infer(infer_forward)
+      .check(check_forward)
       .vjp(vjp_forward)
       .jvp(jvp_bilinear<convolution>)
       .vmap(vmap_forward);
@@ -186,6 +226,7 @@ void register_convolution(OpRegistry& ops) {
                .input("y", dtypes::floating)
                .input("w", dtypes::floating))
       .infer(infer_input)
+      .check(check_input)
       .vjp(vjp_input)
       .jvp(jvp_bilinear<convolution_input>)
       .vmap(vmap_input);
@@ -194,6 +235,7 @@ void register_convolution(OpRegistry& ops) {
                .input("x", dtypes::floating)
                .input("y", dtypes::floating))
       .infer(infer_weight)
+      .check(check_weight)
       .vjp(vjp_weight)
       .jvp(jvp_bilinear<convolution_weight>)
       .vmap(vmap_weight);

@@ -6,6 +6,11 @@ namespace {
 
 Avals infer_covariance_root(const NoAttrs&, std::span<const Aval> in) { return {in[0]}; }
 
+const char* check_covariance_root(const NoAttrs&, std::span<const Aval> in) {
+  const Shape& cov = in[0].shape;
+  return cov.rank() >= 2 && cov[cov.rank() - 1] == cov[cov.rank() - 2] ? nullptr : "square matrices";
+}
+
 Array covariance_root(const Array& cov) {
   static const OpHandle op("covariance_root");
   return op(NoAttrs{}, {cov});
@@ -48,6 +53,7 @@ void register_multivariate_normal(OpRegistry& ops) {
       .summary("U sqrt(S) V^T of square matrices U S V^T: the symmetric root of a covariance.")
       .input("cov", dtype_bit(DType::float32) | dtype_bit(DType::float64), "shape (..., n, n)")
       .infer(infer_covariance_root)
+      .check(check_covariance_root)
       .vmap(vmap_covariance_root);
   ops.function("multivariate_normal")
       .module("core.random")

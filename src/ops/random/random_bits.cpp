@@ -17,6 +17,11 @@ Avals infer_random_bits(const RandomBitsAttrs& attrs, std::span<const Aval> in) 
   return {out};
 }
 
+const char* check_random_bits(const RandomBitsAttrs& attrs, std::span<const Aval> in) {
+  if (in[0].shape.rank() < 1 || !(in[0].shape.back() == 2)) return "keys (..., 2)";
+  return all_at_least(attrs.shape, 0) ? nullptr : "extents of 0 and more";
+}
+
 VmapResult vmap_random_bits(const RandomBitsAttrs& attrs, const VmapArgs& at) {
   static const OpHandle op("random_bits");
   return {{op(attrs, {batch_first(at, 0)})}, {0}};
@@ -56,6 +61,7 @@ void register_random_bits(OpRegistry& ops) {
       .input("key", dtype_bit(DType::uint32), "(..., 2)")
       .attr("shape", &RandomBitsAttrs::shape, "extents of the words of one key")
       .infer(infer_random_bits)
+      .check(check_random_bits)
       .vmap(vmap_random_bits)
       .not_differentiable("random words do not change smoothly with a key");
   ops.function("split")

@@ -17,6 +17,10 @@ Avals infer_argmax(const ArgmaxAttrs& attrs, std::span<const Aval> in) {
   return {out};
 }
 
+const char* check_argmax(const ArgmaxAttrs& attrs, std::span<const Aval> in) {
+  return is_axis_of(attrs.axis, in[0]) && in[0].shape[attrs.axis] > 0 ? nullptr : "an axis that is not empty";
+}
+
 const OpHandle& largest() {
   static const OpHandle op("argmax");
   return op;
@@ -58,6 +62,7 @@ void register_argmax(OpRegistry& ops) {
         .attr("axis", &ArgmaxAttrs::axis, "the axis to search, not negative")
         .attr("keepdims", &ArgmaxAttrs::keepdims, "the axis stays with extent 1")
         .infer(infer_argmax)
+        .check(check_argmax)
         .vmap(vmap)
         .not_differentiable("positions do not change smoothly");
   };

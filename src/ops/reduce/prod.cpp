@@ -20,6 +20,11 @@ Array others(const ReduceAttrs& attrs, const Array& x) {
   return where(logical_or(none, single), divide(product, filled), zeros_like(x));
 }
 
+const char* check_prod(const ReduceAttrs& attrs, std::span<const Aval> in) {
+  if (wide(in[0].dtype) != in[0].dtype) return "32 bits or more, or floats";
+  return are_sorted_axes(attrs.axes, in[0].shape.rank()) ? nullptr : "axes of the array, sorted and each once";
+}
+
 Grads vjp_prod(const ReduceAttrs& attrs, const VjpArgs& at) {
   const Array g = attrs.keepdims ? at.cotangent() : expand_dims(at.cotangent(), attrs.axes);
   return {multiply(g, others(attrs, at.input(0)))};
@@ -42,6 +47,7 @@ void register_prod(OpRegistry& ops) {
   ops.reduction("prod", ir::Op::reduce_prod)
       .summary("Product along axes; narrow integers are multiplied in 32 bits.")
       .input("a")
+      .check(check_prod)
       .vjp(vjp_prod)
       .jvp(jvp_prod);
   ops.function("prod")

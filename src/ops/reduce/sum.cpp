@@ -9,6 +9,11 @@ DType wide(DType d) {
   return d == DType::uint8 || d == DType::uint16 ? DType::uint32 : d;
 }
 
+const char* check_sum(const ReduceAttrs& attrs, std::span<const Aval> in) {
+  if (wide(in[0].dtype) != in[0].dtype) return "32 bits or more, or floats";
+  return are_sorted_axes(attrs.axes, in[0].shape.rank()) ? nullptr : "axes of the array, sorted and each once";
+}
+
 Grads vjp_sum(const ReduceAttrs& attrs, const VjpArgs& at) {
   const Array g = attrs.keepdims ? at.cotangent() : expand_dims(at.cotangent(), attrs.axes);
   return {broadcast_to(g, at.input_shape(0))};
@@ -29,6 +34,7 @@ void register_sum(OpRegistry& ops) {
   ops.reduction("sum", ir::Op::reduce_sum)
       .summary("Sum along axes; 16-bit floats are summed in float32, narrow integers in 32 bits.")
       .input("a")
+      .check(check_sum)
       .vjp(vjp_sum)
       .jvp(jvp_sum);
   ops.function("sum")

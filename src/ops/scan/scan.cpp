@@ -13,6 +13,17 @@ struct ScanAttrs {
 
 Avals infer_same(const ScanAttrs&, std::span<const Aval> in) { return {in[0]}; }
 
+const char* check_scan(const ScanAttrs& attrs, std::span<const Aval> in) {
+  return is_axis_of(attrs.axis, in[0]) ? nullptr : "an axis of the array";
+}
+const char* check_log_scan(const ScanAttrs& attrs, std::span<const Aval> in) {
+  return is_inexact(in[0].dtype) ? check_scan(attrs, in) : "floats";
+}
+const char* check_linear_scan(const ScanAttrs& attrs, std::span<const Aval> in) {
+  if (in[0].dtype != in[1].dtype || in[0].dtype == DType::bool_) return "operands of one dtype, not bool";
+  return in[0].shape == in[1].shape ? check_scan(attrs, in) : "operands of one shape";
+}
+
 namespace prim {
 #define PLAIT_SCAN_OP(name)          \
   const OpHandle& name() {           \
@@ -185,6 +196,7 @@ void register_scan(OpRegistry& ops) {
         .attr("axis", &ScanAttrs::axis, "the axis, not negative")
         .attr("reverse", &ScanAttrs::reverse, "from the last element to the first")
         .infer(infer_same)
+        .check(check_scan)
         .vmap(vmap);
   };
   describe("cumsum", "Sums of all elements so far.", vmap_scan<prim::cumsum>).vjp(vjp_cumsum).jvp(jvp_cumsum);
@@ -196,10 +208,12 @@ void register_scan(OpRegistry& ops) {
       .vjp(vjp_extreme)
       .jvp(jvp_extreme);
   describe("logcumsumexp", "Logarithms of the sums of the exponentials so far.", vmap_scan<prim::logcumsumexp>)
+      .check(check_log_scan)
       .vjp(vjp_logcumsumexp)
       .jvp(jvp_logcumsumexp);
   describe("linear_scan", "y = a * (y before) + b, from y = b on.", vmap_linear_scan)
       .input("b")
+      .check(check_linear_scan)
       .vjp(vjp_linear_scan)
       .jvp(jvp_linear_scan);
 

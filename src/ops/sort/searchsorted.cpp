@@ -9,6 +9,13 @@ struct SearchsortedAttrs {
 
 Avals infer_searchsorted(const SearchsortedAttrs&, std::span<const Aval> in) { return {{in[1].shape, DType::uint32}}; }
 
+const char* check_searchsorted(const SearchsortedAttrs&, std::span<const Aval> in) {
+  const int rows = in[0].shape.rank() - 1;
+  if (in[0].dtype != in[1].dtype) return "values of the rows' dtype";
+  return rows >= 0 && agree(in[0].shape, 0, in[1].shape, 0, rows) ? nullptr
+                                                                  : "a row, or one for each leading axis of values";
+}
+
 VmapResult vmap_searchsorted(const SearchsortedAttrs& attrs, const VmapArgs& at) {
   static const OpHandle op("searchsorted");
   const bool one_row = at.axes[0] == kUnbatched && at.inputs[0].rank() == 1;
@@ -40,6 +47,7 @@ void register_searchsorted(OpRegistry& ops) {
       .input("values", dtypes::any, "as many leading axes, each with a row of its own, or any shape for a single row")
       .attr("right", &SearchsortedAttrs::right, "behind equal elements")
       .infer(infer_searchsorted)
+      .check(check_searchsorted)
       .vmap(vmap_searchsorted)
       .not_differentiable("positions do not change smoothly");
   ops.function("searchsorted")

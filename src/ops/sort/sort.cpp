@@ -63,6 +63,7 @@ void register_sort(OpRegistry& ops) {
       .summary("Elements of each row of the last axis from the smallest on; NaN comes last.")
       .input("a")
       .infer(infer_sort)
+      .check(check_has_axis)
       .vjp(vjp_sort)
       .jvp(jvp_sort)
       .vmap(vmap_sort);
@@ -70,6 +71,7 @@ void register_sort(OpRegistry& ops) {
       .summary("Where the elements of each sorted row of the last axis stood; equal ones stay in order.")
       .input("a")
       .infer(infer_argsort)
+      .check(check_has_axis)
       .vmap(vmap_argsort)
       .not_differentiable("positions do not change smoothly");
   const std::string axis_and_dtype = "axis: one, or None for the flattened array. ";

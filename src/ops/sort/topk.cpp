@@ -14,6 +14,11 @@ Avals infer_top_positions(const TopPositionsAttrs& attrs, std::span<const Aval> 
   return {out};
 }
 
+const char* check_top_positions(const TopPositionsAttrs& attrs, std::span<const Aval> in) {
+  return in[0].shape.rank() >= 1 && attrs.k >= 0 && attrs.k <= in[0].shape.back() ? nullptr
+                                                                                  : "0 to as many as a row has";
+}
+
 Array top_positions(const Array& a, Dim k) {
   static const OpHandle op("top_positions");
   return op(TopPositionsAttrs{k}, {a});
@@ -46,6 +51,7 @@ void register_topk(OpRegistry& ops) {
       .input("a")
       .attr("k", &TopPositionsAttrs::k, "how many")
       .infer(infer_top_positions)
+      .check(check_top_positions)
       .vmap(vmap_top_positions)
       .not_differentiable("positions do not change smoothly");
   ops.function("topk")

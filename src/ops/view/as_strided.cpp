@@ -17,6 +17,26 @@ Array strided(const Array& flat, StridedAttrs attrs) {
   return op(std::move(attrs), {flat});
 }
 
+/// The first and the last element that are seen; nothing when none is.
+std::optional<std::pair<Dim, Dim>> seen(const StridedAttrs& attrs) {
+  Dim lowest = attrs.offset, highest = attrs.offset;
+  for (size_t i = 0; i < attrs.shape.size(); ++i) {
+    if (attrs.shape[i] == Dim(0)) return std::nullopt;
+    const Dim last = (attrs.shape[i] - Dim(1)) * attrs.strides[i];
+    (attrs.strides[i] < Dim(0) ? lowest : highest) += last;
+  }
+  return std::pair(lowest, highest);
+}
+
+const char* check_strided(const StridedAttrs& attrs, std::span<const Aval> in) {
+  if (in[0].shape.rank() != 1) return "an array with one axis";
+  if (attrs.strides.size() != attrs.shape.size()) return "one stride per axis";
+  if (!all_at_least(attrs.shape, 0)) return "extents of at least 0";
+  const auto places = seen(attrs);
+  if (places && (places->first < Dim(0) || places->second >= in[0].shape[0])) return "elements of the array";
+  return nullptr;
+}
+
 Avals infer_strided(const StridedAttrs& attrs, std::span<const Aval> in) { return {{attrs.shape, in[0].dtype}}; }
 
 bool view_strided(const StridedAttrs& attrs, const Aval&, const Strides& strides, const Aval& out, ViewLayout& to) {
@@ -45,24 +65,20 @@ VmapResult vmap_strided(const StridedAttrs& attrs, const VmapArgs& at) {
 }
 
 void check_bounds(const Array& a, const StridedAttrs& attrs) {
-  Dim lowest = attrs.offset, highest = attrs.offset;
-  for (size_t i = 0; i < attrs.shape.size(); ++i) {
-    if (attrs.shape[i] < Dim(0))
-      throw ShapeError({.op = "as_strided",
-                        .got = "the shape " + to_string(attrs.shape),
-                        .accepts = "extents of at least 0",
-                        .where = here()});
-    if (attrs.shape[i] == Dim(0)) return;  // nothing is seen
-    const Dim last = (attrs.shape[i] - Dim(1)) * attrs.strides[i];
-    (attrs.strides[i] < Dim(0) ? lowest : highest) += last;
-  }
+  if (!all_at_least(attrs.shape, 0))
+    throw ShapeError({.op = "as_strided",
+                      .got = "the shape " + to_string(attrs.shape),
+                      .accepts = "extents of at least 0",
+                      .where = here()});
+  const auto places = seen(attrs);
   const Dim count = a.shape().count();
-  if (lowest < Dim(0) || highest >= count)
+  if (places && (places->first < Dim(0) || places->second >= count))
     throw ArgumentError({.op = "as_strided",
                          .got = "the shape " + to_string(attrs.shape) + " with strides " + to_string(attrs.strides) +
                                 " and offset " + std::to_string(attrs.offset.value()) + ", which sees elements " +
-                                std::to_string(lowest.value()) + " to " + std::to_string(highest.value()) +
-                                " of an array of shape " + to_string(a.shape()),
+                                std::to_string(places->first.value()) + " to " +
+                                std::to_string(places->second.value()) + " of an array of shape " +
+                                to_string(a.shape()),
                          .accepts = "elements 0 to " + std::to_string(count.value() - 1),
                          .where = here()});
 }
@@ -97,6 +113,7 @@ void register_as_strided(OpRegistry& ops) {
       .attr("strides", &StridedAttrs::strides, "steps between neighbours along each axis, in elements")
       .attr("offset", &StridedAttrs::offset, "the first element")
       .infer(infer_strided)
+      .check(check_strided)
       .view(view_strided)
       .vjp(vjp_strided)
       .jvp(jvp_strided)

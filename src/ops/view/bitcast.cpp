@@ -15,6 +15,13 @@ Avals infer_bitcast(const BitcastAttrs& attrs, std::span<const Aval> in) {
   return {out};
 }
 
+const char* check_bitcast(const BitcastAttrs& attrs, std::span<const Aval> in) {
+  const int from = size_of(in[0].dtype), to = size_of(attrs.dtype);
+  if (from == to) return nullptr;
+  if (in[0].shape.rank() == 0) return "a dtype of the same size, or an axis to shorten or stretch";
+  return from > to || in[0].shape.back() % (to / from) == 0 ? nullptr : "a last axis that holds whole elements";
+}
+
 bool view_bitcast(const BitcastAttrs& attrs, const Aval& in, const Strides& strides, const Aval&, ViewLayout& to) {
   const int from_size = size_of(in.dtype), to_size = size_of(attrs.dtype);
   to.strides = strides;
@@ -58,6 +65,7 @@ void register_bitcast(OpRegistry& ops) {
       .input("a")
       .attr("dtype", &BitcastAttrs::dtype, "dtype of the result")
       .infer(infer_bitcast)
+      .check(check_bitcast)
       .view(view_bitcast)
       .vmap(vmap_bitcast)
       .not_differentiable("bits are reinterpreted");

@@ -7,6 +7,14 @@ Avals infer_broadcast_to(const BroadcastToAttrs& attrs, std::span<const Aval> in
   return {{attrs.shape, in[0].dtype}};
 }
 
+const char* check_broadcast_to(const BroadcastToAttrs& attrs, std::span<const Aval> in) {
+  const int extra = attrs.shape.rank() - in[0].shape.rank();
+  bool fits = extra >= 0;
+  for (int i = 0; fits && i < in[0].shape.rank(); ++i)
+    fits = in[0].shape[i] == attrs.shape[extra + i] || in[0].shape[i] == 1;
+  return fits ? nullptr : "extents that are equal or 1 in the array, aligned at the last axis";
+}
+
 bool view_broadcast_to(const BroadcastToAttrs&, const Aval& in, const Strides& strides, const Aval& out,
                        ViewLayout& to) {
   const size_t extra = out.shape.size() - in.shape.size();
@@ -56,6 +64,7 @@ void register_broadcast_to(OpRegistry& ops) {
       .input("a")
       .attr("shape", &BroadcastToAttrs::shape, "extents of the result, aligned at the last axis")
       .infer(infer_broadcast_to)
+      .check(check_broadcast_to)
       .view(view_broadcast_to)
       .vjp(vjp_broadcast_to)
       .jvp(jvp_broadcast_to)

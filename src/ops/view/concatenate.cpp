@@ -14,6 +14,14 @@ Avals infer_concatenate(const ConcatenateAttrs& attrs, std::span<const Aval> in)
   return {out};
 }
 
+const char* check_concatenate(const ConcatenateAttrs& attrs, std::span<const Aval> in) {
+  if (!is_axis_of(attrs.axis, in[0])) return "an axis of the arrays";
+  for (const Aval& a : in)
+    if (a.dtype != in[0].dtype || !agree_except(attrs.axis, a.shape, in[0].shape))
+      return "arrays of one dtype and of equal extents except along the axis";
+  return nullptr;
+}
+
 Array join(SmallVector<Array, 2> parts, int axis) {
   static const OpHandle op("concatenate");
   return op(ConcatenateAttrs{axis}, std::move(parts));
@@ -87,6 +95,7 @@ void register_concatenate(OpRegistry& ops) {
       .variadic()
       .attr("axis", &ConcatenateAttrs::axis, "the axis, not negative")
       .infer(infer_concatenate)
+      .check(check_concatenate)
       .vjp(vjp_concatenate)
       .jvp(jvp_concatenate)
       .vmap(vmap_concatenate);

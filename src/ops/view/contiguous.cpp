@@ -33,6 +33,7 @@ void register_contiguous(OpRegistry& ops) {
       .summary("The same elements in row-major memory.")
       .input("a")
       .infer(infer_contiguous)
+      .check(nothing_to_check)
       .view(view_contiguous)
       .vjp(vjp_contiguous)
       .jvp(jvp_contiguous)

@@ -9,6 +9,11 @@ Avals infer_expand_dims(const ExpandDimsAttrs& attrs, std::span<const Aval> in) 
   return {out};
 }
 
+const char* check_expand_dims(const ExpandDimsAttrs& attrs, std::span<const Aval> in) {
+  const int rank = in[0].shape.rank() + static_cast<int>(attrs.axes.size());
+  return are_sorted_axes(attrs.axes, rank) ? nullptr : "axes of the result, sorted and each once";
+}
+
 bool view_expand_dims(const ExpandDimsAttrs& attrs, const Aval&, const Strides& strides, const Aval&, ViewLayout& to) {
   to.strides = strides;
   for (int axis : attrs.axes) to.strides.insert(to.strides.begin() + axis, 0);
@@ -42,6 +47,7 @@ void register_expand_dims(OpRegistry& ops) {
       .input("a")
       .attr("axes", &ExpandDimsAttrs::axes, "positions in the result, sorted")
       .infer(infer_expand_dims)
+      .check(check_expand_dims)
       .view(view_expand_dims)
       .vjp(vjp_expand_dims)
       .jvp(jvp_expand_dims)

@@ -50,6 +50,11 @@ bool view_reshape(const ReshapeAttrs&, const Aval& in, const Strides& strides, c
 
 Avals infer_reshape(const ReshapeAttrs& attrs, std::span<const Aval> in) { return {{attrs.shape, in[0].dtype}}; }
 
+const char* check_reshape(const ReshapeAttrs& attrs, std::span<const Aval> in) {
+  if (!all_at_least(attrs.shape, 0)) return "extents of 0 and more";
+  return attrs.shape.count() == in[0].shape.count() ? nullptr : "a shape with as many elements as the array";
+}
+
 Grads vjp_reshape(const ReshapeAttrs&, const VjpArgs& at) { return {reshape(at.cotangent(), at.input_shape(0))}; }
 
 Arrays jvp_reshape(const ReshapeAttrs& attrs, const JvpArgs& at) { return {reshape(at.tangent(0), attrs.shape)}; }
@@ -107,6 +112,7 @@ void register_reshape(OpRegistry& ops) {
       .input("a")
       .attr("shape", &ReshapeAttrs::shape, "extents of the result")
       .infer(infer_reshape)
+      .check(check_reshape)
       .view(view_reshape)
       .vjp(vjp_reshape)
       .jvp(jvp_reshape)

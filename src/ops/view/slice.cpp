@@ -5,12 +5,36 @@
 namespace plait {
 namespace {
 
+// Whether the elements that the slice names lie inside of an array of this shape.
+const char* check_inside(const SliceAttrs& attrs, const Shape& shape) {
+  const int rank = shape.rank();
+  if (attrs.start.rank() != rank || attrs.size.rank() != rank || attrs.step.rank() != rank)
+    return "a start, size and step for each axis";
+  if (!all_at_least(attrs.size, 0)) return "sizes of 0 and more";
+  for (int i = 0; i < rank; ++i) {
+    if (attrs.step[i] == 0) return "steps other than 0";
+    if (attrs.size[i] == 0) continue;
+    const Dim last = attrs.start[i] + (attrs.size[i] - 1) * attrs.step[i];
+    if (attrs.start[i] < 0 || attrs.start[i] >= shape[i] || last < 0 || last >= shape[i])
+      return "elements that lie inside of the array";
+  }
+  return nullptr;
+}
+
+const char* check_slice(const SliceAttrs& attrs, std::span<const Aval> in) { return check_inside(attrs, in[0].shape); }
+
+const char* check_slice_update(const SliceAttrs& attrs, std::span<const Aval> in) {
+  if (in[0].dtype != in[1].dtype) return "an update of the array's dtype";
+  if (!(in[1].shape == attrs.size)) return "an update of the slice's shape";
+  return check_inside(attrs, in[0].shape);
+}
+
 Avals infer_slice(const SliceAttrs& attrs, std::span<const Aval> in) { return {{attrs.size, in[0].dtype}}; }
 
 bool view_slice(const SliceAttrs& attrs, const Aval& in, const Strides& strides, const Aval&, ViewLayout& to) {
   for (int i = 0; i < in.shape.rank(); ++i) {
     if (attrs.size[i].value() > 0) to.offset += attrs.start[i].value() * strides[i];
-    to.strides.push_back(strides[i] * attrs.step[i].value());
+    to.strides.push_back(attrs.size[i].value() > 1 ? strides[i] * attrs.step[i].value() : strides[i]);
   }
   return true;
 }
@@ -99,6 +123,7 @@ void register_slice(OpRegistry& ops) {
   view.summary("Every step-th element of each axis, from start on.")
       .input("a")
       .infer(infer_slice)
+      .check(check_slice)
       .view(view_slice)
       .vjp(vjp_slice)
       .jvp(jvp_slice)
@@ -109,6 +134,7 @@ void register_slice(OpRegistry& ops) {
       .input("a")
       .input("update")
       .infer(infer_slice_update)
+      .check(check_slice_update)
       .vjp(vjp_slice_update)
       .jvp(jvp_slice_update)
       .vmap(vmap_slice_update);

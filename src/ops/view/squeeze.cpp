@@ -10,6 +10,13 @@ Avals infer_squeeze(const SqueezeAttrs& attrs, std::span<const Aval> in) {
   return {out};
 }
 
+const char* check_squeeze(const SqueezeAttrs& attrs, std::span<const Aval> in) {
+  if (!are_sorted_axes(attrs.axes, in[0].shape.rank())) return "axes of the array, sorted and each once";
+  for (int axis : attrs.axes)
+    if (!(in[0].shape[axis] == 1)) return "axes of extent 1";
+  return nullptr;
+}
+
 bool view_squeeze(const SqueezeAttrs& attrs, const Aval& in, const Strides& strides, const Aval&, ViewLayout& to) {
   for (int i = 0; i < in.shape.rank(); ++i)
     if (!std::binary_search(attrs.axes.begin(), attrs.axes.end(), i)) to.strides.push_back(strides[i]);
@@ -54,6 +61,7 @@ void register_squeeze(OpRegistry& ops) {
       .input("a")
       .attr("axes", &SqueezeAttrs::axes, "axes of the input, sorted")
       .infer(infer_squeeze)
+      .check(check_squeeze)
       .view(view_squeeze)
       .vjp(vjp_squeeze)
       .jvp(jvp_squeeze)

@@ -9,6 +9,13 @@ Avals infer_transpose(const TransposeAttrs& attrs, std::span<const Aval> in) {
   return {out};
 }
 
+const char* check_transpose(const TransposeAttrs& attrs, std::span<const Aval> in) {
+  std::vector<int> sorted = attrs.axes;
+  std::sort(sorted.begin(), sorted.end());
+  const int rank = in[0].shape.rank();
+  return static_cast<int>(sorted.size()) == rank && are_sorted_axes(sorted, rank) ? nullptr : "each axis once";
+}
+
 bool view_transpose(const TransposeAttrs& attrs, const Aval&, const Strides& strides, const Aval&, ViewLayout& to) {
   for (int axis : attrs.axes) to.strides.push_back(strides[axis]);
   return true;
@@ -61,6 +68,7 @@ void register_transpose(OpRegistry& ops) {
       .input("a")
       .attr("axes", &TransposeAttrs::axes, "output axis i is input axis axes[i]")
       .infer(infer_transpose)
+      .check(check_transpose)
       .view(view_transpose)
       .vjp(vjp_transpose)
       .jvp(jvp_transpose)

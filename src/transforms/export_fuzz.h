@@ -1,0 +1,165 @@
+#pragma once
+
+// What the test of hostile files and the fuzz target share: valid files to begin with, and what is done with a file.
+
+#include <cstring>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "io/crc32.h"
+#include "ops/index/scatter.h"
+#include "ops/indexing.h"
+#include "plait/export_function.h"
+#include "plait/memory.h"
+#include "plait/more_ops.h"
+#include "plait/ops.h"
+#include "plait/random.h"
+#include "transforms/export_format.h"
+
+namespace plait::fuzz {
+
+/// Puts right check sums over what was changed, so that the change itself is looked at.
+inline void repair_sums(std::string& file) {
+  if (file.size() < export_format::kHeaderBytes) return;
+  const auto put = [&](size_t at, uint64_t v, int bytes) {
+    for (int i = 0; i < bytes; ++i) file[at + static_cast<size_t>(i)] = static_cast<char>(v >> (8 * i));
+  };
+  uint64_t tables = 0;
+  for (int i = 7; i >= 0; --i) tables = tables << 8 | static_cast<uint8_t>(file[24 + static_cast<size_t>(i)]);
+  put(16, file.size(), 8);
+  if (tables <= file.size() - export_format::kHeaderBytes)
+    put(32, io::crc32(file.data() + export_format::kHeaderBytes, tables), 4);
+  put(60, io::crc32(file.data(), 60), 4);
+}
+
+/// Whether evaluating this would take long: a hostile file may ask for any amount of work, as any function may.
+inline bool is_large(const Arrays& roots) {
+  std::vector<const Node*> stack;
+  size_t seen = 0;
+  for (const Array& a : roots) stack.push_back(a.node());
+  while (!stack.empty()) {
+    const Node* node = stack.back();
+    stack.pop_back();
+    if (++seen > 10000) return true;
+    for (const Aval& aval : node->avals)
+      if (aval.shape.count_value() > 100000) return true;
+    for (const Array& in : node->inputs) stack.push_back(in.node());
+  }
+  return false;
+}
+
+/// Reads a file and runs what is in it; whatever plait raises is fine, anything else is not. True when it was read.
+inline bool try_file(std::span<const char> bytes) {
+  try {
+    const ExportedFunction function = export_format::read(
+        {"fuzz", bytes.size(), [&](uint64_t at, void* to, uint64_t n) { std::memcpy(to, bytes.data() + at, n); }});
+    for (const ExportedTrace& trace : function.traces) {
+      Arrays inputs;
+      for (const Aval& in : trace.inputs) {
+        if (in.shape.count_value() > 100000) return true;
+        inputs.push_back(astype(full(in.shape, Array(1), std::nullopt), in.dtype));
+      }
+      try {
+        const Arrays out = run(trace, function.constants, inputs);
+        if (!is_large(out)) eval(out);
+        for (Array& a : inputs)
+          if (a.rank() > 0) a = concatenate({a, a}, 0);
+        const Arrays other = run(trace, function.constants, inputs);
+        if (!is_large(other)) eval(other);
+      } catch (const Error&) {}
+    }
+    return true;
+  } catch (const Error&) {
+    return false;
+  }
+}
+
+/// Functions that between them have every primitive with attributes or a shape rule of its own.
+inline std::vector<std::pair<Function, Arrays>> seed_functions() {
+  const auto f32 = [](Shape shape) { return reshape(arange(0.0, static_cast<double>(shape.count_value())), shape); };
+  const Array ints = Array::from<int32_t>(std::vector<int32_t>{1, 0, 2}, {3});
+  const Array m = f32({3, 4});
+  std::vector<std::pair<Function, Arrays>> out;
+  out.emplace_back(
+      [](const Arrays& in) {
+        return Arrays{softmax(matmul(in[0], in[1]) + in[2], Axes{-1}, false), max(in[0], Axes{0}, false),
+                      prod(in[0], Axes{1}, true), argmax(in[0], 1, true), argmin(in[0], 0, false)};
+      },
+      Arrays{m, f32({4, 2}), f32({2})});
+  out.emplace_back(
+      [](const Arrays& in) {
+        const Index picked[] = {Index::slice(2, std::nullopt, -1), Index::slice(1, 3)};
+        return Arrays{get_index(in[0], picked),
+                      set_index(in[0], picked, Array(2.0F)),
+                      as_strided(in[0], Shape{2, 3}, IntList{2, 1}, 1),
+                      transpose(reshape(in[0], {2, 3, 2}), Axes{2, 0, 1}),
+                      squeeze(expand_dims(broadcast_to(in[0], {2, 3, 4}), Axes{0, 2}), Axes{0}),
+                      view(in[0], DType::uint16),
+                      concatenate({in[0], in[0]}, 1),
+                      contiguous(transpose(in[0]), false),
+                      pad(in[0], {{1, 2}}, "constant", Array(0.0F))};
+      },
+      Arrays{m});
+  out.emplace_back(
+      [](const Arrays& in) {
+        const Array &a = in[0], &at = in[1];
+        const Array along = broadcast_to(reshape(at, {3, 1}), {3, 4});
+        return Arrays{take(a, at, 0), take_along_axis(a, along, 0), put_along_axis(a, along, a, 0),
+                      scatter_rows(a, at, a, ScatterMode::add), slice(a, at, Axes{0, 1, 2}, {1, 2, 1})};
+      },
+      Arrays{f32({3, 4, 2}), ints});
+  out.back().first = [](const Arrays& in) {
+    const Array &a = in[0], &at = in[1];
+    const Array flat = reshape(a, {3, 8});
+    const Array along = broadcast_to(reshape(at, {3, 1}), {3, 8});
+    return Arrays{take(a, at, 0),
+                  take_along_axis(flat, along, 0),
+                  put_along_axis(flat, along, flat, 0),
+                  scatter_rows(flat, at, flat, ScatterMode::add),
+                  slice(a, at, Axes{0, 1, 2}, {1, 2, 1}),
+                  slice_update(a, Array::from<float>(std::vector<float>{1}, {1, 1, 1}), at, Axes{0, 1, 2}),
+                  sort(a, -1),
+                  argsort(a, 0),
+                  topk(reshape(a, {24}), 2, -1),
+                  searchsorted(reshape(a, {24}), flat, "right"),
+                  cumsum(a, 1, true, false, std::nullopt),
+                  logcumsumexp(a, 0, false, true),
+                  cumprod(a, 2, false, true, std::nullopt)};
+  };
+  out.emplace_back(
+      [](const Arrays& in) {
+        return Arrays{conv1d(in[0], in[1], 2, 1, 2, 2), conv2d(in[2], in[3], {1, 2}, {1, 0}, {1, 1}, 1)};
+      },
+      Arrays{f32({2, 9, 4}), f32({6, 3, 2}), f32({1, 5, 6, 2}), f32({3, 2, 2, 2})});
+  out.back().first = [conv = out.back().first](const Arrays& in) {
+    Arrays results = conv(in);
+    const auto loss = [conv](const Arrays& x) {
+      const Arrays y = conv(x);
+      return Arrays{sum(y[0], Axes(), false) + sum(y[1], Axes(), false)};
+    };
+    for (const Array& g : grad(loss, {0, 1, 2, 3})(in)) results.push_back(g);
+    return results;
+  };
+  out.emplace_back(
+      [](const Arrays& in) {
+        return Arrays{arange(1, 7, 2, DType::int64), where(in[0] > 1.0F, in[0], in[0]),
+                      random::uniform(Array(0.0F), Array(1.0F), Shape{2, 3}, DType::float32, in[1]),
+                      astype(in[0], DType::complex64), in[0]};
+      },
+      Arrays{m, random::key(3)});
+  return out;
+}
+
+/// Files of these functions, written below `folder`; with and without shapeless.
+inline std::vector<std::string> seed_files(const std::string& folder, std::string (*bytes_of)(const std::string&)) {
+  std::vector<std::string> out;
+  for (const auto& [f, args] : seed_functions())
+    for (const bool shapeless : {false, true}) {
+      export_function(folder + "/seed", f, args, {.shapeless = shapeless, .metadata = "seed"});
+      out.push_back(bytes_of(folder + "/seed"));
+    }
+  return out;
+}
+
+}  // namespace plait::fuzz
