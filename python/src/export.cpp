@@ -30,12 +30,6 @@ nb::str text_of(const std::string& bytes) {
       PyUnicode_DecodeUTF8(bytes.data(), static_cast<Py_ssize_t>(bytes.size()), "surrogateescape"));
 }
 
-void check_callable(const char* op, nb::handle f) {
-  if (!PyCallable_Check(f.ptr()))
-    throw ArgumentTypeError(
-        {.op = op, .got = "an object of type " + std::string(Py_TYPE(f.ptr())->tp_name), .accepts = "a function"});
-}
-
 // ---- arguments ------------------------------------------------------------------------------------------------------
 
 struct Inputs {
@@ -95,9 +89,7 @@ NamedFunction called(const nb::object& f) {
     for (const Array& a : args) positional.append(nb::cast(a));
     nb::dict keywords;
     for (const auto& [name, a] : named) keywords[name.c_str()] = nb::cast(a);
-    const nb::object result = nb::steal(PyObject_Call(function, nb::tuple(positional).ptr(), keywords.ptr()));
-    if (!result.is_valid()) throw nb::python_error();
-    return outputs_of(result);
+    return outputs_of(checked(nb::steal(PyObject_Call(function, nb::tuple(positional).ptr(), keywords.ptr()))));
   };
 }
 

@@ -7,9 +7,11 @@
 #include <string>
 #include <vector>
 
+#include "graph/registry.h"
 #include "io/crc32.h"
 #include "ops/index/scatter.h"
 #include "ops/indexing.h"
+#include "ops/view/slice.h"
 #include "plait/export_function.h"
 #include "plait/memory.h"
 #include "plait/more_ops.h"
@@ -75,80 +77,89 @@ inline bool try_file(std::span<const char> bytes) {
   }
 }
 
+/// 0, 1, 2, ... of a shape.
+inline Array counted(Shape shape) { return reshape(arange(0.0, static_cast<double>(shape.count_value())), shape); }
+
+inline Arrays seed_views(const Arrays& in) {
+  const Index picked[] = {Index::slice(2, std::nullopt, -1), Index::slice(1, 3)};
+  return {get_index(in[0], picked),
+          set_index(in[0], picked, Array(2.0F)),
+          as_strided(in[0], Shape{2, 3}, IntList{2, 1}, 1),
+          transpose(reshape(in[0], {2, 3, 2}), Axes{2, 0, 1}),
+          squeeze(expand_dims(broadcast_to(in[0], {2, 3, 4}), Axes{0, 2}), Axes{0}),
+          view(in[0], DType::uint16),
+          concatenate({in[0], in[0]}, 1),
+          contiguous(transpose(in[0]), false),
+          pad(in[0], {{1, 2}}, "constant", Array(0.0F)),
+          pad(in[0], {{1, 2}}, "edge", Array(0.0F))};
+}
+
+inline Arrays seed_reductions(const Arrays& in) {
+  static const OpHandle addmm("addmm");  // made for GPUs only
+  const Array product = matmul(in[0], in[1]);
+  return {softmax(product + in[2], Axes{-1}, false),
+          max(in[0], Axes{0}, false),
+          min(in[0], Axes{0}, true),
+          prod(in[0], Axes{1}, true),
+          argmax(in[0], 1, true),
+          argmin(in[0], 0, false),
+          addmm({product, in[0], in[1]})};
+}
+
+inline Arrays seed_indexing(const Arrays& in) {
+  const Array &a = in[0], &at = in[1];
+  const Array flat = reshape(a, {3, 8});
+  const Array along = broadcast_to(reshape(at, {3, 1}), {3, 8});
+  return {take(a, at, 0),
+          take_along_axis(flat, along, 0),
+          put_along_axis(flat, along, flat, 0),
+          scatter_rows(flat, at, flat, ScatterMode::add),
+          slice(a, at, Axes{0, 1, 2}, {1, 2, 1}),
+          slice_update(a, Array::from<float>(std::vector<float>{1}, {1, 1, 1}), at, Axes{0, 1, 2})};
+}
+
+inline Arrays seed_rows(const Arrays& in) {
+  const Function scans = [](const Arrays& x) {
+    return Arrays{sum(cumsum(x[0], 1, true, false, std::nullopt) * logcumsumexp(x[0], 0, false, true) +
+                          cumprod(x[0], 1, false, true, std::nullopt) * cummax(x[0], 0, false, true) +
+                          cummin(x[0], 1, true, true),
+                      Axes(), false)};
+  };
+  const Array row = reshape(in[0], {12});
+  return {scans(in)[0],      grad(scans)(in)[0], sort(in[0], -1),
+          argsort(in[0], 0), topk(row, 2, -1),   searchsorted(row, in[0], "right")};
+}
+
+inline Arrays seed_convolutions(const Arrays& in) {
+  const auto loss = [](const Arrays& x) {
+    return Arrays{sum(conv1d(x[0], x[1], 2, 1, 2, 2), Axes(), false) +
+                  sum(square(conv2d(x[2], x[3], {1, 2}, {1, 0}, {1, 1}, 1)), Axes(), false)};
+  };
+  Arrays results = loss(in);
+  for (const Array& g : grad(loss, {0, 1, 2, 3})(in)) results.push_back(g);
+  return results;
+}
+
+inline Arrays seed_numbers(const Arrays& in) {
+  return {arange(1, 7, 2, DType::int64),
+          where(in[0] > 1.0F, in[0], in[0]),
+          random::uniform(Array(0.0F), Array(1.0F), Shape{2, 3}, DType::float32, in[1]),
+          random::multivariate_normal(reshape(slice_axis(in[0], 0, 0, 1, 1), {3}), matmul(in[0], transpose(in[0])),
+                                      Shape{}, std::nullopt, in[1]),
+          astype(in[0], DType::complex64) * mean(in[0], Axes(), false),
+          in[0]};
+}
+
 /// Functions that between them have every primitive with attributes or a shape rule of its own.
 inline std::vector<std::pair<Function, Arrays>> seed_functions() {
-  const auto f32 = [](Shape shape) { return reshape(arange(0.0, static_cast<double>(shape.count_value())), shape); };
   const Array ints = Array::from<int32_t>(std::vector<int32_t>{1, 0, 2}, {3});
-  const Array m = f32({3, 4});
-  std::vector<std::pair<Function, Arrays>> out;
-  out.emplace_back(
-      [](const Arrays& in) {
-        return Arrays{softmax(matmul(in[0], in[1]) + in[2], Axes{-1}, false), max(in[0], Axes{0}, false),
-                      prod(in[0], Axes{1}, true), argmax(in[0], 1, true), argmin(in[0], 0, false)};
-      },
-      Arrays{m, f32({4, 2}), f32({2})});
-  out.emplace_back(
-      [](const Arrays& in) {
-        const Index picked[] = {Index::slice(2, std::nullopt, -1), Index::slice(1, 3)};
-        return Arrays{get_index(in[0], picked),
-                      set_index(in[0], picked, Array(2.0F)),
-                      as_strided(in[0], Shape{2, 3}, IntList{2, 1}, 1),
-                      transpose(reshape(in[0], {2, 3, 2}), Axes{2, 0, 1}),
-                      squeeze(expand_dims(broadcast_to(in[0], {2, 3, 4}), Axes{0, 2}), Axes{0}),
-                      view(in[0], DType::uint16),
-                      concatenate({in[0], in[0]}, 1),
-                      contiguous(transpose(in[0]), false),
-                      pad(in[0], {{1, 2}}, "constant", Array(0.0F))};
-      },
-      Arrays{m});
-  out.emplace_back(
-      [](const Arrays& in) {
-        const Array &a = in[0], &at = in[1];
-        const Array along = broadcast_to(reshape(at, {3, 1}), {3, 4});
-        return Arrays{take(a, at, 0), take_along_axis(a, along, 0), put_along_axis(a, along, a, 0),
-                      scatter_rows(a, at, a, ScatterMode::add), slice(a, at, Axes{0, 1, 2}, {1, 2, 1})};
-      },
-      Arrays{f32({3, 4, 2}), ints});
-  out.back().first = [](const Arrays& in) {
-    const Array &a = in[0], &at = in[1];
-    const Array flat = reshape(a, {3, 8});
-    const Array along = broadcast_to(reshape(at, {3, 1}), {3, 8});
-    return Arrays{take(a, at, 0),
-                  take_along_axis(flat, along, 0),
-                  put_along_axis(flat, along, flat, 0),
-                  scatter_rows(flat, at, flat, ScatterMode::add),
-                  slice(a, at, Axes{0, 1, 2}, {1, 2, 1}),
-                  slice_update(a, Array::from<float>(std::vector<float>{1}, {1, 1, 1}), at, Axes{0, 1, 2}),
-                  sort(a, -1),
-                  argsort(a, 0),
-                  topk(reshape(a, {24}), 2, -1),
-                  searchsorted(reshape(a, {24}), flat, "right"),
-                  cumsum(a, 1, true, false, std::nullopt),
-                  logcumsumexp(a, 0, false, true),
-                  cumprod(a, 2, false, true, std::nullopt)};
-  };
-  out.emplace_back(
-      [](const Arrays& in) {
-        return Arrays{conv1d(in[0], in[1], 2, 1, 2, 2), conv2d(in[2], in[3], {1, 2}, {1, 0}, {1, 1}, 1)};
-      },
-      Arrays{f32({2, 9, 4}), f32({6, 3, 2}), f32({1, 5, 6, 2}), f32({3, 2, 2, 2})});
-  out.back().first = [conv = out.back().first](const Arrays& in) {
-    Arrays results = conv(in);
-    const auto loss = [conv](const Arrays& x) {
-      const Arrays y = conv(x);
-      return Arrays{sum(y[0], Axes(), false) + sum(y[1], Axes(), false)};
-    };
-    for (const Array& g : grad(loss, {0, 1, 2, 3})(in)) results.push_back(g);
-    return results;
-  };
-  out.emplace_back(
-      [](const Arrays& in) {
-        return Arrays{arange(1, 7, 2, DType::int64), where(in[0] > 1.0F, in[0], in[0]),
-                      random::uniform(Array(0.0F), Array(1.0F), Shape{2, 3}, DType::float32, in[1]),
-                      astype(in[0], DType::complex64), in[0]};
-      },
-      Arrays{m, random::key(3)});
-  return out;
+  const Array m = counted({3, 4});
+  return {{seed_views, {m}},
+          {seed_reductions, {m, counted({4, 2}), counted({2})}},
+          {seed_indexing, {counted({3, 4, 2}), ints}},
+          {seed_rows, {m}},
+          {seed_convolutions, {counted({2, 9, 4}), counted({6, 3, 2}), counted({1, 5, 6, 2}), counted({3, 2, 2, 2})}},
+          {seed_numbers, {counted({3, 3}), random::key(3)}}};
 }
 
 /// Files of these functions, written below `folder`; with and without shapeless.

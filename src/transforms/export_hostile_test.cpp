@@ -54,6 +54,17 @@ TEST_F(HostileFiles, SeedsAreRead) {
   }
 }
 
+TEST_F(HostileFiles, SeedsHaveEveryOpWithAShapeRuleOfItsOwn) {
+  std::string all;
+  for (const std::string& seed : seeds()) all += seed;
+  for (const auto& op : registry().ops()) {
+    if (op->kind == OpKind::elementwise || op->kind == OpKind::placeholder || !op->no_export.empty()) continue;
+    io::ByteWriter name;
+    name.string(op->name);
+    EXPECT_NE(all.find(name.bytes()), std::string::npos) << op->name << " is in no seed of transforms/export_fuzz.h";
+  }
+}
+
 TEST_F(HostileFiles, ShorterOnesAreRefused) {
   for (const std::string& seed : seeds())
     for (size_t n = 0; n < seed.size(); n += n < 4000 ? 1 : 97) {
