@@ -87,6 +87,7 @@ class Again {
 /// The arguments are all that the outputs depend on and that was there before, so any rewriting of the graph keeps the rule.
 class Recompute final : public CallRules {
  public:
+  bool as_without() const override { return true; }
   Grads vjp(const VjpArgs& at) const override {
     const size_t count = at.node.inputs.size() - at.cotangents.size();
     Arrays outputs, cotangents, given;

@@ -147,7 +147,7 @@ inline Arrays seed_numbers(const Arrays& in) {
           random::multivariate_normal(reshape(slice_axis(in[0], 0, 0, 1, 1), {3}), matmul(in[0], transpose(in[0])),
                                       Shape{}, std::nullopt, in[1]),
           astype(in[0], DType::complex64) * mean(in[0], Axes(), false),
-          in[0]};
+          depends({in[0]}, {in[1]})[0]};
 }
 
 /// Functions that between them have every primitive with attributes or a shape rule of its own.

@@ -143,6 +143,25 @@ TEST_F(Export, ImportedFunctionsTakeEveryTransform) {
   expect_same(import_function(path("h"))({wave({3})}), {wave({3})});
 }
 
+TEST_F(Export, CheckpointsAreSeenThroughAndCustomFunctionsNamed) {
+  const Arrays x{wave({5, 3})};
+  const Function loss = [](const Arrays& in) {
+    return Arrays{sum(checkpoint(network)(in)[0] * wave({4}), Axes(), false)};
+  };
+  for (const Function& f : {loss, grad(loss)}) {
+    export_function(path(), f, x, {.shapeless = true});
+    expect_same(import_function(path())({wave({2, 3})}), f({wave({2, 3})}));
+  }
+  const Function custom =
+      custom_function(network, {.vjp = [](const Arrays& primals, const Arrays&, const Arrays&) { return primals; }});
+  try {
+    export_function(path("g"), custom, x);
+    FAIL();
+  } catch (const TransformError& e) {
+    EXPECT_EQ(e.info().op, "custom_call");
+  }
+}
+
 TEST_F(Export, OneFileServesManyThreads) {
   export_function(path(), network, {wave({2, 3})}, {.shapeless = true});
   const ImportedFunction f = import_function(path());

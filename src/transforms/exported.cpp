@@ -1,5 +1,6 @@
 #include "transforms/exported.h"
 
+#include "ops/transform/custom_call.h"
 #include "transforms/trace.h"
 
 namespace plait {
@@ -23,6 +24,16 @@ void check_exportable(const Node& node) {
   if (node.inputs.size() > UINT32_MAX || node.avals.size() > UINT32_MAX) reject("it has too many operands");
   for (const Aval& aval : node.avals)
     if (aval.shape.size() > kMaxExportedRank) reject("its result has " + std::to_string(aval.shape.size()) + " axes");
+}
+
+constexpr uint32_t kPassed = ~0u;
+
+/// Whether the node's results are its last inputs, and no more: the argument of a transform inside of the function, which
+/// has a value, and a call whose rules change no derivative.
+bool passes_on(const Node& node) {
+  if (node.op->kind == OpKind::placeholder) return true;
+  const CallRules* rules = rules_of_call(node);
+  return rules != nullptr && rules->as_without();
 }
 
 [[noreturn]] void reject_outer(const Node& node) {
@@ -140,31 +151,34 @@ ExportedTrace exported(const Program& program, std::vector<std::string> keywords
   for (const Array& a : program.placeholders()) trace.inputs.push_back(plain({a.shape(), a.dtype()}));
   if (shapeless) trace.record = program.record();
 
-  std::vector<Link> first;  // by each step of the program: its result 0 in the file
+  const auto& steps = program.steps();
+  std::vector<uint32_t> numbers(steps.size());  // of the steps in the file; kPassed for those that pass inputs on
   const auto link = [&](Link from) {
-    if (from.from == Link::From::constant) from.at = constants.number(program.constants()[from.at]);
-    if (from.from != Link::From::step) return from;
-    Link to = first[from.at];
-    if (from.output > 0) to.output = from.output;  // placeholders, which stand for something else, have one result
-    return to;
+    while (from.from == Link::From::step && numbers[from.at] == kPassed) {
+      const Program::Step& step = steps[from.at];
+      from = step.inputs[step.inputs.size() - step.node->avals.size() + from.output];
+    }
+    if (from.from == Link::From::constant) return Link{from.from, constants.number(program.constants()[from.at]), 0};
+    return from.from == Link::From::step ? Link{from.from, numbers[from.at], from.output} : from;
   };
   const uint64_t level = program.placeholders().empty() ? 0 : program.placeholders()[0].node()->level;
-  for (const Program::Step& step : program.steps()) {
+  for (size_t i = 0; i < steps.size(); ++i) {
+    const Program::Step& step = steps[i];
     const Node& node = *step.node;
-    if (node.op->kind == OpKind::placeholder) {  // of a transform inside of the function: it is its value
-      if (node.level < level || step.inputs.empty()) reject_outer(node);
-      first.push_back(link(step.inputs[0]));
+    if (node.op->kind == OpKind::placeholder && (node.level < level || step.inputs.empty())) reject_outer(node);
+    if (passes_on(node)) {
+      numbers[i] = kPassed;
       continue;
     }
     check_exportable(node);
     ExportedTrace::Step out{node.op, shapeless ? node.attrs : without_symbols(node), {}};
     for (const Link& in : step.inputs) out.inputs.push_back(link(in));
-    first.push_back({Link::From::step, static_cast<uint32_t>(trace.steps.size()), 0});
+    numbers[i] = static_cast<uint32_t>(trace.steps.size());
     trace.steps.push_back(std::move(out));
   }
   const auto aval = [&](const Link& from) {
     if (from.from == Link::From::input) return trace.inputs[from.at];
-    if (from.from == Link::From::step) return plain(program.steps()[from.at].node->avals[from.output]);
+    if (from.from == Link::From::step) return plain(steps[from.at].node->avals[from.output]);
     const Array& a = program.constants()[from.at];
     return plain({a.shape(), a.dtype()});
   };

@@ -45,6 +45,11 @@ VmapResult CallRules::vmap(const VmapArgs& at, size_t arguments) const {
   return out;
 }
 
+const CallRules* rules_of_call(const Node& node) {
+  static const OpHandle op("custom_call");
+  return node.op == &*op ? &rules_of(node.attrs_as<CustomCallAttrs>()) : nullptr;
+}
+
 Arrays custom_call(std::shared_ptr<const CallRules> rules, const Arrays& arguments, const Arrays& outputs) {
   static const OpHandle op("custom_call");
   if (outputs.empty()) return {};
@@ -62,6 +67,7 @@ void register_custom_call(OpRegistry& ops) {
       .variadic()
       .attr("outputs", &CustomCallAttrs::outputs, "how many of the inputs are results")
       .infer(infer_custom_call)
+      .no_export("its rules are functions of the program that made it")
       .vjp(vjp_custom_call)
       .jvp(jvp_custom_call)
       .vmap(vmap_custom_call);

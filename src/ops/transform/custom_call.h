@@ -15,7 +15,12 @@ class CallRules {
   virtual Arrays jvp(const JvpArgs& at) const;
   /// `arguments`: how many inputs come before the outputs.
   virtual VmapResult vmap(const VmapArgs& at, size_t arguments) const;
+  /// Whether derivatives and batches are those of the operations between arguments and outputs, found another way.
+  virtual bool as_without() const { return false; }
 };
+
+/// The rules of a custom call, null for another node.
+const CallRules* rules_of_call(const Node& node);
 
 /// `outputs`, computed from `arguments` by ordinary operations, under rules of their own.
 Arrays custom_call(std::shared_ptr<const CallRules> rules, const Arrays& arguments, const Arrays& outputs);

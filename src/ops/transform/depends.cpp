@@ -14,6 +14,10 @@ Avals infer_depends(const DependsAttrs& attrs, std::span<const Aval> in) {
   return Avals(last.begin(), last.end());
 }
 
+const char* check_depends(const DependsAttrs& attrs, std::span<const Aval> in) {
+  return attrs.outputs >= 1 && attrs.outputs <= static_cast<int64_t>(in.size()) ? nullptr : "as many inputs to pass on";
+}
+
 size_t first_of(const DependsAttrs& attrs, size_t inputs) { return inputs - static_cast<size_t>(attrs.outputs); }
 
 Grads vjp_depends(const DependsAttrs& attrs, const VjpArgs& at) {
@@ -55,6 +59,7 @@ void register_depends(OpRegistry& ops) {
       .barrier()
       .attr("outputs", &DependsAttrs::outputs, "how many of the inputs are passed on")
       .infer(infer_depends)
+      .check(check_depends)
       .vjp(vjp_depends)
       .jvp(jvp_depends)
       .vmap(vmap_depends);
