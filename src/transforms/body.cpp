@@ -53,6 +53,13 @@ Dim Body::at(Dim d) const {
   return dims_[(*place_of_expr_)[d.expr()]];
 }
 
+Avals Body::arguments() const {
+  Avals out;
+  for (const Array& a : program_->placeholders())
+    out.push_back({mapped(a.shape(), [&](Dim d) { return at(d); }), a.dtype()});
+  return out;
+}
+
 Avals Body::results() const {
   check_internal(program_ != nullptr, "a loop or branch without a program");
   Avals out;

@@ -24,7 +24,8 @@ class Body {
   Body() = default;
 
   const Program& program() const { return *program_; }
-  /// Shapes and dtypes of the results.
+  /// Shapes and dtypes of the inputs and the results.
+  Avals arguments() const;
   Avals results() const;
   /// The results for other inputs of the same shapes and dtypes: new nodes, without running the function.
   Arrays operator()(const Arrays& inputs) const;
@@ -34,11 +35,12 @@ class Body {
   /// Which inputs some result needs.
   std::vector<bool> used() const;
   void map_dims(const DimMap& map);
+  /// The extent of the node's trace that one of the program's stands for.
+  Dim at(Dim d) const;
   std::string describe() const;
 
  private:
   friend class BodyTrace;
-  Dim at(Dim d) const;
 
   std::shared_ptr<const Program> program_;
   std::shared_ptr<const std::vector<uint32_t>> place_of_expr_;  // expression -> position in dims_
@@ -73,17 +75,30 @@ class BodyTrace {
   std::vector<Own> own_;  // what each run makes anew, inputs first
 };
 
-/// The attribute field of a body.
-template <class A>
-class BodyField final : public AttrField {
+/// The attribute field of a body: all fields of type "program" are.
+class AnyBodyField : public AttrField {
  public:
-  BodyField(std::string name, Body A::* member, std::string doc)
-      : AttrField(std::move(name), std::move(doc), "program", true), member_(member) {}
+  AnyBodyField(std::string name, std::string doc) : AttrField(std::move(name), std::move(doc), "program", true) {}
   AttrValue get(const void* attrs) const override { return body(attrs).describe(); }
   void set(void*, const AttrValue&) const override { throw InternalError("a program cannot be set by name"); }
   void hash(const void*, Hasher&) const override {}  // a plan runs whatever program the node at hand holds
+  virtual const Body& body(const void* attrs) const = 0;
+  virtual void set_body(void* attrs, Body body) const = 0;
+
+  /// The field as one of a body, or null.
+  static const AnyBodyField* of(const AttrField& field) {
+    return field.type == "program" ? static_cast<const AnyBodyField*>(&field) : nullptr;
+  }
+};
+
+template <class A>
+class BodyField final : public AnyBodyField {
+ public:
+  BodyField(std::string name, Body A::* member, std::string doc)
+      : AnyBodyField(std::move(name), std::move(doc)), member_(member) {}
   void map_dims(void* attrs, const DimMap& map) const override { (static_cast<A*>(attrs)->*member_).map_dims(map); }
-  const Body& body(const void* attrs) const { return static_cast<const A*>(attrs)->*member_; }
+  const Body& body(const void* attrs) const override { return static_cast<const A*>(attrs)->*member_; }
+  void set_body(void* attrs, Body body) const override { static_cast<A*>(attrs)->*member_ = std::move(body); }
 
  private:
   Body A::* member_;

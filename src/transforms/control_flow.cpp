@@ -101,6 +101,11 @@ Array selected(const Array& conditions, const Array& yes, const Array& no) {
   return where(ones.empty() ? conditions : expand_dims(conditions, ones), yes, no);
 }
 
+bool agree(std::span<const Aval> a, std::span<const Aval> b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
+                    [](const Aval& x, const Aval& y) { return x.dtype == y.dtype && x.shape == y.shape; });
+}
+
 Avals input_avals(const Node& node) {
   Avals out;
   for (const Array& a : node.inputs) {

@@ -12,6 +12,7 @@
 #include "ops/index/scatter.h"
 #include "ops/indexing.h"
 #include "ops/view/slice.h"
+#include "plait/control_flow.h"
 #include "plait/export_function.h"
 #include "plait/memory.h"
 #include "plait/more_ops.h"
@@ -150,6 +151,23 @@ inline Arrays seed_numbers(const Arrays& in) {
           depends({in[0]}, {in[1]})[0]};
 }
 
+inline Arrays seed_loops(const Arrays& in) {
+  const Function loop = [](const Arrays& x) {
+    const auto [last, all] = scan(
+        [&](const Arrays& carry, const Arrays& slice) {
+          const Array next = carry[0] * x[1] + slice[0];
+          return std::pair(Arrays{next}, cond(
+                                             sum(next, Axes(), false) > 0.0F, [](const Arrays& y) { return y; },
+                                             [](const Arrays& y) { return Arrays{-y[0]}; }, {next}));
+        },
+        {x[1]}, {x[0]});
+    return Arrays{sum(last[0], Axes(), false) + sum(all[0], Axes(), false)};
+  };
+  return {loop(in)[0], grad(loop)(in)[0],
+          while_loop([](const Arrays& c) { return Arrays{sum(c[0], Axes(), false) < 50.0F}; },
+                     [](const Arrays& c) { return Arrays{c[0] * 2.0F + 1.0F}; }, {in[1]})[0]};
+}
+
 /// Functions that between them have every primitive with attributes or a shape rule of its own.
 inline std::vector<std::pair<Function, Arrays>> seed_functions() {
   const Array ints = Array::from<int32_t>(std::vector<int32_t>{1, 0, 2}, {3});
@@ -159,7 +177,8 @@ inline std::vector<std::pair<Function, Arrays>> seed_functions() {
           {seed_indexing, {counted({3, 4, 2}), ints}},
           {seed_rows, {m}},
           {seed_convolutions, {counted({2, 9, 4}), counted({6, 3, 2}), counted({1, 5, 6, 2}), counted({3, 2, 2, 2})}},
-          {seed_numbers, {counted({3, 3}), random::key(3)}}};
+          {seed_numbers, {counted({3, 3}), random::key(3)}},
+          {seed_loops, {counted({2, 3}), counted({3})}}};
 }
 
 /// Files of these functions, written below `folder`; with and without shapeless.

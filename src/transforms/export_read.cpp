@@ -1,6 +1,8 @@
 // Reads what may have been made to harm: every count and length is held against the bytes left before anything is made of
 // it, numbers of ops, inputs and expressions against what they count, and each trace is run once on its own example.
+#include <algorithm>
 #include <cstring>
+#include <map>
 
 #include "graph/registry.h"
 #include "io/crc32.h"
@@ -13,6 +15,7 @@ namespace {
 using io::ByteReader;
 
 constexpr std::string_view kOp = "import_function";
+constexpr uint8_t kProgram = 9;
 constexpr const char* kDamaged = "the file is damaged, or was not written by plait";
 
 struct FileOp {
@@ -72,6 +75,10 @@ std::vector<FileOp> op_table(ByteReader& from) {
                     "attributes that the op has, each once and of its type");
       op.fields.push_back({found, code});
     }
+    for (const auto& known : op.def->attrs)  // nothing stands for a program that is missing
+      if (known->type == "program" && std::none_of(op.fields.begin(), op.fields.end(),
+                                                   [&](const auto& given) { return given.field == known.get(); }))
+        from.reject("the op " + name + " without its attribute " + known->name, "all of its programs");
   }
   return ops;
 }
@@ -113,12 +120,11 @@ class TraceReader {
   ExportedTrace read() {
     read_inputs();
     read_record();
-    const uint32_t steps = from_.count(8);
-    trace_.steps.reserve(steps);
-    for (uint32_t i = 0; i < steps; ++i) trace_.steps.push_back(step());
+    const Scope scope{trace_.inputs.size(), constants_.size(), 0};
+    trace_.steps = steps(from_, scope);
     const uint32_t results = from_.count(11);
     for (uint32_t i = 0; i < results; ++i) {
-      trace_.results.push_back(link());
+      trace_.results.push_back(link(from_, scope, trace_.steps.size()));
       trace_.outputs.push_back(aval(from_));
     }
     from_.finish();
@@ -126,6 +132,13 @@ class TraceReader {
   }
 
  private:
+  /// What steps of one program may refer to beside each other.
+  struct Scope {
+    size_t inputs;
+    size_t constants;
+    int depth;
+  };
+
   void read_inputs() {
     trace_.shapeless = from_.boolean();
     trace_.positional = from_.count(2);
@@ -173,93 +186,131 @@ class TraceReader {
       from_.reject("expressions in a trace whose extents are given", "none");
   }
 
-  ExportedTrace::Step step() {
-    ExportedTrace::Step out;
-    const uint32_t number = from_.u32();
-    if (number >= ops_.size()) from_.reject("op " + std::to_string(number), std::to_string(ops_.size()) + " ops");
+  std::vector<ExportedStep> steps(ByteReader& from, const Scope& scope) {
+    std::vector<ExportedStep> out;
+    const uint32_t count = from.count(8);
+    out.reserve(count);
+    for (uint32_t i = 0; i < count; ++i) out.push_back(step(from, scope, i));
+    return out;
+  }
+
+  ExportedStep step(ByteReader& from, const Scope& scope, size_t earlier) {
+    ExportedStep out;
+    const uint32_t number = from.u32();
+    if (number >= ops_.size()) from.reject("op " + std::to_string(number), std::to_string(ops_.size()) + " ops");
     const FileOp& op = ops_[number];
     out.op = op.def;
-    const uint32_t inputs = from_.count(9);
-    for (uint32_t i = 0; i < inputs; ++i) out.inputs.push_back(link());
-    if (op.def->default_attrs) {
-      out.attrs = op.def->default_attrs();
-      for (const auto& [field, code] : op.fields) read_field(*field, code, out.attrs->mutable_data());
+    const uint32_t inputs = from.count(9);
+    for (uint32_t i = 0; i < inputs; ++i) out.inputs.push_back(link(from, scope, earlier));
+    if (!op.def->default_attrs) return out;
+    out.attrs = op.def->default_attrs();
+    std::map<const AttrField*, std::shared_ptr<const ExportedBody>> bodies;
+    for (const auto& [field, code] : op.fields) {
+      if (code == kProgram) {
+        bodies[field] = body(from, scope.depth + 1);
+      } else {
+        read_field(from, *field, code, out.attrs->mutable_data());
+      }
     }
+    for (const auto& field : op.def->attrs)
+      if (const auto it = bodies.find(field.get()); it != bodies.end()) out.bodies.push_back(it->second);
     return out;
   }
 
-  ExportedTrace::Link link() {
+  std::shared_ptr<const ExportedBody> body(ByteReader& outer, int depth) {
+    if (depth > kMaxExportedDepth)
+      outer.reject("programs " + std::to_string(depth) + " deep in each other",
+                   "at most " + std::to_string(kMaxExportedDepth));
+    ByteReader from = outer.part(outer.u64());
+    auto out = std::make_shared<ExportedBody>();
+    const uint32_t inputs = from.count(5);
+    for (uint32_t i = 0; i < inputs; ++i) {
+      Aval in{{}, dtype_of(from)};
+      in.shape = shape(from);
+      out->inputs.push_back(std::move(in));
+    }
+    const Scope scope{out->inputs.size(), 0, depth};
+    out->steps = steps(from, scope);
+    const uint32_t results = from.count(9);
+    for (uint32_t i = 0; i < results; ++i) out->results.push_back(link(from, scope, out->steps.size()));
+    from.finish();
+    return out;
+  }
+
+  static ExportedTrace::Link link(ByteReader& from, const Scope& scope, size_t earlier_steps) {
     ExportedTrace::Link out{};
-    const uint8_t kind = from_.u8();
-    out.at = from_.u32();
-    out.output = from_.u32();
+    const uint8_t kind = from.u8();
+    out.at = from.u32();
+    out.output = from.u32();
     using From = ExportedTrace::Link::From;
     out.from = static_cast<From>(kind);
-    const size_t known = kind == static_cast<uint8_t>(From::input)      ? trace_.inputs.size()
-                         : kind == static_cast<uint8_t>(From::step)     ? trace_.steps.size()
-                         : kind == static_cast<uint8_t>(From::constant) ? constants_.size()
+    const size_t known = kind == static_cast<uint8_t>(From::input)      ? scope.inputs
+                         : kind == static_cast<uint8_t>(From::step)     ? earlier_steps
+                         : kind == static_cast<uint8_t>(From::constant) ? scope.constants
                                                                         : 0;
     if (out.at >= known || (out.from != From::step && out.output != 0))
-      from_.reject("value " + std::to_string(out.at) + " of kind " + std::to_string(kind),
-                   "inputs, constants and results of earlier steps");
+      from.reject("value " + std::to_string(out.at) + " of kind " + std::to_string(kind),
+                  "inputs, constants and results of earlier steps");
     return out;
   }
 
-  Dim dim() {
-    const int64_t value = from_.i64();
-    const uint32_t expr = from_.u32();
+  Dim dim(ByteReader& from) const {
+    const int64_t value = from.i64();
+    const uint32_t expr = from.u32();
     if (expr >= trace_.record.exprs.size())
-      from_.reject("expression " + std::to_string(expr), "below " + std::to_string(trace_.record.exprs.size()));
+      from.reject("expression " + std::to_string(expr), "below " + std::to_string(trace_.record.exprs.size()));
     return expr == 0 ? Dim(value) : Dim::symbolic(value, expr);
   }
 
-  Scalar scalar() {
+  Shape shape(ByteReader& from) const {
+    Shape out;
+    const uint32_t rank = from.count(12);
+    if (rank > kMaxExportedRank)
+      from.reject(std::to_string(rank) + " extents", "at most " + std::to_string(kMaxExportedRank));
+    for (uint32_t i = 0; i < rank; ++i) out.push_back(dim(from));
+    return out;
+  }
+
+  static Scalar scalar(ByteReader& from) {
     Scalar v;
-    const uint8_t kind = from_.u8();
+    const uint8_t kind = from.u8();
     if (kind > static_cast<uint8_t>(Scalar::Kind::complex))
-      from_.reject("a number of kind " + std::to_string(kind), "0 to 3");
+      from.reject("a number of kind " + std::to_string(kind), "0 to 3");
     v.kind = static_cast<Scalar::Kind>(kind);
-    v.is_unsigned = from_.boolean();
-    v.i = from_.i64();
-    v.re = from_.f64();
-    v.im = from_.f64();
+    v.is_unsigned = from.boolean();
+    v.i = from.i64();
+    v.re = from.f64();
+    v.im = from.f64();
     return v;
   }
 
-  AttrValue value(uint8_t code) {
+  AttrValue value(ByteReader& from, uint8_t code) const {
     switch (code) {
-      case 0: return from_.boolean();
-      case 1: return from_.i64();
-      case 2: return from_.f64();
-      case 3: return from_.string();
-      case 4: return dtype_of(from_);
+      case 0: return from.boolean();
+      case 1: return from.i64();
+      case 2: return from.f64();
+      case 3: return from.string();
+      case 4: return dtype_of(from);
       case 5: {
-        std::vector<int64_t> out(from_.count(8));
-        for (int64_t& v : out) v = from_.i64();
+        std::vector<int64_t> out(from.count(8));
+        for (int64_t& v : out) v = from.i64();
         return out;
       }
-      case 6: return dim();
-      case 7: {
-        Shape out;
-        const uint32_t rank = from_.count(12);
-        if (rank > kMaxExportedRank)
-          from_.reject(std::to_string(rank) + " extents", "at most " + std::to_string(kMaxExportedRank));
-        for (uint32_t i = 0; i < rank; ++i) out.push_back(dim());
-        return out;
-      }
-      default: return scalar();
+      case 6: return dim(from);
+      case 7: return shape(from);
+      default: return scalar(from);
     }
   }
 
-  void read_field(const AttrField& field, uint8_t code, void* attrs) {
-    const AttrValue given = value(code);
+  void read_field(ByteReader& from, const AttrField& field, uint8_t code, void* attrs) const {
+    const AttrValue given = value(from, code);
     field.set(attrs, given);
     const auto same = [&](auto* like) {  // a field may be narrower than what stands in the file
       const auto* v = std::get_if<std::remove_pointer_t<decltype(like)>>(&given);
       return v == nullptr || std::get<std::remove_pointer_t<decltype(like)>>(field.get(attrs)) == *v;
     };
     if (!same(static_cast<int64_t*>(nullptr)) || !same(static_cast<std::vector<int64_t>*>(nullptr)))
-      from_.reject(field.name + " " + to_string(given), "numbers of 32 bits");
+      from.reject(field.name + " " + to_string(given), "numbers of 32 bits");
   }
 
   ByteReader from_;

@@ -10,6 +10,7 @@
 
 #include "engine/engine.h"
 #include "graph/registry.h"
+#include "plait/control_flow.h"
 #include "plait/export_function.h"
 #include "plait/ops.h"
 #include "plait/random.h"
@@ -152,14 +153,52 @@ TEST_F(Export, CheckpointsAreSeenThroughAndCustomFunctionsNamed) {
     export_function(path(), f, x, {.shapeless = true});
     expect_same(import_function(path())({wave({2, 3})}), f({wave({2, 3})}));
   }
-  const Function custom =
-      custom_function(network, {.vjp = [](const Arrays& primals, const Arrays&, const Arrays&) { return primals; }});
+  CustomRules rules;
+  rules.vjp = [](const Arrays& primals, const Arrays&, const Arrays&) { return primals; };
+  const Function custom = custom_function(network, rules);
   try {
     export_function(path("g"), custom, x);
     FAIL();
   } catch (const TransformError& e) {
     EXPECT_EQ(e.info().op, "custom_call");
   }
+}
+
+Arrays loops(const Arrays& in) {
+  const auto [last, all] = scan(
+      [&](const Arrays& carry, const Arrays& x) {
+        const Array next = tanh(carry[0] * in[1] + x[0]);
+        return std::pair(Arrays{next}, cond(
+                                           sum(next, Axes(), false) > 0.0F, [](const Arrays& y) { return y; },
+                                           [](const Arrays& y) { return Arrays{-y[0]}; }, {next}));
+      },
+      {in[1]}, {in[0]});
+  const Arrays doubled = while_loop([](const Arrays& c) { return Arrays{sum(c[0], Axes(), false) < 50.0F}; },
+                                    [](const Arrays& c) { return Arrays{c[0] * 2.0F}; }, {square(in[1]) + 1.0F});
+  return {last[0], all[0], doubled[0]};
+}
+
+TEST_F(Export, LoopsAndBranches) {
+  export_function(path(), loops, {wave({2, 3}), wave({3})}, {.shapeless = true});
+  const ImportedFunction f = import_function(path());
+  for (const auto& [rows, n] : {std::pair{2, 3}, {1, 3}, {7, 4}}) {
+    const Arrays in{wave({rows, n}), wave({n})};
+    expect_same(f(in), loops(in));
+    const auto loss = [](const Function& g) {
+      return grad(
+          [g](const Arrays& x) {
+            const Arrays y = g(x);
+            return Arrays{sum(y[0], Axes(), false) + sum(y[1] * y[1], Axes(), false)};
+          },
+          {0, 1});
+    };
+    expect_same(loss([&](const Arrays& x) { return f(x); })(in), loss(loops)(in));
+    export_function(path("g"), loss(loops), {wave({2, 3}), wave({3})}, {.shapeless = true});
+    expect_same(import_function(path("g"))(in), loss(loops)(in));
+  }
+  const Function compiled = compile([&](const Arrays& x) { return f(x); });
+  for (const int64_t rows : {2, 5})
+    expect_same(compiled({wave({rows, 3}), wave({3})}), loops({wave({rows, 3}), wave({3})}));
 }
 
 TEST_F(Export, OneFileServesManyThreads) {
@@ -249,7 +288,8 @@ TEST_F(Export, EveryOpSaysWhetherAFileCanHoldIt) {
   for (const auto& op : registry().ops()) {
     if (op->kind == OpKind::placeholder || op->kind == OpKind::constant || !op->no_export.empty()) continue;
     EXPECT_TRUE(op->kind == OpKind::elementwise || op->check) << op->name << " has neither check nor no_export";
-    EXPECT_TRUE(attrs_described(*op)) << op->name << " has attributes that no field describes";
+    EXPECT_TRUE(op->kind == OpKind::control || attrs_described(*op))
+        << op->name << " has attributes that no field describes";
   }
 }
 

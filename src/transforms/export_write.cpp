@@ -64,9 +64,7 @@ struct PutValue {
 class OpTable {
  public:
   explicit OpTable(const ExportedFunction& function) {
-    for (const ExportedTrace& trace : function.traces)
-      for (const auto& step : trace.steps)
-        if (numbers_.emplace(step.op, count(ops_.size())).second) ops_.push_back(step.op);
+    for (const ExportedTrace& trace : function.traces) add(trace.steps);
   }
   uint32_t number(const OpDef* op) const { return numbers_.at(op); }
   void write(ByteWriter& to) const {
@@ -83,9 +81,51 @@ class OpTable {
   }
 
  private:
+  void add(const std::vector<ExportedStep>& steps) {
+    for (const ExportedStep& step : steps) {
+      if (numbers_.emplace(step.op, count(ops_.size())).second) ops_.push_back(step.op);
+      for (const auto& body : step.bodies) add(body->steps);
+    }
+  }
+
   std::map<const OpDef*, uint32_t> numbers_;
   std::vector<const OpDef*> ops_;
 };
+
+void put_steps(ByteWriter& to, const std::vector<ExportedStep>& steps, const OpTable& ops);
+
+ByteWriter body_bytes(const ExportedBody& body, const OpTable& ops) {
+  ByteWriter to;
+  to.u32(count(body.inputs.size()));
+  for (const Aval& in : body.inputs) {
+    to.u8(static_cast<uint8_t>(in.dtype));
+    PutValue{to}(in.shape);
+  }
+  put_steps(to, body.steps, ops);
+  to.u32(count(body.results.size()));
+  for (const auto& link : body.results) put(to, link);
+  return to;
+}
+
+void put_steps(ByteWriter& to, const std::vector<ExportedStep>& steps, const OpTable& ops) {
+  to.u32(count(steps.size()));
+  for (const ExportedStep& step : steps) {
+    to.u32(ops.number(step.op));
+    to.u32(count(step.inputs.size()));
+    for (const auto& link : step.inputs) put(to, link);
+    const Ref<AttrsBase> attrs = step.attrs || !step.op->default_attrs ? step.attrs : step.op->default_attrs();
+    size_t bodies = 0;
+    for (const auto& field : step.op->attrs) {
+      if (field->type != "program") {
+        std::visit(PutValue{to}, field->get(attrs->data()));
+        continue;
+      }
+      const ByteWriter body = body_bytes(*step.bodies[bodies++], ops);
+      to.u64(body.size());
+      to.append(body);
+    }
+  }
+}
 
 ByteWriter trace_bytes(const ExportedTrace& trace, const OpTable& ops) {
   ByteWriter to;
@@ -110,14 +150,7 @@ ByteWriter trace_bytes(const ExportedTrace& trace, const OpTable& ops) {
     to.i64(guard.constant);
     to.u8(guard.result);
   }
-  to.u32(count(trace.steps.size()));
-  for (const auto& step : trace.steps) {
-    to.u32(ops.number(step.op));
-    to.u32(count(step.inputs.size()));
-    for (const auto& link : step.inputs) put(to, link);
-    const Ref<AttrsBase> attrs = step.attrs || !step.op->default_attrs ? step.attrs : step.op->default_attrs();
-    for (const auto& field : step.op->attrs) std::visit(PutValue{to}, field->get(attrs->data()));
-  }
+  put_steps(to, trace.steps, ops);
   to.u32(count(trace.results.size()));
   for (size_t i = 0; i < trace.results.size(); ++i) {
     put(to, trace.results[i]);
@@ -164,13 +197,13 @@ Array row_major(const Array& a) {
 }  // namespace
 
 uint8_t code_of(const OpDef& op, const AttrField& field) {
-  static constexpr std::string_view kTypes[] = {"bool", "int", "float", "str",   "dtype",
-                                                "ints", "dim", "shape", "scalar"};
+  static constexpr std::string_view kTypes[] = {"bool", "int", "float", "str",    "dtype",
+                                                "ints", "dim", "shape", "scalar", "program"};
   for (size_t i = 0; i < std::size(kTypes); ++i)
     if (field.type == kTypes[i]) return static_cast<uint8_t>(i);
   throw TransformError({.op = op.name,
                         .got = "this op cannot be exported: its attribute " + field.name + " is of type " + field.type,
-                        .accepts = "ops whose attributes are numbers, texts and shapes"});
+                        .accepts = "ops whose attributes are numbers, texts, shapes and programs"});
 }
 
 void write(const ExportedFunction& function, const std::string& path) {

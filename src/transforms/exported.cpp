@@ -1,12 +1,13 @@
 #include "transforms/exported.h"
 
 #include "ops/transform/custom_call.h"
+#include "transforms/body.h"
 #include "transforms/trace.h"
 
 namespace plait {
 namespace {
 
-// ---- from a program -------------------------------------------------------------------------------------------------
+using Link = Program::Link;
 
 void check_exportable(const Node& node) {
   const OpDef& op = *node.op;
@@ -18,15 +19,14 @@ void check_exportable(const Node& node) {
   };
   if (!op.no_export.empty()) reject(op.no_export);
   if (op.effect) reject("it has an effect beside its result");
-  if (node.attrs && (!op.default_attrs || !attrs_described(op))) reject("it has attributes that no field describes");
+  const bool described = op.kind == OpKind::control || attrs_described(op);  // loops and branches set theirs up by hand
+  if (node.attrs && (!op.default_attrs || !described)) reject("it has attributes that no field describes");
   if (op.kind != OpKind::elementwise && op.kind != OpKind::constant && !op.check)
     reject("it has no check of its operands");
   if (node.inputs.size() > UINT32_MAX || node.avals.size() > UINT32_MAX) reject("it has too many operands");
   for (const Aval& aval : node.avals)
     if (aval.shape.size() > kMaxExportedRank) reject("its result has " + std::to_string(aval.shape.size()) + " axes");
 }
-
-constexpr uint32_t kPassed = ~0u;
 
 /// Whether the node's results are its last inputs, and no more: the argument of a transform inside of the function, which
 /// has a value, and a call whose rules change no derivative.
@@ -44,86 +44,85 @@ bool passes_on(const Node& node) {
                         .where = describe_source(node.source)});
 }
 
-Ref<AttrsBase> without_symbols(const Node& node) {
-  if (!node.attrs) return node.attrs;
-  Ref<AttrsBase> attrs = node.attrs->clone();
-  for (const auto& field : node.op->attrs) field->map_dims(attrs->mutable_data(), [](Dim d) { return Dim(d.value()); });
-  return attrs;
-}
-
-Aval plain(const Aval& aval) {
+Aval mapped(const Aval& aval, const DimMap& map) {
   Aval out{{}, aval.dtype};
-  for (const Dim& d : aval.shape) out.shape.push_back(d.value());
+  for (const Dim& d : aval.shape) out.shape.push_back(map(d));
   return out;
 }
 
-// ---- running --------------------------------------------------------------------------------------------------------
-
-[[noreturn]] void reject_guard(std::string got) {
-  throw ArgumentError({.op = "imported function",
-                       .got = std::move(got),
-                       .accepts = "extents for which the function decides as it did when it was exported"});
+Aval plain(const Aval& aval) {
+  return mapped(aval, [](Dim d) { return Dim(d.value()); });
 }
 
-Dim apply(char op, Dim a, Dim b) {
-  switch (op) {
-    case '+': return a + b;
-    case '-': return a - b;
-    case '*': return a * b;
-    default: return b > 0 ? a / b : Dim(0);
+std::shared_ptr<const ExportedBody> exported_body(const Body& body, const DimMap& map, int depth);
+
+/// The steps of one program. `map` makes its extents those of the file.
+class Steps {
+ public:
+  Steps(const Program& program, const DimMap& map, uint64_t level, ConstantTable* constants, int depth)
+      : program_(program), map_(map), constants_(constants), numbers_(program.steps().size()) {
+    for (size_t i = 0; i < numbers_.size(); ++i) {
+      const Program::Step& step = program.steps()[i];
+      const Node& node = *step.node;
+      if (node.op->kind == OpKind::placeholder && (node.level < level || step.inputs.empty())) reject_outer(node);
+      if (passes_on(node)) {
+        numbers_[i] = kPassed;
+        continue;
+      }
+      check_exportable(node);
+      numbers_[i] = static_cast<uint32_t>(made.size());
+      made.push_back(exported(step, depth));
+    }
   }
-}
 
-/// The trace's expressions for the extents of these inputs. Errors: ArgumentError where a guard does not hold.
-std::vector<Dim> values_of(const DimScope::Record& record, const Arrays& inputs) {
-  std::vector<Dim> variables;
-  for (const Array& a : inputs) variables.insert(variables.end(), a.shape().begin(), a.shape().end());
-  std::vector<Dim> values(record.exprs.size());
-  for (size_t i = 1; i < values.size(); ++i) {
-    const auto& e = record.exprs[i];
-    values[i] = e.op == 'v'   ? variables[static_cast<size_t>(e.constant)]
-                : e.op == 'c' ? Dim(e.constant)
-                              : apply(e.op, values[e.a], values[e.b]);
+  Link link(Link from) {
+    while (from.from == Link::From::step && numbers_[from.at] == kPassed) {
+      const Program::Step& step = program_.steps()[from.at];
+      from = step.inputs[step.inputs.size() - step.node->avals.size() + from.output];
+    }
+    if (from.from == Link::From::input) return from;
+    if (from.from == Link::From::step) return {from.from, numbers_[from.at], from.output};
+    check_internal(constants_ != nullptr, "a body has constants");
+    return {from.from, constants_->number(program_.constants()[from.at]), 0};
   }
-  for (const auto& guard : record.guards) {
-    const Dim a = values[guard.a];
-    const bool holds = guard.op == 'f'   ? a == Dim(guard.constant)
-                       : guard.op == '=' ? (a == values[guard.b]) == guard.result
-                                         : (a < values[guard.b]) == guard.result;
-    if (holds) continue;
-    std::vector<int64_t> numbers;
-    for (const Dim& d : values) numbers.push_back(d.value());
-    reject_guard(record.why_not(numbers));
+
+  std::vector<ExportedStep> made;
+
+ private:
+  static constexpr uint32_t kPassed = ~0u;
+
+  ExportedStep exported(const Program::Step& step, int depth) {
+    const Node& node = *step.node;
+    ExportedStep out{node.op, node.attrs, {}, {}};
+    for (const Link& in : step.inputs) out.inputs.push_back(link(in));
+    if (!node.attrs) return out;
+    out.attrs = node.attrs->clone();
+    for (const auto& field : node.op->attrs) {
+      field->map_dims(out.attrs->mutable_data(), map_);
+      if (const AnyBodyField* body = AnyBodyField::of(*field))
+        out.bodies.push_back(exported_body(body->body(node.attrs->data()), map_, depth + 1));
+    }
+    return out;
   }
-  return values;
-}
 
-Ref<AttrsBase> attrs_for(const ExportedTrace::Step& step, const std::vector<Dim>& values) {
-  if (!step.attrs || values.size() < 2) return step.attrs;  // no expression but the unused first
-  Ref<AttrsBase> attrs = step.attrs->clone();
-  for (const auto& field : step.op->attrs)
-    field->map_dims(attrs->mutable_data(), [&](Dim d) { return d.expr() == 0 ? d : values[d.expr()]; });
-  return attrs;
-}
+  const Program& program_;
+  const DimMap& map_;
+  ConstantTable* constants_;
+  std::vector<uint32_t> numbers_;  // in the file, of each step of the program; kPassed for those that pass inputs on
+};
 
-// What every op may rely on, whatever its own check says.
-void check_results(const OpDef& op, const Avals& avals) {
-  for (const Aval& aval : avals) {
-    bool good = aval.shape.size() <= kMaxExportedRank;
-    for (const Dim& d : aval.shape) good = good && d >= Dim(0);
-    if (!good)
-      throw ShapeError({.op = op.name,
-                        .got = "a result of shape " + to_string(aval.shape),
-                        .accepts = "up to " + std::to_string(kMaxExportedRank) + " extents of 0 and more"});
-  }
-}
-
-Ref<Node> checked_node(const ExportedTrace::Step& step, Ref<AttrsBase> attrs, SmallVector<Array, 2> inputs) {
-  std::vector<Aval> avals;
-  for (const Array& in : inputs) avals.push_back({in.shape(), in.dtype()});
-  check_operands(*step.op, attrs.get(), avals);
-  check_results(*step.op, step.op->infer(attrs.get(), avals));
-  return make_node(*step.op, std::move(attrs), std::move(inputs));
+std::shared_ptr<const ExportedBody> exported_body(const Body& body, const DimMap& map, int depth) {
+  if (depth > kMaxExportedDepth)
+    throw TransformError({.op = "export_function",
+                          .got = "loops and branches " + std::to_string(depth) + " deep in each other",
+                          .accepts = "at most " + std::to_string(kMaxExportedDepth)});
+  const DimMap inner = [&](Dim d) { return map(body.at(d)); };
+  auto out = std::make_shared<ExportedBody>();
+  for (const Array& a : body.program().placeholders()) out->inputs.push_back(mapped({a.shape(), a.dtype()}, inner));
+  Steps steps(body.program(), inner, 0, nullptr, depth);
+  for (const Link& result : body.program().results()) out->results.push_back(steps.link(result));
+  out->steps = std::move(steps.made);
+  return out;
 }
 
 }  // namespace
@@ -143,93 +142,27 @@ uint32_t ConstantTable::number(const Array& a) {
 
 ExportedTrace exported(const Program& program, std::vector<std::string> keywords, bool shapeless,
                        ConstantTable& constants) {
-  using Link = ExportedTrace::Link;
   ExportedTrace trace;
   trace.positional = static_cast<uint32_t>(program.placeholders().size() - keywords.size());
   trace.keywords = std::move(keywords);
   trace.shapeless = shapeless;
   for (const Array& a : program.placeholders()) trace.inputs.push_back(plain({a.shape(), a.dtype()}));
   if (shapeless) trace.record = program.record();
-
-  const auto& steps = program.steps();
-  std::vector<uint32_t> numbers(steps.size());  // of the steps in the file; kPassed for those that pass inputs on
-  const auto link = [&](Link from) {
-    while (from.from == Link::From::step && numbers[from.at] == kPassed) {
-      const Program::Step& step = steps[from.at];
-      from = step.inputs[step.inputs.size() - step.node->avals.size() + from.output];
-    }
-    if (from.from == Link::From::constant) return Link{from.from, constants.number(program.constants()[from.at]), 0};
-    return from.from == Link::From::step ? Link{from.from, numbers[from.at], from.output} : from;
-  };
   const uint64_t level = program.placeholders().empty() ? 0 : program.placeholders()[0].node()->level;
-  for (size_t i = 0; i < steps.size(); ++i) {
-    const Program::Step& step = steps[i];
-    const Node& node = *step.node;
-    if (node.op->kind == OpKind::placeholder && (node.level < level || step.inputs.empty())) reject_outer(node);
-    if (passes_on(node)) {
-      numbers[i] = kPassed;
-      continue;
-    }
-    check_exportable(node);
-    ExportedTrace::Step out{node.op, shapeless ? node.attrs : without_symbols(node), {}};
-    for (const Link& in : step.inputs) out.inputs.push_back(link(in));
-    numbers[i] = static_cast<uint32_t>(trace.steps.size());
-    trace.steps.push_back(std::move(out));
-  }
+  const DimMap map = [shapeless](Dim d) { return shapeless ? d : Dim(d.value()); };
+  Steps steps(program, map, level, &constants, 0);
   const auto aval = [&](const Link& from) {
     if (from.from == Link::From::input) return trace.inputs[from.at];
-    if (from.from == Link::From::step) return plain(steps[from.at].node->avals[from.output]);
+    if (from.from == Link::From::step) return plain(program.steps()[from.at].node->avals[from.output]);
     const Array& a = program.constants()[from.at];
     return plain({a.shape(), a.dtype()});
   };
   for (const Link& result : program.results()) {
     trace.outputs.push_back(aval(result));
-    trace.results.push_back(link(result));
+    trace.results.push_back(steps.link(result));
   }
+  trace.steps = std::move(steps.made);
   return trace;
-}
-
-std::string why_not(const ExportedTrace& trace, const Arrays& inputs) {
-  for (size_t i = 0; i < inputs.size(); ++i) {
-    const Aval& want = trace.inputs[i];
-    if (inputs[i].dtype() != want.dtype) return "another dtype";
-    if (inputs[i].rank() != want.shape.rank()) return "another number of axes";
-    if (!trace.shapeless && !(inputs[i].shape() == want.shape)) return "another shape";
-  }
-  if (!trace.shapeless) return "";
-  try {
-    values_of(trace.record, inputs);
-  } catch (const ArgumentError& e) {
-    return e.info().got;
-  }
-  return "";
-}
-
-Arrays run(const ExportedTrace& trace, const Arrays& constants, const Arrays& inputs) {
-  const std::vector<Dim> values = values_of(trace.record, inputs);
-  std::vector<Ref<Node>> made;
-  made.reserve(trace.steps.size());
-  const auto source = [&](const ExportedTrace::Link& link) -> Array {
-    switch (link.from) {
-      case ExportedTrace::Link::From::input: return inputs[link.at];
-      case ExportedTrace::Link::From::step:
-        if (link.output >= made[link.at]->avals.size())
-          throw ArgumentError({.op = made[link.at]->op->name,
-                               .got = "result number " + std::to_string(link.output),
-                               .accepts = std::to_string(made[link.at]->avals.size()) + " results"});
-        return Array(made[link.at], link.output);
-      default: return constants[link.at];
-    }
-  };
-  for (const ExportedTrace::Step& step : trace.steps) {
-    SmallVector<Array, 2> in;
-    in.reserve(step.inputs.size());
-    for (const auto& link : step.inputs) in.push_back(source(link));
-    made.push_back(checked_node(step, attrs_for(step, values), std::move(in)));
-  }
-  Arrays out;
-  for (const auto& link : trace.results) out.push_back(source(link));
-  return out;
 }
 
 }  // namespace plait

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <memory>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -11,14 +12,27 @@
 /// Traced functions as files hold them: what src/transforms/export_write.cpp writes and export_read.cpp reads.
 namespace plait {
 
+struct ExportedBody;
+
+/// One node of a trace, or of a program that an attribute holds.
+struct ExportedStep {
+  const OpDef* op = nullptr;
+  Ref<AttrsBase> attrs;
+  std::vector<Program::Link> inputs;  // a constant's number is one of the whole file
+  std::vector<std::shared_ptr<const ExportedBody>> bodies;  // of its fields of type "program", in their order
+};
+
+/// A program that an attribute holds: of its inputs and nothing else. Its extents are expressions of the trace.
+struct ExportedBody {
+  std::vector<Aval> inputs;
+  std::vector<ExportedStep> steps;
+  std::vector<Program::Link> results;
+};
+
 /// One trace. Extents in attributes are expressions of `record`, where it has any.
 struct ExportedTrace {
-  using Link = Program::Link;  // a constant's number is one of the whole file
-  struct Step {
-    const OpDef* op = nullptr;
-    Ref<AttrsBase> attrs;
-    std::vector<Link> inputs;
-  };
+  using Link = Program::Link;
+  using Step = ExportedStep;
 
   uint32_t positional = 0;
   std::vector<std::string> keywords;  // sorted; their inputs follow the positional ones
@@ -62,6 +76,9 @@ std::string why_not(const ExportedTrace& trace, const Arrays& inputs);
 /// The results for other inputs, made of ordinary nodes. Trusts nothing: every op checks its operands and infers their
 /// results anew. Errors: whatever an op has against its operands; ArgumentError where a guard does not hold.
 Arrays run(const ExportedTrace& trace, const Arrays& constants, const Arrays& inputs);
+
+/// Most programs inside of each other.
+inline constexpr int kMaxExportedDepth = 16;
 
 /// Most axes of an array in a file.
 inline constexpr size_t kMaxExportedRank = 64;

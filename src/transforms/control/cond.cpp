@@ -19,6 +19,14 @@ const OpHandle& cond_op() {
   return op;
 }
 
+const char* check_cond(const CondAttrs& attrs, std::span<const Aval> in) {
+  if (in[0].dtype != DType::bool_ || !in[0].shape.empty()) return "a predicate that is one bool";
+  if (!control::agree(attrs.on_true.arguments(), in.subspan(1)) ||
+      !control::agree(attrs.on_false.arguments(), in.subspan(1)))
+    return "operands that both branches take";
+  return control::agree(attrs.on_true.results(), attrs.on_false.results()) ? nullptr : "branches with the same results";
+}
+
 Avals infer_cond(const CondAttrs& attrs, std::span<const Aval>) { return attrs.on_true.results(); }
 
 void run_cond(const CondAttrs& attrs, const Node& node, const ControlArgs& at) {
@@ -141,6 +149,7 @@ void register_control_cond(OpRegistry& ops) {
       .field(std::make_unique<BodyField<CondAttrs>>("on_true", &CondAttrs::on_true, "what is run for true"))
       .field(std::make_unique<BodyField<CondAttrs>>("on_false", &CondAttrs::on_false, "what is run for false"))
       .infer(infer_cond)
+      .check(check_cond)
       .run(run_cond)
       .vjp(vjp_cond)
       .jvp(jvp_cond)

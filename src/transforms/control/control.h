@@ -68,6 +68,9 @@ std::vector<int> axes_where(const Marks& batched, int axis);
 /// For each example of a batch, the one array or the other; all have the batch axis in front.
 Array selected(const Array& conditions, const Array& yes, const Array& no);
 
+/// Whether shapes and dtypes agree, compared as the check of an op compares them.
+bool agree(std::span<const Aval> a, std::span<const Aval> b);
+
 /// A program of the step at hand, ready to run: `inputs` are the node's, of which the first `held` are read only.
 engine::Repeated bound(const Function& f, const Avals& inputs, size_t held);
 /// The shapes and dtypes of a node's inputs as numbers.

@@ -38,6 +38,24 @@ Aval slice_of(const Aval& sequence) {
   return {Shape(std::vector<Dim>(sequence.shape.begin() + 1, sequence.shape.end())), sequence.dtype};
 }
 
+const char* check_scan(const ScanLoopAttrs& attrs, std::span<const Aval> in) {
+  if (attrs.captured < 0 || attrs.carries < 0 || attrs.unroll < 1 || attrs.length < 0) return "counts that can be";
+  const auto held = static_cast<size_t>(attrs.captured) + static_cast<size_t>(attrs.carries);
+  if (held > in.size()) return "as many inputs as are captured and carried";
+  Avals wanted(in.begin(), in.begin() + static_cast<std::ptrdiff_t>(held));
+  for (const Aval& sequence : in.subspan(held)) {
+    if (sequence.shape.empty() || !(sequence.shape[0] == attrs.length)) return "sequences of the loop's length";
+    wanted.push_back(slice_of(sequence));
+  }
+  if (!control::agree(attrs.step.arguments(), wanted)) return "inputs that a step takes";
+  const Avals results = attrs.step.results();
+  const auto carries = static_cast<size_t>(attrs.carries);
+  if (results.size() < carries) return "a result for each carry";
+  return control::agree(std::span(results).first(carries), in.subspan(static_cast<size_t>(attrs.captured), carries))
+             ? nullptr
+             : "carries that a step gives as it takes them";
+}
+
 Avals infer_scan(const ScanLoopAttrs& attrs, std::span<const Aval>) {
   Avals out = attrs.step.results();
   const auto carries = static_cast<size_t>(attrs.carries);
@@ -241,6 +259,12 @@ Arrays control::scan_node(const ScanFunction& f, const Arrays& init, const Array
   return control::make_control(scan_op(), std::move(attrs), joined(joined(captured, init), used));
 }
 
+bool control::gives(const Node& node, uint32_t output) {
+  if (node.op != &*scan_op()) return true;
+  const auto kept = node.avals.size() - static_cast<size_t>(node.attrs_as<ScanLoopAttrs>().carries);
+  return output < kept || keep_carries(node);
+}
+
 bool control::keep_carries(const Node& node) {
   const auto& attrs = node.attrs_as<ScanLoopAttrs>();
   const std::lock_guard lock(graph_mutex());
@@ -283,6 +307,7 @@ void register_control_scan(OpRegistry& ops) {
       .attr("unroll", &ScanLoopAttrs::unroll, "steps that run as one program")
       .field(std::make_unique<KeepsCarries>())
       .infer(infer_scan)
+      .check(check_scan)
       .run(run_scan)
       .vjp(control::vjp_scan)
       .jvp(control::jvp_scan)

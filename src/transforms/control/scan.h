@@ -24,6 +24,9 @@ struct ScanLoopAttrs {
 /// The node's results: those of `scan`, and the carries of each step.
 Arrays scan_node(const ScanFunction& f, const Arrays& init, const Arrays& xs, Dim length, bool reverse, int unroll);
 
+/// Whether a result of any node can be asked for: the carries of each step of a scan have to be kept.
+bool gives(const Node& node, uint32_t output);
+
 /// Whether the node has the carries of each step, or will have: it is told to keep them when it still can be.
 bool keep_carries(const Node& node);
 

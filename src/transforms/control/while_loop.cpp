@@ -22,6 +22,17 @@ const OpHandle& while_op() {
   return op;
 }
 
+const char* check_while(const WhileAttrs& attrs, std::span<const Aval> in) {
+  if (attrs.captured < 0 || static_cast<size_t>(attrs.captured) > in.size()) return "as many inputs as are captured";
+  if (!control::agree(attrs.condition.arguments(), in) || !control::agree(attrs.turn.arguments(), in))
+    return "inputs that the condition and the turn take";
+  const Avals go = attrs.condition.results();
+  if (go.size() != 1 || go[0].dtype != DType::bool_ || !go[0].shape.empty()) return "a condition that is one bool";
+  return control::agree(attrs.turn.results(), in.subspan(static_cast<size_t>(attrs.captured)))
+             ? nullptr
+             : "a turn that gives what it takes";
+}
+
 Avals infer_while(const WhileAttrs& attrs, std::span<const Aval>) { return attrs.turn.results(); }
 
 // The condition for the next turn is computed with the turn, as one program.
@@ -209,6 +220,7 @@ void register_control_while_loop(OpRegistry& ops) {
       .field(std::make_unique<BodyField<WhileAttrs>>("turn", &WhileAttrs::turn, "one turn"))
       .attr("captured", &WhileAttrs::captured, "how many inputs are captured")
       .infer(infer_while)
+      .check(check_while)
       .run(run_while)
       .vjp(vjp_while)
       .jvp(jvp_while)
