@@ -2,11 +2,13 @@
 
 // What the test of hostile files and the fuzz target share: valid files to begin with, and what is done with a file.
 
+#include <chrono>
 #include <cstring>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "base/interrupt.h"
 #include "graph/registry.h"
 #include "io/crc32.h"
 #include "ops/index/scatter.h"
@@ -52,8 +54,29 @@ inline bool is_large(const Arrays& roots) {
   return false;
 }
 
+/// Ends loops that go on for ever, as Ctrl-C would.
+class TimeLimit {
+ public:
+  TimeLimit() {
+    end() = std::chrono::steady_clock::now() + std::chrono::seconds(1);
+    set_interrupt_hook([] {
+      if (std::chrono::steady_clock::now() > end()) throw Interrupted({.op = "fuzz", .got = "a second of work"});
+    });
+  }
+  ~TimeLimit() { set_interrupt_hook(nullptr); }
+  TimeLimit(const TimeLimit&) = delete;
+  TimeLimit& operator=(const TimeLimit&) = delete;
+
+ private:
+  static std::chrono::steady_clock::time_point& end() {
+    static std::chrono::steady_clock::time_point at;
+    return at;
+  }
+};
+
 /// Reads a file and runs what is in it; whatever plait raises is fine, anything else is not. True when it was read.
 inline bool try_file(std::span<const char> bytes) {
+  const TimeLimit limit;
   try {
     const ExportedFunction function = export_format::read(
         {"fuzz", bytes.size(), [&](uint64_t at, void* to, uint64_t n) { std::memcpy(to, bytes.data() + at, n); }});
