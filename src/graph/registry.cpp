@@ -317,10 +317,11 @@ void check_operands(const OpDef& op, const AttrsBase* attrs, std::span<const Ava
     if (!is_in(in[i].dtype, spec.dtypes)) reject("another dtype of operand " + spec.name);
   }
   const char* accepts = nullptr;
-  if (op.kind == OpKind::elementwise) accepts = check_elementwise(op, in);
-  if (accepts == nullptr && op.check) {
+  if (op.check) {
     accepts = op.check(attrs, in);
-  } else if (op.kind != OpKind::elementwise && op.kind != OpKind::constant && !op.check) {
+  } else if (op.kind == OpKind::elementwise) {
+    accepts = check_elementwise(op, in);
+  } else if (op.kind != OpKind::constant) {
     throw TransformError({.op = op.name,
                           .got = "this op has no check of its operands, so files cannot hold it",
                           .accepts = "ops with .check(...) in their definition",

@@ -19,6 +19,11 @@ Avals infer_exp_difference(const NoAttrs&, std::span<const Aval> in) {
   return {{broadcast_shapes("exp_difference", in[0].shape, in[1].shape), in[0].dtype}};
 }
 
+const char* check_exp_difference(const NoAttrs&, std::span<const Aval> in) {
+  const auto computed = [](DType d) { return is_half(d) ? DType::float32 : d; };
+  return computed(in[0].dtype) == computed(in[1].dtype) ? nullptr : "operands that are computed in one dtype";
+}
+
 Val lower_exp_difference(const NoAttrs&, std::span<const Val> in, DType) { return exp(in[0] - in[1]); }
 
 Grads vjp_exp_difference(const NoAttrs&, const VjpArgs& at) {
@@ -53,6 +58,11 @@ Avals infer_select_up_to(const NoAttrs&, std::span<const Aval> in) {
   Shape shape = in[0].shape;
   for (const Aval& a : in) shape = broadcast_shapes("select_up_to", shape, a.shape);
   return {{shape, in[0].dtype}};
+}
+
+const char* check_select_up_to(const NoAttrs&, std::span<const Aval> in) {
+  return in[0].dtype == in[1].dtype && in[2].dtype == in[3].dtype ? nullptr
+                                                                  : "x and y of one dtype, position and bound of one";
 }
 
 Val lower_select_up_to(const NoAttrs&, std::span<const Val> in, DType) { return select(in[2] <= in[3], in[0], in[1]); }
@@ -224,6 +234,7 @@ void register_scaled_dot_product_attention(OpRegistry& ops) {
       .input("x", dtypes::floating)
       .input("shift", dtypes::floating)
       .infer(infer_exp_difference)
+      .check(check_exp_difference)
       .lower(lower_exp_difference)
       .vjp(vjp_exp_difference)
       .jvp(jvp_exp_difference)
@@ -235,6 +246,7 @@ void register_scaled_dot_product_attention(OpRegistry& ops) {
       .input("position", dtypes::integer)
       .input("bound", dtypes::integer, "dtype of position")
       .infer(infer_select_up_to)
+      .check(check_select_up_to)
       .lower(lower_select_up_to)
       .vjp(vjp_select_up_to)
       .jvp(jvp_select_up_to)
