@@ -20,7 +20,7 @@ void check_exportable(const Node& node) {
   if (!op.no_export.empty()) reject(op.no_export);
   if (op.effect) reject("it has an effect beside its result");
   const bool described = op.kind == OpKind::control || attrs_described(op);  // loops and branches set theirs up by hand
-  if (node.attrs && (!op.default_attrs || !described)) reject("it has attributes that no field describes");
+  if (!described) reject("it has attributes that no field describes");
   if (op.kind != OpKind::elementwise && op.kind != OpKind::constant && !op.check)
     reject("it has no check of its operands");
   if (node.inputs.size() > UINT32_MAX || node.avals.size() > UINT32_MAX) reject("it has too many operands");
@@ -93,9 +93,9 @@ class Steps {
 
   ExportedStep exported(const Program::Step& step, int depth) {
     const Node& node = *step.node;
-    ExportedStep out{node.op, node.attrs, {}, {}};
+    ExportedStep out{node.op, {}, {}, {}};
     for (const Link& in : step.inputs) out.inputs.push_back(link(in));
-    if (!node.attrs) return out;
+    if (!node.attrs || node.op->attrs.empty()) return out;
     out.attrs = node.attrs->clone();
     for (const auto& field : node.op->attrs) {
       field->map_dims(out.attrs->mutable_data(), map_);
