@@ -14,7 +14,7 @@ from plait import debug
 from plait.utils import tree_flatten
 
 LAYERS = 48
-BLOCKS = [(nn.relu, 7.5), (pc.tanh, 6.5), (nn.gelu, 10.5), (nn.silu, 10.5)]
+BLOCKS = [(nn.relu, 6.5), (pc.tanh, 6.5), (nn.gelu, 10.5), (nn.silu, 10.5)]
 
 
 def peak_of(run: Callable[[], Any]) -> int:
@@ -83,7 +83,7 @@ def gradient_peak(model: Stack, x: pc.array, compiled: bool) -> int:
 
 
 @pytest.mark.usefixtures("on_cpu")
-@pytest.mark.parametrize(("activation", "kept"), [(nn.ReLU(), 1.25), (nn.Tanh(), 1.0), (nn.GELU(), 2.0)], ids=str)
+@pytest.mark.parametrize(("activation", "kept"), [(nn.ReLU(), 1.0), (nn.Tanh(), 1.0), (nn.GELU(), 2.0)], ids=str)
 def test_backward_of_48_layers_stays_within_a_multiple(activation: nn.Module, kept: float, compiled: bool) -> None:
     """`kept`: arrays of (rows, dims) for each layer. The product that gives the weights' gradient needs one."""
     rows, dims = 1024, 32
