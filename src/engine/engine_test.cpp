@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cmath>
 #include <thread>
 
@@ -39,6 +40,18 @@ TEST(Engine, SoftmaxIsOneRegion) {
     float total = 0;
     for (int c = 0; c < 7; ++c) total += out[r * 7 + c];
     EXPECT_NEAR(total, 1, 1e-6);
+  }
+}
+
+TEST(Engine, RegionsThatGrowTowardsEachOther) {
+  // h and t could each take in a second operation, but then each region would wait for the other one.
+  const Array h = exp(vec({3, 1, 2})), p = sort(h, -1), t = exp(vec({2, 1, 5})), k = sort(t, -1);
+  const Array last_h = h * k, last_t = t + p;
+  eval(Arrays{p, last_h, last_t});
+  const auto a = floats(last_h), b = floats(last_t);
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_FLOAT_EQ(a[i], std::exp(std::array{3.0f, 1.0f, 2.0f}[i]) * std::exp(std::array{1.0f, 2.0f, 5.0f}[i]));
+    EXPECT_FLOAT_EQ(b[i], std::exp(std::array{2.0f, 1.0f, 5.0f}[i]) + std::exp(std::array{1.0f, 2.0f, 3.0f}[i]));
   }
 }
 

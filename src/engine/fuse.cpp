@@ -11,6 +11,7 @@ namespace {
 
 constexpr size_t kMaxGroupNodes = 256;   // programs stay small enough for a JIT and for the tile registers
 constexpr int kMaxSearch = 4096;         // dependency searches give up (and do not fuse) beyond this many steps
+constexpr int kMaxExactSearch = 1 << 16;
 
 enum class IndexMap : uint8_t { none, broadcast, expand, squeeze, reshape };
 
@@ -158,7 +159,7 @@ AxisMap aligned(const Graph& g, ValueId operand, ValueId out) {
 
 class Former {
  public:
-  Former(const Graph& graph, bool fuse) : g_(graph), fuse_(fuse) {}
+  Former(const Graph& graph, Fuse how) : g_(graph), how_(how) {}
 
   Regions run() {
     const size_t n = g_.nodes.size();
@@ -172,7 +173,7 @@ class Former {
       r_.roles[node] = used[node] ? role_of(node) : Role::unused;
       if (r_.roles[node] != Role::grouped) continue;
       const bool reduction = g_.nodes[node]->op->kind == OpKind::reduction;
-      const bool joined = fuse_ && (reduction ? join_reduction(node) : join_elementwise(node));
+      const bool joined = how_ != Fuse::nothing && (reduction ? join_reduction(node) : join_elementwise(node));
       if (!joined) found_group(node);
     }
     find_demand();
@@ -372,7 +373,7 @@ class Former {
     }
     r_.groups.push_back(std::move(group));
     add(node, static_cast<int32_t>(r_.groups.size() - 1), place);
-    if (fuse_ && !reduction) merge_operand_groups(node, static_cast<int32_t>(r_.groups.size() - 1));
+    if (how_ != Fuse::nothing && !reduction) merge_operand_groups(node, static_cast<int32_t>(r_.groups.size() - 1));
   }
 
   void add(uint32_t node, int32_t group, const Placement& place) {
@@ -470,11 +471,29 @@ class Former {
     return !start.empty() && search(std::move(start), to, from);
   }
 
+  // No unit that lies before this node depends on the target: only a group with nodes on both sides leads across. Unless
+  // exact, that the target's own first node is such a bound is taken for granted, though an older group may have grown since.
+  uint32_t bound_of(int32_t target) const {
+    uint32_t bound = r_.groups[target].nodes.front();
+    for (bool moved = how_ == Fuse::exactly; moved;) {
+      moved = false;
+      for (const Group& group : r_.groups) {
+        if (!group.alive || group.nodes.front() >= bound || group.nodes.back() < bound) continue;
+        bound = group.nodes.front();
+        moved = true;
+      }
+    }
+    return bound;
+  }
+
   // Searches backwards by whole units (groups run as one). Gives up as "found" when it takes too long.
   bool search(std::vector<uint32_t> work, int32_t target, int32_t ignored = kNoGroup) const {
-    const uint32_t oldest = r_.groups[target].nodes.front();
-    std::vector<uint32_t> seen_nodes;
-    std::vector<int32_t> seen_groups;
+    const uint32_t bound = bound_of(target);
+    const int most = how_ == Fuse::exactly ? kMaxExactSearch : kMaxSearch;
+    ++searches_;
+    seen_nodes_.resize(g_.nodes.size());
+    seen_groups_.resize(r_.groups.size());
+    const auto first_time = [&](uint32_t& seen) { return seen != searches_ && (seen = searches_, true); };
     const auto expand = [&](uint32_t node) {
       for (ValueId v : g_.inputs_of(node)) {
         const int64_t p = producer(g_, v);
@@ -488,17 +507,15 @@ class Former {
       const int32_t group = r_.group_of[node];
       if (group == target) return true;
       if (group != kNoGroup) {
-        if (group == ignored || r_.groups[group].nodes.back() < oldest) continue;
-        if (std::find(seen_groups.begin(), seen_groups.end(), group) != seen_groups.end()) continue;
-        seen_groups.push_back(group);
+        if (group == ignored || r_.groups[group].nodes.back() < bound) continue;
+        if (!first_time(seen_groups_[static_cast<size_t>(group)])) continue;
         for (uint32_t member : r_.groups[group].nodes) expand(member);
         steps += static_cast<int>(r_.groups[group].nodes.size());
       } else {
-        if (node < oldest || std::find(seen_nodes.begin(), seen_nodes.end(), node) != seen_nodes.end()) continue;
-        seen_nodes.push_back(node);
+        if (node < bound || !first_time(seen_nodes_[node])) continue;
         expand(node);
       }
-      if (++steps > kMaxSearch) return true;
+      if (++steps > most) return true;
     }
     return false;
   }
@@ -577,7 +594,7 @@ class Former {
   // Whether the region of `node` could compute its operand itself: once for each element, not more often.
   bool may_compute_again(uint32_t operand, uint32_t node, ValueId v, const Base& base) const {
     const Group& group = r_.groups[r_.group_of[node]];
-    if (!fuse_ || r_.roles[operand] != Role::grouped || g_.nodes[operand]->op->kind != OpKind::elementwise ||
+    if (how_ == Fuse::nothing || r_.roles[operand] != Role::grouped || g_.nodes[operand]->op->kind != OpKind::elementwise ||
         g_.nodes[node]->op->kind != OpKind::elementwise || g_.places[operand] != group.place)
       return false;
     const AxisMap axes = composed(base.axes, operand_axes(g_, v, g_.first_value[node], r_.axes[node]));
@@ -662,16 +679,18 @@ class Former {
   }
 
   const Graph& g_;
-  const bool fuse_;
+  const Fuse how_;
   Regions r_;
   std::vector<uint8_t> after_;
   std::vector<uint32_t> last_;  // per value: the newest node that looks at it
   std::vector<size_t> again_;  // per group: its operations, with those of other groups that it does again
   std::vector<int32_t> reader_;  // per value: the only other region that reads it, and could compute it
+  mutable std::vector<uint32_t> seen_nodes_, seen_groups_;  // number of the search that came by last
+  mutable uint32_t searches_ = 0;
 };
 
 }  // namespace
 
-Regions form_regions(const Graph& graph, bool fuse) { return Former(graph, fuse).run(); }
+Regions form_regions(const Graph& graph, Fuse how) { return Former(graph, how).run(); }
 
 }  // namespace plait::engine

@@ -49,7 +49,7 @@ struct Group {
   bool trailing() const;        // reduced axes are the innermost ones
 };
 
-/// The graph cut into regions. Nodes of one group never depend on each other through a node outside of it.
+/// The graph cut into regions. When formed exactly, nodes of one group never depend on each other through a node outside of it.
 struct Regions {
   std::vector<Role> roles;             // per node
   std::vector<int32_t> group_of;       // per node
@@ -72,8 +72,11 @@ bool passes_on(const OpDef* op);
 /// The value that output v of such a node is.
 ValueId aliased(const Graph& graph, ValueId v);
 
-/// fuse: false makes each a region of one node.
-Regions form_regions(const Graph& graph, bool fuse = true);
+/// How far to go; `nothing` makes each a region of one node. Groups that run as one may come to depend on each other in a
+/// circle unless dependencies are followed `exactly`, which takes longer.
+enum class Fuse : uint8_t { nothing, quickly, exactly };
+
+Regions form_regions(const Graph& graph, Fuse how);
 
 /// Builds program and bindings of one group. `node_values` receives nothing outside; outputs are the demanded values.
 RegionStep lower_group(const Graph& graph, const Regions& regions, const Group& group);

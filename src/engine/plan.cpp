@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/trace.h"
 #include "engine/devices.h"
 #include "engine/fuse.h"
 #include "engine/order.h"
@@ -21,16 +22,16 @@ struct Unit {
 
 class Planner {
  public:
-  Planner(const Graph& graph, bool fuse) : g_(graph), r_(form_regions(graph, fuse)) {}
+  Planner(const Graph& graph, bool fuse) : g_(graph), r_(form_regions(graph, fuse ? Fuse::quickly : Fuse::nothing)) {}
 
   std::unique_ptr<Plan> run() {
-    if (verifying()) verify_regions(g_, r_);
-    make_units();
-    plan_ = std::make_unique<Plan>();
-    plan_->node_count = g_.nodes.size();
-    std::vector<Step> steps;
-    for (const Unit& unit : units_) steps.push_back(step_of(unit));
-    connect(steps);
+    std::vector<Step> steps = arranged();
+    if (in_circle()) {
+      static trace::Counter again("plans cut again: regions in a circle");
+      again.add();
+      r_ = form_regions(g_, Fuse::exactly);
+      steps = arranged();
+    }
     weigh(steps);
     for (const uint32_t u : order_of(work_, sizes_)) plan_->steps.push_back(std::move(steps[u]));
     find_deaths();
@@ -40,7 +41,34 @@ class Planner {
   }
 
  private:
+  // The steps of all units, and who waits for whom.
+  std::vector<Step> arranged() {
+    if (verifying()) verify_regions(g_, r_);
+    make_units();
+    plan_ = std::make_unique<Plan>();
+    plan_->node_count = g_.nodes.size();
+    std::vector<Step> steps;
+    for (const Unit& unit : units_) steps.push_back(step_of(unit));
+    connect(steps);
+    return steps;
+  }
+
+  // Whether some units wait for each other.
+  bool in_circle() const {
+    std::vector<uint32_t> waits, ready;
+    for (uint32_t u = 0; u < work_.size(); ++u) {
+      waits.push_back(work_[u].waits);
+      if (waits[u] == 0) ready.push_back(u);
+    }
+    size_t done = 0;
+    for (; done < ready.size(); ++done)
+      for (const uint32_t user : work_[ready[done]].users)
+        if (--waits[user] == 0) ready.push_back(user);
+    return done < work_.size();
+  }
+
   void make_units() {
+    units_.clear();
     unit_of_.assign(g_.nodes.size(), kNone);
     std::vector<uint32_t> unit_of_group(r_.groups.size(), kNone);
     for (uint32_t node = 0; node < g_.nodes.size(); ++node) {
@@ -77,7 +105,7 @@ class Planner {
 
   // A unit waits for those that put in memory what it reads, a barrier for those of all its inputs.
   void connect(const std::vector<Step>& steps) {
-    work_.resize(units_.size());
+    work_.assign(units_.size(), {});
     for (uint32_t u = 0; u < units_.size(); ++u) {
       std::vector<ValueId> sources = reads_of(*plan_, g_, steps[u]);
       if (r_.roles[units_[u].nodes[0]] == Role::barrier)
