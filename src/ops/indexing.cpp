@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <string>
 
+#include "ops/create/iota.h"
 #include "ops/index/scatter.h"
 #include "ops/prelude.h"
 #include "ops/view/slice.h"
@@ -130,7 +131,7 @@ Selection select(const Array& a, std::span<const Index> indices) {
       case Kind::integer: {
         const Dim at = checked_position(index, shape[static_cast<size_t>(axis)], axis);
         if (arrays) {
-          pick(Array(Scalar(at.value()), DType::int32));
+          pick(extent(at, DType::int32));
           break;
         }
         s.part.start.push_back(at);
@@ -195,21 +196,26 @@ Array transposed(const Array& a, const std::vector<int>& order) {
   return in_order(order) ? a : transpose(a, Axes(order));
 }
 
-/// One index into the picked axes taken as a single one: negative positions wrapped, axes combined row-major.
+/// One index into the picked axes taken as a single one: negative positions wrapped, axes combined row-major. Where a position lies
+/// outside of its axis it is one behind the last, an IndexError while evaluating.
 Array combined_picks(const Selection& s) {
   Dim total = 1;
   for (const int axis : s.picked) total *= s.part.size[static_cast<size_t>(axis)];
-  const DType dtype = total.value() > INT32_MAX ? DType::int64 : DType::int32;
-  Array combined;
+  const DType dtype = total > Dim(INT32_MAX) ? DType::int64 : DType::int32;
+  Array combined, inside;
   for (size_t i = 0; i < s.picks.size(); ++i) {
-    const Dim extent = s.part.size[static_cast<size_t>(s.picked[i])];
-    Array at = astype(
-        s.picks[i],
-        is_in(s.picks[i].dtype(), dtypes::unsigned_integer) || size_of(s.picks[i].dtype()) == 8 ? DType::int64 : dtype);
-    const Array n = Array(Scalar(extent.fixed()), at.dtype());
-    at = astype(where(less(at, Array(Scalar(0), at.dtype())), add(at, n), at), dtype);
-    combined = combined.defined() ? add(multiply(combined, Array(Scalar(extent.fixed()), dtype)), at) : at;
+    const Dim size = s.part.size[static_cast<size_t>(s.picked[i])];
+    const DType given = s.picks[i].dtype();
+    const bool wide = is_in(given, dtypes::unsigned_integer) || size_of(given) == 8;
+    Array at = astype(s.picks[i], wide ? DType::int64 : dtype);
+    const Array n = extent(size, at.dtype()), zero(Scalar(0), at.dtype());
+    at = where(less(at, zero), add(at, n), at);
+    const Array fits = logical_and(greater_equal(at, zero), less(at, n));
+    inside = inside.defined() ? logical_and(inside, fits) : fits;
+    at = astype(at, dtype);
+    combined = combined.defined() ? add(multiply(combined, extent(size, dtype)), at) : at;
   }
+  if (s.picks.size() > 1) combined = where(inside, combined, extent(total, dtype));
   return combined.shape() == s.pick_shape ? combined : broadcast_to(combined, s.pick_shape);
 }
 

@@ -1,5 +1,5 @@
+#include "ops/nn/convolution.h"
 #include "ops/prelude.h"
-#include "plait/more_ops.h"
 
 namespace plait {
 
@@ -9,11 +9,18 @@ Array convolve(const Array& a, const Array& v, std::string_view mode) {
                       .got = "shapes " + to_string(a.shape()) + " and " + to_string(v.shape()),
                       .accepts = "two vectors that are not empty",
                       .where = here()});
+  const DType dtype = promote(a.dtype(), v.dtype());
+  if (!is_floating(dtype))
+    throw DTypeError({.op = "convolve",
+                      .got = "arrays of " + std::string(name_of(a.dtype())) + " and " + std::string(name_of(v.dtype())),
+                      .accepts = "floating dtypes",
+                      .hint = "astype(float32) converts",
+                      .where = here()});
   const bool swapped = a.dim(0) < v.dim(0);
   const Array& longer = swapped ? v : a;
   const Array& shorter = swapped ? a : v;
-  const int64_t all = shorter.dim(0).value() - 1;
-  int64_t before = 0, after = 0;
+  const Dim all = shorter.dim(0) - 1;
+  Dim before = 0, after = 0;
   if (mode == "full") {
     before = after = all;
   } else if (mode == "same") {
@@ -25,9 +32,9 @@ Array convolve(const Array& a, const Array& v, std::string_view mode) {
                          .accepts = "'full', 'same' or 'valid'",
                          .where = here()});
   }
-  return reshape(conv_general(reshape(longer, {1, longer.dim(0), 1}), reshape(shorter, {1, shorter.dim(0), 1}), {1},
-                              {before}, {after}, {1}, {1}, 1, true),
-                 {-1});
+  const auto signal = [&](const Array& x) { return reshape(converted(x, dtype), {1, x.dim(0), 1}); };
+  const Dim length = longer.dim(0) + before + after - all;
+  return reshape(convolution(signal(longer), flip(signal(shorter), 1), {{1}, {1}, {before}, {length}, 1}), {length});
 }
 
 void register_convolve(OpRegistry& ops) {
