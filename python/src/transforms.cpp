@@ -203,8 +203,9 @@ nb::object value_and_grad_call(const nb::object& f, const GradTargets& targets, 
 
 constexpr const char* kAxesAccepted = "None, an int, or a tree of these that matches the arguments";
 
-/// One axis for each array of the tree, in order: an axis stands for the whole tree below it.
-void spread_axes(nb::handle tree, nb::handle axes, std::vector<int>& into) {
+/// One axis for each array of the tree, in order: an axis stands for the whole tree below it. It counts the array's axes, and
+/// `added` more: a result has the batch axis only afterwards.
+void spread_axes(nb::handle tree, nb::handle axes, int added, std::vector<int>& into) {
   if (axes.is_none() || PyLong_Check(axes.ptr())) {
     std::vector<PyObject*> arrays;
     collect_arrays(tree, arrays);
@@ -213,25 +214,26 @@ void spread_axes(nb::handle tree, nb::handle axes, std::vector<int>& into) {
     if (!axes.is_none() && nb::cast<int>(axes) < 0)
       for (size_t i = 0; i < arrays.size(); ++i) {
         int& axis = into[into.size() - arrays.size() + i];
-        axis += value_of(arrays[i]).rank();
+        axis += value_of(arrays[i]).rank() + added;
         if (axis < 0)
           throw AxisError({.op = "vmap",
                            .got = "axis " + std::to_string(nb::cast<int>(axes)) + " of an array of shape " +
-                                  to_string(value_of(arrays[i]).shape())});
+                                  to_string(value_of(arrays[i]).shape()),
+                           .accepts = "an axis that exists" + std::string(added > 0 ? " behind the batch" : "")});
       }
     return;
   }
   const bool sequence = (PyTuple_Check(tree.ptr()) && PyTuple_Check(axes.ptr())) ||
                         (PyList_Check(tree.ptr()) && PyList_Check(axes.ptr()));
   if (sequence && nb::len(tree) == nb::len(axes)) {
-    for (size_t i = 0; i < nb::len(tree); ++i) spread_axes(nb::object(tree[i]), nb::object(axes[i]), into);
+    for (size_t i = 0; i < nb::len(tree); ++i) spread_axes(nb::object(tree[i]), nb::object(axes[i]), added, into);
     return;
   }
   if (PyDict_Check(tree.ptr()) && PyDict_Check(axes.ptr())) {
     for (auto [key, value] : nb::borrow<nb::dict>(tree)) {
       if (!nb::borrow<nb::dict>(axes).contains(key))
         throw ArgumentError({.op = "vmap", .got = "no axis for a key of a dict", .accepts = kAxesAccepted});
-      spread_axes(value, nb::object(axes[key]), into);
+      spread_axes(value, nb::object(axes[key]), added, into);
     }
     return;
   }
@@ -248,22 +250,13 @@ nb::object vmap_call(const nb::object& f, const nb::object& in_axes, const nb::o
                          .accepts = "None, an int, or a tuple with one entry for each argument"});
   const nb::object tree = nb::borrow(args);
   std::vector<int> axes;
-  spread_axes(tree, in_axes, axes);
+  spread_axes(tree, in_axes, 0, axes);
   const Tree taken = Tree::of(tree);
   const VmapTrace trace(taken.leaves, axes, transform_of("vmap", f));
   const nb::object result = checked(nb::steal(PyObject_CallObject(f.ptr(), taken.with(trace.inputs()).ptr())));
   const Tree out = Tree::of(result);
   std::vector<int> to;
-  if (out_axes.is_none() || PyLong_Check(out_axes.ptr())) {
-    // The result has one axis more than what the function returned for one example.
-    for (const Array& a : out.leaves) {
-      int axis = out_axes.is_none() ? kNotMapped : nb::cast<int>(out_axes);
-      if (!out_axes.is_none() && axis < 0) axis += a.rank() + 1;
-      to.push_back(axis);
-    }
-  } else {
-    spread_axes(result, out_axes, to);
-  }
+  spread_axes(result, out_axes, 1, to);
   return out.with(trace.batched(out.leaves, to));
 }
 
@@ -360,7 +353,7 @@ void bind_transforms(nb::module_& m) {
                                  return vmap_call(f, in_axes, out_axes, std::move(args));
                                }};
       },
-      nb::arg("fun"), nb::arg("in_axes") = 0, nb::arg("out_axes") = 0,
+      nb::arg("fun"), nb::arg("in_axes").none() = 0, nb::arg("out_axes").none() = 0,
       nb::sig("def vmap(fun: Callable[P, R], in_axes: object = 0, out_axes: object = 0) -> Callable[P, R]"),
       "fun over a batch: in_axes names the batch axis of each argument (None: shared), out_axes where it goes in each result.");
 }

@@ -4,6 +4,7 @@
 #include "graph/registry.h"
 #include "plait/ops.h"
 #include "plait/transforms.h"
+#include "transforms/rules.h"
 #include "transforms/trace.h"
 
 namespace plait {
@@ -81,6 +82,7 @@ Arrays GradTrace::pull_back(const Arrays& outputs, const Arrays& cotangents) con
       wanted |= needed.back();
     }
     if (!wanted) continue;
+    count_rule(node, "vjp", [&](size_t k) { return needed[k]; });
     const Grads grads = on_behalf_of(node.source, [&] {
       return node.op->vjp(node.attrs.get(), {.node = node, .cotangents = gs, .needed = needed, .level = level_});
     });
@@ -106,7 +108,9 @@ Arrays GradTrace::push_forward(const Arrays& outputs, const Arrays& tangents) co
   std::vector<SmallVector<Array, 1>> moved(graph.nodes().size());
   for (size_t i = 0; i < inputs_.size(); ++i) {
     const int64_t at = graph.position(inputs_[i].node());
-    if (at >= 0 && carries_gradient(primals_[i])) moved[static_cast<size_t>(at)].push_back(tangents[i]);
+    if (at < 0 || !carries_gradient(primals_[i])) continue;
+    const bool moves = tangents[i].defined();
+    moved[static_cast<size_t>(at)].push_back(moves ? converted(tangents[i], primals_[i].dtype()) : Array());
   }
   const auto tangent_of = [&](const Array& a) -> Array {
     const int64_t at = graph.position(a.node());
@@ -131,10 +135,12 @@ Arrays GradTrace::push_forward(const Arrays& outputs, const Arrays& tangents) co
     if (!any) continue;
     if (!node.op->jvp) raise_missing(node, "jvp", "a forward derivative");
     for (uint32_t k = 0; k < node.avals.size(); ++k) outs.emplace_back(Ref<Node>::share(&node), k);
+    count_rule(node, "jvp", [&](size_t k) { return along[k].defined(); });
     const Arrays out = on_behalf_of(node.source, [&] {
       return node.op->jvp(node.attrs.get(), {.inputs = in, .tangents = along, .outputs = outs, .level = level_});
     });
-    moved[i].assign(out.begin(), out.end());
+    for (size_t k = 0; k < out.size(); ++k)  // what became an integer does not move: astype(x, int32)
+      moved[i].push_back(carries_gradient(outs[k]) ? out[k] : Array());
   }
   Arrays result;
   for (const Array& out : outputs) {

@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "engine/engine.h"
+#include "graph/registry.h"
 #include "plait/ops.h"
 
 namespace plait {
@@ -169,6 +170,35 @@ TEST(Transforms, ADecisionOnAnExtentTracesAgain) {
   EXPECT_EQ(f.trace_count(), 1);
   EXPECT_NEAR(values(f({wave(20, 2)})[0])[0], values(wave(20, 2))[0] * 2, 1e-12);
   EXPECT_EQ(f.trace_count(), 2);
+}
+
+TEST(Transforms, EveryPrimitiveHasItsRulesOrSaysWhyNot) {
+  for (const auto& op : registry().ops()) {
+    if (op->kind == OpKind::constant || op->kind == OpKind::placeholder) continue;
+    EXPECT_EQ(static_cast<bool>(op->vjp), static_cast<bool>(op->jvp)) << op->name;
+    EXPECT_NE(static_cast<bool>(op->vjp), !op->not_differentiable.empty()) << op->name;
+    EXPECT_NE(static_cast<bool>(op->vmap), !op->no_vmap.empty()) << op->name;
+    const bool no_operand = op->inputs.empty();
+    EXPECT_EQ(no_operand, op->not_differentiable == "it has no array operand") << op->name;
+    EXPECT_EQ(no_operand, op->no_vmap == "it has no array operand") << op->name;
+  }
+}
+
+TEST(Transforms, AnEmptyBatch) {
+  const Array none = zeros({3, 0, 2}, DType::float64);
+  const Array out = vmap([](const Arrays& in) { return Arrays{sum(in[0], 0, false)}; }, {1}, {1})({none})[0];
+  EXPECT_EQ(out.shape(), (Shape{2, 0}));
+}
+
+TEST(Transforms, WhatBecameAnIntegerDoesNotMove) {
+  const Array x = wave(2, 2);
+  const auto f = [](const Arrays& in) {
+    return Arrays{astype(astype(in[0], DType::int32), DType::float64), astype(in[0], DType::int32)};
+  };
+  const auto moved = jvp(f, {x}, {x}).second;
+  for (const Array& t : moved)
+    for (const double v : values(t)) EXPECT_EQ(v, 0);
+  EXPECT_EQ(moved[1].dtype(), DType::int32);
 }
 
 TEST(Transforms, EvaluatingAnAbstractArrayIsAnError) {

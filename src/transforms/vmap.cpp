@@ -5,6 +5,7 @@
 #include "graph/registry.h"
 #include "plait/ops.h"
 #include "plait/transforms.h"
+#include "transforms/rules.h"
 #include "transforms/trace.h"
 
 namespace plait {
@@ -18,6 +19,12 @@ int checked_batch_axis(const char* what, int axis, int rank) {
                      .accepts = rank == 0 ? "None: the array is 0-d"
                                           : std::to_string(-rank) + " to " + std::to_string(rank - 1) + ", or None"});
   return axis < 0 ? axis + rank : axis;
+}
+
+Shape with_batch(Dim size, const Shape& shape) {
+  Shape out{size};
+  for (const Dim& d : shape) out.push_back(d);
+  return out;
 }
 
 Array moved_axis(const Array& a, int from, int to) {
@@ -82,6 +89,7 @@ Arrays VmapTrace::batched(const Arrays& outputs, const std::vector<int>& axes) c
     const int64_t at = graph.position(a.node());
     return at < 0 ? Batched{a, kUnbatched} : values[static_cast<size_t>(at)][a.index()];
   };
+  const bool nothing = size_ == 0;  // then there is nothing to compute, and rules may divide by the batch's extent
   for (size_t i = 0; i < graph.nodes().size(); ++i) {
     const Node& node = *graph.nodes()[i];
     if (node.op->kind == OpKind::placeholder) {
@@ -106,6 +114,11 @@ Arrays VmapTrace::batched(const Arrays& outputs, const std::vector<int>& axes) c
                             .got = "vmap cannot pass through this op",
                             .accepts = node.op->no_vmap.empty() ? "ops with a batching rule" : node.op->no_vmap,
                             .where = describe_source(node.source)});
+    if (nothing) {
+      for (const Aval& aval : node.avals) values[i].push_back({zeros(with_batch(size_, aval.shape), aval.dtype), 0});
+      continue;
+    }
+    count_rule(node, "vmap", [&](size_t k) { return in_axes[k] != kUnbatched; });
     VmapResult out = on_behalf_of(
         node.source, [&] { return node.op->vmap(node.attrs.get(), {.inputs = in, .axes = in_axes, .size = size_}); });
     check_internal(out.outputs.size() == node.avals.size(),

@@ -1,0 +1,25 @@
+#pragma once
+
+#include <string>
+
+#include "graph/node.h"
+#include "graph/op.h"
+
+namespace plait {
+
+/// Whether PLAIT_COUNT_RULES is set: tests read from the counters which rules their cases reached.
+bool counting_rules();
+void count_call(const std::string& name);
+
+/// Counts "rule: multiply vjp 10". The digits say which inputs the rule was called for: those whose gradient is needed (vjp), that
+/// have a tangent (jvp), that are batched (vmap).
+template <class Concerned>
+void count_rule(const Node& node, const char* rule, const Concerned& concerned) {
+  if (!counting_rules()) [[likely]]
+    return;
+  std::string name = "rule: " + node.op->name + ' ' + rule + ' ';
+  for (size_t i = 0; i < node.inputs.size(); ++i) name += concerned(i) ? '1' : '0';
+  count_call(name);
+}
+
+}  // namespace plait
