@@ -43,8 +43,8 @@ def multivariate_normal(mean: array, cov: array, shape: Sequence[int] = [], dtyp
     """Vectors of the normal distribution with a mean and a covariance.
 
     mean (..., n), cov (..., n, n) -> (shape..., n), where shape broadcasts with the leading axes of mean and cov;
-    cov has to be symmetric and positive semidefinite, which is not checked. dtype: float32. Gradients: for mean.
-    Errors: ValueError for another dtype, shapes, keys.
+    cov has to be symmetric and positive semidefinite, which is not checked. dtype: float32. Gradients: for mean
+    and, where it is positive definite, cov. Errors: ValueError for another dtype, shapes, keys.
     """
 
 def normal(shape: Sequence[int] = [], dtype: Dtype | None = float32, loc: scalar | array | None = None, scale: scalar | array | None = None, key: array | None = None, stream: StreamOrDevice = None) -> array:

@@ -39,7 +39,9 @@ void register_astype(OpRegistry& ops) {
       .signature("(a: array, dtype: Dtype, /, *, stream: StreamOrDevice = None) -> array")
       .method("(dtype: Dtype, stream: StreamOrDevice = None) -> array")
       .summary("The array converted to a dtype.")
-      .details("Floats to integers truncate and wrap; anything to bool is != 0; complex to real takes the real part.");
+      .details("Floats to integers truncate and wrap; anything to bool is != 0; complex to real takes the real part.")
+      .sample("(2, 3)", "dtype=float64")
+      .sample("()", "dtype=float64");
 }
 
 }  // namespace plait

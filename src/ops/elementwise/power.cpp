@@ -8,7 +8,10 @@ void register_power(OpRegistry& ops) {
       .input("a", dtypes::any)
       .input("b", dtypes::any)
       .lower([](Val a, Val b) { return pow(a, b); })
-      .partials({[](std::span<const Array> x, const Array&) -> Array { return x[1] * power(x[0], x[1] - 1.0); },
+      .partials({[](std::span<const Array> x, const Array&) -> Array {
+                   // a ** 0 does not change with a, not even at 0, where a ** -1 has no value.
+                   return x[1] * power(x[0], where(x[1] == 0.0, ones_like(x[1]), x[1] - 1.0));
+                 },
                  [](std::span<const Array> x, const Array& y) -> Array {
                    return y * log(where(x[0] == 0.0, ones_like(x[0]), x[0]));
                  }})

@@ -47,6 +47,18 @@ Array last_writes(const ScatterAttrs& attrs, const Shape& shape, const Array& at
   return reshape(won, ones);
 }
 
+// For multiply: for each row of the update, the product of what else was written to its place. A zero counts, so that what it
+// multiplied is right where it stands alone.
+Array other_factors(const ScatterAttrs& attrs, const Array& like, const Array& at, const Array& update) {
+  const Array zero = equal(update, zeros_like(update));
+  const Array filled = where(zero, ones_like(update), update);
+  const Array product = rows_at(attrs, scatter(attrs, ScatterMode::multiply, ones_like(like), at, filled), at);
+  const Array count =
+      scatter(attrs, ScatterMode::add, zeros(like.shape(), DType::int32), at, astype(zero, DType::int32));
+  const Array others = subtract(rows_at(attrs, count, at), astype(zero, DType::int32));
+  return where(equal(others, zeros_like(others)), divide(product, filled), zeros_like(product));
+}
+
 // For maximum and minimum: who holds the result, and how many share it.
 struct Shares {
   Array old, written, count;
@@ -77,7 +89,8 @@ Grads vjp_scatter(const ScatterAttrs& attrs, const VjpArgs& at) {
       break;
     case ScatterMode::multiply:
       if (at.needed[0]) grads[0] = multiply(g, scatter(attrs, ScatterMode::multiply, ones_like(g), to, update));
-      if (at.needed[2]) grads[2] = divide(rows_at(attrs, multiply(g, at.output()), to), update);
+      if (at.needed[2])
+        grads[2] = multiply(rows_at(attrs, multiply(g, at.input(0)), to), other_factors(attrs, g, to, update));
       break;
     case ScatterMode::maximum:
     case ScatterMode::minimum: {
@@ -100,7 +113,7 @@ Arrays jvp_scatter(const ScatterAttrs& attrs, const JvpArgs& in) {
     case ScatterMode::add: return {scatter(attrs, mode_of(attrs), old, to, written)};
     case ScatterMode::multiply: {
       const Array factors = scatter(attrs, ScatterMode::multiply, ones_like(a), to, update);
-      const Array change = divide(multiply(rows_at(attrs, in.output(), to), written), update);
+      const Array change = multiply(multiply(rows_at(attrs, a, to), other_factors(attrs, a, to, update)), written);
       return {scatter(attrs, ScatterMode::add, multiply(old, factors), to, change)};
     }
     case ScatterMode::maximum:

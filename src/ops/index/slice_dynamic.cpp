@@ -1,4 +1,7 @@
+#include "ops/create/iota.h"
+#include "ops/index/scatter.h"
 #include "ops/prelude.h"
+#include "ops/view/slice.h"
 
 namespace plait {
 namespace {
@@ -73,38 +76,76 @@ std::vector<int> behind(const std::vector<int>& axes) {
   return out;
 }
 
-// A start for each example becomes one more position: that of the example itself, read one by one.
-Array with_example(const Array& start, Dim i) {
-  return concatenate({Array::from<int64_t>(std::vector<int64_t>{i.value()}, {1}), converted(start, DType::int64)}, 0);
+// With a start for each example the slices are no longer alike in memory: rows of elements are picked, or written, by position.
+// Behind the batch axis the sliced axes come first, as one, then the others.
+struct Rows {
+  std::vector<int> order;  // the batch axis, the sliced axes, the others
+  Shape moved;  // the whole's extents in this order
+  Array at;  // (batch, elements of the slice along its axes)
+};
+
+Rows rows_of(const std::vector<int>& axes, const Shape& whole, const Shape& part, const Array& starts) {
+  Rows rows{{0}, {}, {}};
+  for (const int axis : axes) rows.order.push_back(behind_batch(axis));
+  for (int i = 1; i < whole.rank(); ++i)
+    if (std::find(axes.begin(), axes.end(), i - 1) == axes.end()) rows.order.push_back(i);
+  for (const int axis : rows.order) rows.moved.push_back(whole[axis]);
+  const auto number = [](Dim d) { return extent(d, DType::int64); };
+  const Dim batch = starts.shape()[0];
+  Array at = zeros({batch, 1}, DType::int64);
+  Dim elements = 1, below = 1;
+  Array inside = ones({batch, 1}, DType::bool_);
+  for (size_t k = 0; k < axes.size(); ++k) {
+    const Dim n = whole[behind_batch(axes[k])], size = part[behind_batch(axes[k])];
+    const Array given = slice_axis(converted(starts, DType::int64), 1, static_cast<int64_t>(k), 1);
+    const Array start = where(less(given, number(0)), add(given, number(n)), given);
+    inside = logical_and(inside, logical_and(greater_equal(start, number(0)), less_equal(start, number(n - size))));
+    const Array along = add(start, expand_dims(iota(size, DType::int64), 0));  // (batch, size)
+    at = reshape(add(multiply(expand_dims(at, 2), number(n)), expand_dims(along, 1)), {batch, elements * size});
+    elements *= size;
+    below *= n;
+  }
+  rows.at = where(inside, at, number(below));  // one behind the last: an IndexError while evaluating
+  return rows;
+}
+
+Array as_rows(const Rows& rows, size_t axes, const Array& a) {
+  const Array moved = transpose(a, rows.order);
+  Shape shape{moved.shape()[0], 1};
+  for (size_t i = 1; i < moved.shape().size(); ++i) {
+    if (i <= axes) {
+      shape[1] *= moved.shape()[i];
+    } else {
+      shape.push_back(moved.shape()[i]);
+    }
+  }
+  return reshape(moved, shape);
+}
+
+Array from_rows(const Rows& rows, const Array& a, const Shape& moved) {
+  std::vector<int> back(rows.order.size());
+  for (size_t i = 0; i < back.size(); ++i) back[static_cast<size_t>(rows.order[i])] = static_cast<int>(i);
+  return transpose(reshape(a, moved), back);
 }
 
 VmapResult vmap_slice(const DynamicAttrs& attrs, const VmapArgs& at) {
-  const Array a = batch_first_broadcast(at, 0);
-  std::vector<int> axes = behind(attrs.axes);
   Shape size{at.size};
   for (const Dim& d : attrs.size) size.push_back(d);
-  if (at.axes[1] == kUnbatched) return {{read(a, at.inputs[1], axes, size)}, {0}};
-  axes.insert(axes.begin(), 0);
-  size[0] = 1;
-  const Array starts = batch_first(at, 1);
-  Arrays parts;
-  for (int64_t i = 0; i < at.size.fixed(); ++i)
-    parts.push_back(read(a, with_example(take(starts, Array(Scalar(i)), 0), i), axes, size));
-  return {{concatenate(parts, 0)}, {0}};
+  const Array a = batch_first_broadcast(at, 0);
+  if (at.axes[1] == kUnbatched) return {{read(a, at.inputs[1], behind(attrs.axes), size)}, {0}};
+  const Rows rows = rows_of(attrs.axes, a.shape(), size, batch_first(at, 1));
+  Shape moved;
+  for (const int axis : rows.order) moved.push_back(size[axis]);
+  return {{from_rows(rows, take_batched(as_rows(rows, attrs.axes.size(), a), rows.at, 1), moved)}, {0}};
 }
 
 VmapResult vmap_update(const DynamicUpdateAttrs& attrs, const VmapArgs& at) {
-  Array a = batch_first_broadcast(at, 0);
-  const Array update = batch_first_broadcast(at, 1);
-  std::vector<int> axes = behind(attrs.axes);
-  if (at.axes[2] == kUnbatched) return {{written(a, update, at.inputs[2], axes)}, {0}};
-  axes.insert(axes.begin(), 0);
-  const Array starts = batch_first(at, 2);
-  for (int64_t i = 0; i < at.size.fixed(); ++i) {
-    const Array example = take(update, Array::from<int64_t>(std::vector<int64_t>{i}, {1}), 0);
-    a = written(a, example, with_example(take(starts, Array(Scalar(i)), 0), i), axes);
-  }
-  return {{a}, {0}};
+  const Array a = batch_first_broadcast(at, 0), update = batch_first_broadcast(at, 1);
+  if (at.axes[2] == kUnbatched) return {{written(a, update, at.inputs[2], behind(attrs.axes))}, {0}};
+  const Rows rows = rows_of(attrs.axes, a.shape(), update.shape(), batch_first(at, 2));
+  const size_t n = attrs.axes.size();
+  const Array to = scatter_rows_batched(as_rows(rows, n, a), rows.at, as_rows(rows, n, update), ScatterMode::set, 1);
+  return {{from_rows(rows, to, rows.moved)}, {0}};
 }
 
 // The start as a vector, one position for each axis. Errors: DTypeError, ShapeError, AxisError.

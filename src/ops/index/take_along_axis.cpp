@@ -1,3 +1,4 @@
+#include "ops/create/iota.h"
 #include "ops/prelude.h"
 
 namespace plait {
@@ -49,12 +50,25 @@ VmapResult vmap_take(const AlongAttrs& attrs, const VmapArgs& at) {
   return {{take_on(batch_first_broadcast(at, 0), batch_first_broadcast(at, 1), behind_batch(attrs.axis))}, {0}};
 }
 
+// Whether each value is the one that stays where its position repeats: the last one written there.
+Array last_writes(const Shape& whole, const Array& indices, int axis) {
+  Shape along;
+  for (int i = 0; i < indices.rank(); ++i) along.push_back(i == axis ? indices.shape()[i] : Dim(1));
+  const Array order = broadcast_to(reshape(iota(along[axis], DType::int32), along), indices.shape());
+  const Array last = put_on(zeros(whole, DType::int32), indices, order, axis, false);
+  return equal(take_on(last, indices, axis), order);
+}
+
 Grads vjp_put(const PutAttrs& attrs, const VjpArgs& at) {
   Grads grads(3);
   const Array& g = at.cotangent();
   if (at.needed[0])
     grads[0] = attrs.adds ? g : put_on(g, at.input(1), zeros(at.input_shape(2), g.dtype()), attrs.axis, false);
-  if (at.needed[2]) grads[2] = take_on(g, at.input(1), attrs.axis);
+  if (at.needed[2]) {
+    grads[2] = take_on(g, at.input(1), attrs.axis);
+    if (!attrs.adds)
+      grads[2] = where(last_writes(at.input_shape(0), at.input(1), attrs.axis), grads[2], zeros_like(grads[2]));
+  }
   return grads;
 }
 
@@ -167,6 +181,7 @@ void register_take_along_axis(OpRegistry& ops) {
       .oracle("oracle.put_along_axis(a, indices, values, axis)")
       .sample("(2, 3), [[0], [2]], (2, 1)", "axis=1")
       .sample("(4,), [3, 0], (2,)", "axis=None")
+      .sample("(2, 4), [[3, 0, -1], [1, 1, 1]], (2, 3)", "axis=1")
       .rejects("(2, 3), [0], (1,)", "axis=1", "ValueError");
 }
 

@@ -27,6 +27,9 @@ void register_bernoulli(OpRegistry& ops) {
       .details(
           "p: a float. shape: to which p broadcasts; None: the shape of p. Errors: ValueError for a p that is no float, shapes, keys.")
       .not_differentiable("bool has no gradient")
+      .domain("(0, 1)")
+      .sample("(3,), key(1)", "shape=(2, 3)")
+      .sample("(), key(2)", "shape=(4,)")
       .rejects("", "p=2", "ValueError");
 }
 

@@ -58,6 +58,9 @@ void register_categorical(OpRegistry& ops) {
           "shape: of the result, to which the logits without that axis broadcast; or num_samples: a new last axis of so many draws. Errors: IndexError "
           "for an axis that does not exist, ValueError for both counts, another shape, or no class.")
       .not_differentiable("classes are whole numbers")
+      .sample("(3, 4), key(1)", "axis=-1, shape=None, num_samples=5")
+      .sample("(3, 4), key(2)", "axis=0, shape=(2, 4), num_samples=None")
+      .sample("(4,), key(3)", "axis=0, shape=(6,), num_samples=None")
       .rejects("(3,)", "axis=2", "AxisError")
       .rejects("(2, 3)", "shape=(3,)", "ValueError")
       .rejects("(3,)", "shape=(2,), num_samples=2", "ValueError");

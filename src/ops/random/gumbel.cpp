@@ -19,6 +19,7 @@ void register_gumbel(OpRegistry& ops) {
       .summary("Numbers of the standard Gumbel distribution: -log(-log(u)) for u evenly spread from 0 to 1.")
       .details("dtype: a real float. Errors: ValueError for another dtype, shapes, keys.")
       .not_differentiable("it has no array operand")
+      .sample("key(1)", "shape=(2, 3), dtype=float32")
       .rejects("", "dtype=int32", "ValueError");
 }
 

@@ -24,6 +24,7 @@ void register_laplace(OpRegistry& ops) {
       .summary("Numbers of the Laplace distribution with mean loc and diversity scale.")
       .details("dtype: a real float. Errors: ValueError for another dtype, shapes, keys.")
       .not_differentiable("it has no array operand")
+      .sample("key(1)", "shape=(2, 3), dtype=float32, loc=1.0, scale=2.0")
       .rejects("", "dtype=int32", "ValueError");
 }
 

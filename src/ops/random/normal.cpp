@@ -41,7 +41,7 @@ void register_normal(OpRegistry& ops) {
       .details(
           "loc, scale: None for 0 and 1; they broadcast with shape. dtype: a float or complex64, whose parts have half the variance. key: None draws "
           "from random.state. Errors: ValueError for another dtype, shapes, keys.")
-      .not_differentiable("random, though smooth in loc and scale")
+      .sample("(3,), (), key(1)", "shape=(2, 3), dtype=float64")
       .rejects("", "dtype=int32", "ValueError");
 }
 

@@ -26,7 +26,8 @@ void register_permutation(OpRegistry& ops) {
       .summary("The slices of x along an axis in random order; for a whole number the numbers below it.")
       .details(
           "Dtype: of x; uint32 for a number. Errors: ValueError for a negative number or what is no key, IndexError for an axis that does not exist.")
-      .not_differentiable("random, though smooth in x")
+      .sample("(5, 2), key(1)", "axis=0")
+      .sample("(2, 4), key(2)", "axis=-1")
       .rejects("", "x=-1", "ValueError")
       .rejects("(2, 3)", "axis=2", "AxisError");
 }

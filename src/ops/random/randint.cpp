@@ -29,6 +29,7 @@ void register_randint(OpRegistry& ops) {
           "shape: to which low and high broadcast. dtype: an integer, or bool. They are float32 numbers rounded down: a range past 2**24 has gaps. "
           "Errors: ValueError as for uniform.")
       .not_differentiable("integers have no gradient")
+      .sample("[0, 1], [5, 9], key(1)", "shape=(3, 2), dtype=int32")
       .rejects("", "low=0, high=5, dtype=float32", "ValueError");
 }
 

@@ -70,6 +70,7 @@ void register_random_bits(OpRegistry& ops) {
       .summary("Keys whose streams are independent of each other and of the key's: uint32 (num, 2).")
       .details("Errors: ValueError for what is no key, or a negative num.")
       .not_differentiable("keys are integers")
+      .sample("key(1)", "num=3")
       .rejects("(3,)", "", "ValueError");
 }
 

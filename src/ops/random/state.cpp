@@ -80,7 +80,8 @@ void register_state(OpRegistry& ops) {
       .signature("(seed: int) -> array")
       .summary("A key from a number: uint32 (2,).")
       .details("seed: from 0 to 2**64 - 1. Errors: TypeError for anything else.")
-      .not_differentiable("keys are integers");
+      .not_differentiable("keys are integers")
+      .sample("", "seed=3");
   ops.function("seed")
       .module("core.random")
       .signature("(seed: int) -> None")

@@ -27,7 +27,7 @@ void register_truncated_normal(OpRegistry& ops) {
       .summary("Numbers of the standard normal distribution that lie from lower to upper.")
       .details(
           "shape: to which the bounds broadcast; None: their own. dtype: a real float. Errors: ValueError for another dtype, shapes, keys.")
-      .not_differentiable("random, though smooth in the bounds")
+      .sample("[-1.0, -0.5], [1.0, 2.0], key(1)", "shape=(3, 2), dtype=float64")
       .rejects("", "lower=0, upper=1, dtype=int32", "ValueError");
 }
 

@@ -64,7 +64,7 @@ void register_uniform(OpRegistry& ops) {
       .details(
           "shape: to which low and high broadcast. dtype: a real float. key: None draws from random.state. Each number comes from 32 random bits. "
           "Errors: ValueError for another dtype, a shape that the bounds do not broadcast to, what is no key.")
-      .not_differentiable("random, though smooth in low and high")
+      .sample("(3,), (), key(1)", "shape=(2, 3), dtype=float64")
       .rejects("", "dtype=int32", "ValueError")
       .rejects("", "shape=(-1,)", "ValueError");
 }

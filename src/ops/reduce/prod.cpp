@@ -9,15 +9,30 @@ DType wide(DType d) {
   return d == DType::uint8 || d == DType::uint16 ? DType::uint32 : d;
 }
 
-// The product of all other elements along the axes, also where some are zero: each zero is replaced by one, and counts.
-Array others(const ReduceAttrs& attrs, const Array& x) {
-  const Array zero = equal(x, zeros_like(x));
-  const Array filled = where(zero, ones_like(x), x);
-  const Array zeros_there = sum(astype(zero, DType::int32), attrs.axes, true);
-  const Array product = prod(filled, attrs.axes, true);
-  const Array none = equal(zeros_there, zeros_like(zeros_there));
-  const Array single = logical_and(equal(zeros_there, ones_like(zeros_there)), zero);
-  return where(logical_or(none, single), divide(product, filled), zeros_like(x));
+// The product of all other elements along the axes: of those before each one, times that of those behind it. Without a quotient it
+// is right where some are zero, and so are its own derivatives.
+Array others(const ReduceAttrs& attrs, const Array& a) {
+  const Array x = is_half(a.dtype()) ? converted(a, DType::float32) : a;
+  std::vector<int> order;
+  Shape rows;
+  for (int i = 0; i < x.rank(); ++i)
+    if (!std::binary_search(attrs.axes.begin(), attrs.axes.end(), i)) {
+      order.push_back(i);
+      rows.push_back(x.shape()[i]);
+    }
+  Dim n = 1;
+  for (const int axis : attrs.axes) {
+    order.push_back(axis);
+    n *= x.shape()[axis];
+  }
+  rows.push_back(n);
+  const Array moved = transpose(x, order);
+  const Array flat = reshape(moved, rows);
+  const auto running = [&](bool reverse) { return cumprod(flat, -1, reverse, false, std::nullopt); };
+  const Array product = reshape(multiply(running(false), running(true)), moved.shape());
+  std::vector<int> back(order.size());
+  for (size_t i = 0; i < order.size(); ++i) back[static_cast<size_t>(order[i])] = static_cast<int>(i);
+  return transpose(product, back);
 }
 
 const char* check_prod(const ReduceAttrs& attrs, std::span<const Aval> in) {
@@ -64,6 +79,7 @@ void register_prod(OpRegistry& ops) {
       .sample("(2, 3, 4)", "axis=(0, 2), keepdims=True")
       .sample("(2, 3, 4)", "axis=1")
       .sample("()", "axis=None")
+      .sample("[[2.0, 0.0, 3.0], [0.0, 0.5, 0.0], [1.5, -2.0, 0.5]]", "axis=1")
       .rejects("(2, 3)", "axis=2", "ValueError");
 }
 

@@ -45,14 +45,27 @@ void orthogonalize(double* w, double* v, int64_t n) {
   }
 }
 
+/// U S in columns of `w`, V in columns of `v`.
+struct Factors {
+  std::vector<double> w, v;
+};
+
+template <class T>
+Factors factors_of(const T* in, int64_t n) {
+  const auto size = static_cast<size_t>(n * n);
+  Factors f{std::vector<double>(size), std::vector<double>(size, 0.0)};
+  for (int64_t i = 0; i < n; ++i)
+    for (int64_t j = 0; j < n; ++j) f.w[static_cast<size_t>(j * n + i)] = static_cast<double>(in[i * n + j]);
+  for (int64_t i = 0; i < n; ++i) f.v[static_cast<size_t>(i * n + i)] = 1;
+  orthogonalize(f.w.data(), f.v.data(), n);
+  return f;
+}
+
 template <class T>
 void root(const T* in, T* out, int64_t n) {
   const auto size = static_cast<size_t>(n * n);
-  std::vector<double> w(size), v(size, 0.0), sum(size, 0.0);
-  for (int64_t i = 0; i < n; ++i)
-    for (int64_t j = 0; j < n; ++j) w[static_cast<size_t>(j * n + i)] = static_cast<double>(in[i * n + j]);
-  for (int64_t i = 0; i < n; ++i) v[static_cast<size_t>(i * n + i)] = 1;
-  orthogonalize(w.data(), v.data(), n);
+  const auto [w, v] = factors_of(in, n);
+  std::vector<double> sum(size, 0.0);
   for (int64_t k = 0; k < n; ++k) {
     const double* const u = w.data() + k * n;
     const double* const turns = v.data() + k * n;
@@ -64,27 +77,61 @@ void root(const T* in, T* out, int64_t n) {
   for (size_t i = 0; i < size; ++i) out[i] = static_cast<T>(sum[i]);
 }
 
+/// V d V^T, where d is V^T change V with each element over the sum of its row's and its column's root.
 template <class T>
-void roots(const TensorView& in, const TensorView& out) {
-  const int64_t n = in.shape.back();
+void root_change(const T* in, const T* change, T* out, int64_t n) {
+  const auto size = static_cast<size_t>(n * n);
+  const Factors f = factors_of(in, n);
+  const auto turn = [&](int64_t k) { return f.v.data() + k * n; };
+  std::vector<double> roots(static_cast<size_t>(n)), half(size), sum(size, 0.0);
+  for (int64_t k = 0; k < n; ++k) {
+    const double* const u = f.w.data() + k * n;
+    roots[static_cast<size_t>(k)] = std::sqrt(std::sqrt(dot(u, u, n)));
+    for (int64_t i = 0; i < n; ++i) {
+      double& to = half[static_cast<size_t>(k * n + i)];
+      for (int64_t j = 0; j < n; ++j)
+        to += 0.5 * (static_cast<double>(change[i * n + j]) + static_cast<double>(change[j * n + i])) * turn(k)[j];
+    }
+  }
+  for (int64_t p = 0; p < n; ++p)
+    for (int64_t q = 0; q < n; ++q) {
+      const double moved = dot(turn(p), half.data() + q * n, n);
+      if (moved == 0) continue;  // also where both roots are 0
+      const double d = moved / (roots[static_cast<size_t>(p)] + roots[static_cast<size_t>(q)]);
+      for (int64_t i = 0; i < n; ++i)
+        for (int64_t j = 0; j < n; ++j) sum[static_cast<size_t>(i * n + j)] += turn(p)[i] * d * turn(q)[j];
+    }
+  for (size_t i = 0; i < size; ++i) out[i] = static_cast<T>(sum[i]);
+}
+
+/// Calls each(T(), i) for the matrix that begins at element i; T is its dtype.
+template <class Each>
+void for_matrices(const TensorView& out, const Each& each) {
+  const int64_t n = out.shape.back();
   if (n == 0) return;
-  parallel_for(in.count() / (n * n), 1, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) root(in.as<T>() + i * n * n, out.as<T>() + i * n * n, n);
+  parallel_for(out.count() / (n * n), 1, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i)
+      out.dtype == DType::float64 ? each(double(), i * n * n) : each(float(), i * n * n);
   });
 }
 
-void run(const KernelArgs& args) {
-  if (args.inputs[0].dtype == DType::float64) {
-    roots<double>(args.inputs[0], args.outputs[0]);
-  } else {
-    roots<float>(args.inputs[0], args.outputs[0]);
-  }
+void run_root(const KernelArgs& args) {
+  const TensorView &in = args.inputs[0], &out = args.outputs[0];
+  for_matrices(out, [&]<class T>(T, int64_t at) { root(in.as<T>() + at, out.as<T>() + at, out.shape.back()); });
+}
+
+void run_root_change(const KernelArgs& args) {
+  const TensorView &in = args.inputs[0], &change = args.inputs[1], &out = args.outputs[0];
+  for_matrices(out, [&]<class T>(T, int64_t at) {
+    root_change(in.as<T>() + at, change.as<T>() + at, out.as<T>() + at, out.shape.back());
+  });
 }
 
 }  // namespace
 
 void register_reference_kernels_covariance_root(KernelTable& table) {
-  table.add("covariance_root", Backend::reference, {.run = run});
+  table.add("covariance_root", Backend::reference, {.run = run_root});
+  table.add("covariance_root_change", Backend::reference, {.run = run_root_change});
 }
 
 }  // namespace plait
