@@ -130,10 +130,17 @@ FUNCTIONS = [
 ]
 
 
+def other_row(value: np.ndarray, row: int) -> np.ndarray:
+    """Given values for another example of a batch: as valid, and in the same order where they were sorted."""
+    if value.dtype.kind == "f":
+        return value * value.dtype.type(1 - row / 16)
+    return np.roll(value, row)
+
+
 class Values:
     """What stands for one positional argument of a sample: a random array, given values, or a number."""
 
-    def __init__(self, function: Function, spec: object, dtype: str, seed: int) -> None:
+    def __init__(self, function: Function, spec: object, dtype: str, seed: int, row: int = 0) -> None:
         self.dtype = dtype
         self.is_array = not isinstance(spec, (int, float, bool, complex))
         self.moves = False  # takes the case's dtype, so it can be differentiated
@@ -146,7 +153,10 @@ class Values:
             if not self.moves:
                 self.dtype = "int32" if value.dtype.kind == "i" else str(value.dtype)
             with np.errstate(invalid="ignore"):  # NaN as an integer is any integer
-                self.value = value.astype(numpy_dtype(self.dtype))
+                self.value = other_row(value.astype(numpy_dtype(self.dtype)), row)
+        elif isinstance(spec, pc.array):  # a random key
+            self.dtype = name_of(spec.dtype)
+            self.value = np.array(spec) + np.array(row, numpy_dtype(self.dtype))
         else:
             self.value = spec
         if self.is_array:
@@ -222,16 +232,16 @@ LAYOUTS = ["contiguous", "transposed", "reversed", "stepped", "broadcast"]
 
 
 class Case:
-    """One sample of a function with one dtype."""
+    """One sample of a function with one dtype; `row` tells the examples of a batch apart."""
 
-    def __init__(self, function: Function, sample: dict[str, str], dtype: str, seed: int = 0) -> None:
+    def __init__(self, function: Function, sample: dict[str, str], dtype: str, row: int = 0) -> None:
         self.function = function
         self.sample = sample
         self.dtype = dtype
         text = sample["inputs"].strip()
-        specs = eval(f"({text},)", {"nan": np.nan, "inf": np.inf}) if text else ()
-        start = zlib.crc32(f"{function} {sample['inputs']} {sample['keywords']}".encode()) + 1000 * seed
-        self.values = [Values(function, spec, dtype, start + i) for i, spec in enumerate(specs)]
+        specs = eval(f"({text},)", {"nan": np.nan, "inf": np.inf, "key": pc.random.key}) if text else ()
+        start = zlib.crc32(f"{function} {sample['inputs']} {sample['keywords']}".encode()) + 1000 * row
+        self.values = [Values(function, spec, dtype, start + i, row) for i, spec in enumerate(specs)]
 
     def __str__(self) -> str:
         return f"{self.function}({', '.join(filter(None, [self.sample['inputs'], self.sample['keywords']]))}) of {self.dtype}"
@@ -290,9 +300,9 @@ class Case:
         return [np.asarray(r) for r in result] if isinstance(result, (list, tuple)) else [np.asarray(result)]
 
 
-def cases(function: Function, dtype: str, seed: int = 0) -> Iterator[Case]:
+def cases(function: Function, dtype: str) -> Iterator[Case]:
     for sample in function.samples:
-        yield Case(function, sample, dtype, seed)
+        yield Case(function, sample, dtype)
 
 
 def numpy_of(a: pc.array) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Every primitive can run, and says why where it has no rule."""
+"""Every primitive can run and has its rules, or says why not; every function has samples, which all tests go by."""
 
 import json
 import sys
@@ -8,21 +8,36 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tools"))
-from gen.coverage import NOT_YET, cuda_kernels, kernels  # noqa: E402
+from gen.coverage import BY_HAND, cuda_kernels, kernels  # noqa: E402
 
-PRIMITIVES = [
-    p
-    for p in json.loads((ROOT / "schema/ops.json").read_text())["primitives"]
-    if p["kind"] not in ("constant", "placeholder")
-]
+SCHEMA = json.loads((ROOT / "schema/ops.json").read_text())
+PRIMITIVES = [p for p in SCHEMA["primitives"] if p["kind"] not in ("constant", "placeholder")]
+NO_OPERAND = "it has no array operand"
+# What falls back from a GPU to the CPU: factorisations of small matrices.
+ON_THE_CPU = {"covariance_root", "covariance_root_change"}
 
 
 @pytest.mark.parametrize("primitive", PRIMITIVES, ids=lambda p: p["name"])
 def test_a_missing_rule_has_a_reason(primitive: dict) -> None:
-    differentiable = primitive["vjp"] and primitive["jvp"]
-    assert differentiable or primitive["not_differentiable"] or primitive["name"] in NOT_YET
-    assert not (differentiable and primitive["name"] in NOT_YET)
-    assert primitive["vmap"] or primitive["no_vmap"]
+    assert primitive["vjp"] == primitive["jvp"]
+    assert primitive["vjp"] != bool(primitive["not_differentiable"])
+    assert primitive["vmap"] != bool(primitive["no_vmap"])
+
+
+@pytest.mark.parametrize("primitive", PRIMITIVES, ids=lambda p: p["name"])
+def test_only_what_has_no_operand_says_so(primitive: dict) -> None:
+    alone = not primitive["inputs"]
+    assert (primitive["not_differentiable"] == NO_OPERAND) == alone
+    assert (primitive["no_vmap"] == NO_OPERAND) == alone
+
+
+@pytest.mark.parametrize("function", SCHEMA["functions"], ids=lambda f: f"{f['module']}.{f['name']}")
+def test_a_function_has_samples(function: dict) -> None:
+    name = f"{function['module']}.{function['name']}".removeprefix("core.")
+    sampled = any(not s["error"] for s in function["samples"])
+    assert sampled != (name in BY_HAND)
+    if not sampled:
+        assert function["name"] in (ROOT / BY_HAND[name]).read_text()
 
 
 @pytest.mark.parametrize("primitive", [p for p in PRIMITIVES if p["kind"] == "opaque"], ids=lambda p: p["name"])
@@ -32,4 +47,4 @@ def test_an_opaque_primitive_has_a_kernel(primitive: dict) -> None:
 
 @pytest.mark.parametrize("primitive", [p for p in PRIMITIVES if p["kind"] == "opaque"], ids=lambda p: p["name"])
 def test_only_known_primitives_fall_back_from_a_gpu(primitive: dict) -> None:
-    assert (primitive["name"] in cuda_kernels()) == (primitive["name"] != "covariance_root")
+    assert (primitive["name"] in cuda_kernels()) != (primitive["name"] in ON_THE_CPU)

@@ -1,0 +1,89 @@
+"""Every function of the schema compiled: it gives what it gives otherwise, and one trace serves other extents."""
+
+import ast
+
+import numpy as np
+import pytest
+
+import plait.core as pc
+from op_cases import Case, Function, cases, inexact, numpy_of
+from transform_cases import SAMPLED
+
+# What decides by looking at extents, and is traced again where another one decides otherwise.
+LOOKS = {
+    "diagonal": "whether the offset leaves the matrix",
+    "diff": "how often there is something to take differences of",
+    "unstack": "the number of results",
+}
+
+
+def call_of(case: Case, fixed: list[object], traces: list[int]):
+    """The case as a function of its arrays, which counts how often it is run."""
+    places = [i for i, v in enumerate(case.values) if v.is_array]
+
+    def f(*arrays: pc.array) -> list[pc.array]:
+        traces.append(1)
+        every = list(fixed)
+        for i, a in zip(places, arrays, strict=True):
+            every[i] = a
+        return case.call(every)
+
+    return f, places
+
+
+def equal(have: list[pc.array], want: list[pc.array], about: object) -> None:
+    for a, b in zip(have, want, strict=True):
+        assert a.dtype == b.dtype and np.array_equal(numpy_of(a), numpy_of(b), equal_nan=inexact(a)), about
+
+
+@pytest.mark.parametrize("dtype", ["float32", "int32"])
+@pytest.mark.parametrize("function", SAMPLED, ids=str)
+def test_equals_eager(function: Function, dtype: str) -> None:
+    for case in cases(function, dtype) if function.takes(dtype) else []:
+        given = case.arrays()
+        try:
+            eager = case.call(given)
+            pc.eval(eager)
+        except pc.DTypeError:
+            return
+        traces: list[int] = []
+        f, places = call_of(case, given, traces)
+        compiled = pc.compile(f)
+        for _ in range(2):
+            equal(compiled(*[given[i] for i in places]), eager, case)
+        assert len(traces) == 1, case
+
+
+def larger(case: Case) -> Case | None:
+    """The same sample with other extents, where its inputs are shapes; extents that were equal still are."""
+    text = case.sample["inputs"]
+    try:
+        specs = ast.literal_eval(f"({text},)")
+    except (ValueError, SyntaxError):
+        return None
+    if not all(isinstance(s, tuple) for s in specs) or not any(n > 1 for s in specs for n in s):
+        return None
+    shapes = ", ".join(str(tuple(n + 2 if n > 1 else n for n in s)) for s in specs)
+    return Case(case.function, {**case.sample, "inputs": shapes}, case.dtype)
+
+
+@pytest.mark.parametrize("function", SAMPLED, ids=str)
+def test_one_trace_serves_other_extents(function: Function) -> None:
+    for case in cases(function, function.dtype):
+        other = larger(case)
+        if other is None:
+            continue
+        given, more = case.arrays(), other.arrays()
+        try:
+            eager, eager_more = case.call(given), case.call(more)
+            pc.eval(eager, eager_more)
+        except ValueError:
+            continue  # its keywords name extents
+        traces: list[int] = []
+        f, places = call_of(case, given, traces)
+        compiled = pc.compile(f)
+        equal(compiled(*[given[i] for i in places]), eager, case)
+        equal(compiled(*[more[i] for i in places]), eager_more, other)
+        equal(compiled(*[given[i] for i in places]), eager, case)
+        limit = 2 if function.name in LOOKS else 1
+        assert len(traces) <= limit, f"{case}: traced {len(traces)} times"
