@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Protocol
 
 import numpy as np
 
@@ -13,30 +14,41 @@ Function = Callable[..., object]
 KEY = pc.random.key(5)
 
 
-def floats(*shape: int) -> Callable[[np.random.Generator], np.ndarray]:
-    return lambda rng: np.asarray(rng.uniform(0.2, 2.0, shape))
+class Maker(Protocol):
+    """Makes an argument; `grow` is added to every extent above 1, for a call with other extents."""
+
+    def __call__(self, rng: np.random.Generator, grow: int = 0) -> np.ndarray: ...
 
 
-def complexes(*shape: int) -> Callable[[np.random.Generator], np.ndarray]:
-    return lambda rng: np.asarray(rng.uniform(0.5, 2.0, shape) + 1j * rng.uniform(-1.0, 1.0, shape)).astype(
-        np.complex64
-    )
+def made(shape: tuple[int, ...], draw: Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]) -> Maker:
+    return lambda rng, grow=0: np.asarray(draw(rng, tuple(n + grow if n > 1 else n for n in shape)))
 
 
-def below(n: int, *shape: int) -> Callable[[np.random.Generator], np.ndarray]:
-    return lambda rng: rng.integers(-n, n, shape).astype(np.int32)
+def floats(*shape: int) -> Maker:
+    return made(shape, lambda rng, shape: rng.uniform(0.2, 2.0, shape))
 
 
-def starts(*room: int) -> Callable[[np.random.Generator], np.ndarray]:
-    return lambda rng: np.array([rng.integers(0, n, endpoint=True) for n in room], np.int32)
+def complexes(*shape: int) -> Maker:
+    def draw(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+        return np.asarray(rng.uniform(0.5, 2.0, shape) + 1j * rng.uniform(-1.0, 1.0, shape)).astype(np.complex64)
+
+    return made(shape, draw)
 
 
-def order(n: int) -> Callable[[np.random.Generator], np.ndarray]:
-    return lambda rng: rng.permutation(n).astype(np.int32)
+def below(n: int, *shape: int) -> Maker:
+    return made(shape, lambda rng, shape: rng.integers(-n, n, shape).astype(np.int32))
 
 
-def bools(*shape: int) -> Callable[[np.random.Generator], np.ndarray]:
-    return lambda rng: rng.random(shape) < 0.5
+def order(n: int) -> Maker:
+    return made((n,), lambda rng, shape: rng.permutation(shape[0]).astype(np.int32))
+
+
+def bools(*shape: int) -> Maker:
+    return made(shape, lambda rng, shape: rng.random(shape) < 0.5)
+
+
+def starts(*room: int) -> Maker:
+    return lambda rng, grow=0: np.array([rng.integers(0, n, endpoint=True) for n in room], np.int32)
 
 
 def in_place(update: Callable[..., None]) -> Function:
@@ -79,7 +91,7 @@ def add_in_place(x: pc.array, v: pc.array) -> None:
 
 
 # Each: a function of floats (which move), integers and bools, and what makes its arguments.
-WRITTEN: dict[str, tuple[Function, list[Callable[[np.random.Generator], np.ndarray]]]] = {
+WRITTEN: dict[str, tuple[Function, list[Maker]]] = {
     "results that are arguments": (lambda x, y: [x, y, x, x * y], [floats(3), floats(3)]),
     "constants as results": (lambda x: [pc.array([1.0, 2.0]), x * 2.0, pc.zeros((2, 2))], [floats(3)]),
     "results that depend on some arguments": (lambda x, y: [x * x, y * y], [floats(2), floats(3)]),
@@ -97,6 +109,7 @@ WRITTEN: dict[str, tuple[Function, list[Callable[[np.random.Generator], np.ndarr
     "steps backwards": (lambda x: x[::-2, 1:] * x[::2, :-1], [floats(4, 3)]),
     "ends of nothing": (lambda x: pc.concatenate([x[:0], x, x[4:]]) * 2.0, [floats(4)]),
     "picked": (lambda x, i: x[i] * x[0], [floats(4, 2), below(4, 3)]),
+    "picked beside an integer": (lambda x, i: x[-1, i] * x[i, -2, None], [floats(4, 4), below(4, 3)]),
     "picked in two axes": (lambda x, i, j: x[i, :, j] ** 2, [floats(3, 2, 4), below(3, 5), below(4, 5)]),
     "picked with a new axis": (lambda x, i: x[:, None, i] * 3.0, [floats(3, 4), below(4, 2, 2)]),
     "picked from a constant": (lambda i, x: pc.arange(8.0)[i] * x, [below(8, 3), floats(3)]),
@@ -173,7 +186,7 @@ WRITTEN: dict[str, tuple[Function, list[Callable[[np.random.Generator], np.ndarr
 }
 
 # The same with complex numbers, which have no float64: differences are coarser.
-WRITTEN_COMPLEX: dict[str, tuple[Function, list[Callable[[np.random.Generator], np.ndarray]]]] = {
+WRITTEN_COMPLEX: dict[str, tuple[Function, list[Maker]]] = {
     "parts of squares": (lambda z: pc.real(z * z) ** 2 * pc.imag(z) + pc.imag(pc.exp(z)) ** 2, [complexes(3)]),
     "moduli": (lambda z, w: pc.abs(z * w) * pc.abs(z - 1.0) ** 2 + pc.real(pc.sign(z)), [complexes(3), complexes(3)]),
     "conjugates": (lambda z, w: pc.vecdot(z, w) * pc.conjugate(w).sum() / z, [complexes(3), complexes(3)]),
@@ -182,10 +195,22 @@ WRITTEN_COMPLEX: dict[str, tuple[Function, list[Callable[[np.random.Generator], 
 }
 
 
-def rows_of(name: str, count: int) -> list[Written]:
+# What cannot grow: groups of channels, blocks, parts that divide.
+FIXED_EXTENTS = {
+    "convolution without padding",
+    "convolution in three axes",
+    "transposed convolution",
+    "drawn with a covariance",
+    "drawn from a trace's bounds",
+    "write masked",
+    "masked blocks",
+}
+
+
+def rows_of(name: str, count: int, grow: int = 0) -> list[Written]:
     """The function with the arguments of `count` examples."""
     f, arguments = (WRITTEN | WRITTEN_COMPLEX)[name]
     return [
-        Written(name, f, [make(np.random.default_rng([row, i])) for i, make in enumerate(arguments)])
+        Written(name, f, [make(np.random.default_rng([row, i]), grow) for i, make in enumerate(arguments)])
         for row in range(count)
     ]

@@ -72,6 +72,7 @@ Arrays GradTrace::pull_back(const Arrays& outputs, const Arrays& cotangents) con
     }
     if (!node.op->not_differentiable.empty()) continue;
     if (!node.op->vjp) raise_missing(node, "vjp", "a gradient");
+    const OnStreamOf stream(node);
     const bool zeros_stay_undefined = node.op->kind == OpKind::alias || node.op->kind == OpKind::control;
     for (size_t k = 0; k < gs.size() && !zeros_stay_undefined; ++k)
       if (!gs[k].defined()) gs[k] = zeros(node.avals[k].shape, node.avals[k].dtype);
@@ -135,6 +136,7 @@ Arrays GradTrace::push_forward(const Arrays& outputs, const Arrays& tangents) co
     if (!any) continue;
     if (!node.op->jvp) raise_missing(node, "jvp", "a forward derivative");
     for (uint32_t k = 0; k < node.avals.size(); ++k) outs.emplace_back(Ref<Node>::share(&node), k);
+    const OnStreamOf stream(node);
     count_rule(node, "jvp", [&](size_t k) { return along[k].defined(); });
     const Arrays out = on_behalf_of(node.source, [&] {
       return node.op->jvp(node.attrs.get(), {.inputs = in, .tangents = along, .outputs = outs, .level = level_});

@@ -1,9 +1,11 @@
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "graph/node.h"
 #include "graph/op.h"
+#include "graph/stream.h"
 
 namespace plait {
 
@@ -21,5 +23,16 @@ void count_rule(const Node& node, const char* rule, const Concerned& concerned) 
   for (size_t i = 0; i < node.inputs.size(); ++i) name += concerned(i) ? '1' : '0';
   count_call(name);
 }
+
+/// Within its scope new nodes run where `node` does: derivatives and batches of an operation on its stream.
+class OnStreamOf {
+ public:
+  explicit OnStreamOf(const Node& node) {
+    if (node.stream != current_stream().index) scope_.emplace(Stream{node.stream, device_of_stream(node.stream)});
+  }
+
+ private:
+  std::optional<StreamScope> scope_;
+};
 
 }  // namespace plait

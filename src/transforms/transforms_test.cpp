@@ -190,6 +190,18 @@ TEST(Transforms, AnEmptyBatch) {
   EXPECT_EQ(out.shape(), (Shape{2, 0}));
 }
 
+TEST(Transforms, DerivativesAndBatchesRunWhereTheOperationRuns) {
+  const Stream other = new_stream(Device{});
+  const auto f = [&](const Arrays& in) {
+    const StreamScope scope(other);
+    return Arrays{total(exp(in[0]))};
+  };
+  const Array x = wave(3, 4);
+  for (const Array& a : {grad(f)({x})[0], jvp(f, {x}, {x}).second[0], vmap(f)({x})[0]})
+    EXPECT_EQ(a.node()->stream, other.index);
+  EXPECT_NE(default_stream(Device{}).index, other.index);
+}
+
 TEST(Transforms, WhatBecameAnIntegerDoesNotMove) {
   const Array x = wave(2, 2);
   const auto f = [](const Arrays& in) {

@@ -118,6 +118,7 @@ Arrays VmapTrace::batched(const Arrays& outputs, const std::vector<int>& axes) c
       for (const Aval& aval : node.avals) values[i].push_back({zeros(with_batch(size_, aval.shape), aval.dtype), 0});
       continue;
     }
+    const OnStreamOf stream(node);
     count_rule(node, "vmap", [&](size_t k) { return in_axes[k] != kUnbatched; });
     VmapResult out = on_behalf_of(
         node.source, [&] { return node.op->vmap(node.attrs.get(), {.inputs = in, .axes = in_axes, .size = size_}); });

@@ -1,5 +1,5 @@
 # ruff: noqa: E501
-"""compile: what is an input, what is looked at, what is kept; not the mathematics, which test_ops.py compares."""
+"""compile: what is an input, what is looked at, what is kept; not the mathematics, which test_compiled_functions.py compares."""
 
 import copy
 import gc

@@ -7,7 +7,8 @@ import pytest
 
 import plait.core as pc
 from op_cases import Case, Function, cases, inexact, numpy_of
-from transform_cases import SAMPLED
+from transform_cases import SAMPLED, listed
+from written_functions import FIXED_EXTENTS, WRITTEN, rows_of
 
 # What decides by looking at extents, and is traced again where another one decides otherwise.
 LOOKS = {
@@ -87,3 +88,35 @@ def test_one_trace_serves_other_extents(function: Function) -> None:
         equal(compiled(*[given[i] for i in places]), eager, case)
         limit = 2 if function.name in LOOKS else 1
         assert len(traces) <= limit, f"{case}: traced {len(traces)} times"
+
+
+# Functions whose results are as many as an extent, or that stop where one ends.
+LOOK_BY_HAND = {"several outputs": "the number of results is an extent"}
+
+
+@pytest.mark.parametrize("name", [n for n in WRITTEN if n not in FIXED_EXTENTS])
+def test_one_trace_of_written_functions_and_their_gradients(name: str) -> None:
+    calls = [rows_of(name, 1, grow)[0] for grow in (0, 2, 3)]
+    moving = [i for i, v in enumerate(calls[0].values) if v.moves]
+    traces: list[int] = []
+
+    def f(*arrays: pc.array) -> list[pc.array]:
+        traces.append(1)
+        return calls[0].call(list(arrays))
+
+    def total(*arrays: pc.array) -> pc.array:
+        return sum((pc.sum(out.astype(pc.float64) ** 2) for out in f(*arrays)), pc.array(0.0, pc.float64))
+
+    def grads(*arrays: pc.array) -> list[pc.array]:
+        return listed(pc.grad(total, argnums=moving)(*arrays))
+
+    for g in (f, grads):
+        want = [g(*call.arrays()) for call in calls]
+        pc.eval(want)
+        traces.clear()
+        compiled = pc.compile(g)
+        for call, results in zip([*calls, calls[0]], [*want, want[0]], strict=True):
+            for a, b in zip(compiled(*call.arrays()), results, strict=True):
+                assert a.shape == b.shape and a.dtype == b.dtype, name
+                np.testing.assert_allclose(numpy_of(a), numpy_of(b), rtol=1e-12, atol=1e-12, err_msg=name)
+        assert len(traces) == 1 or name in LOOK_BY_HAND, f"{name}: traced {len(traces)} times"
