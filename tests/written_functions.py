@@ -195,8 +195,11 @@ WRITTEN_COMPLEX: dict[str, tuple[Function, list[Maker]]] = {
 }
 
 
-# What cannot grow: groups of channels, blocks, parts that divide.
+# What cannot grow: groups of channels, blocks, parts that divide, arrays written out.
 FIXED_EXTENTS = {
+    "a constant array",
+    "several outputs",
+    "write steps",
     "convolution without padding",
     "convolution in three axes",
     "transposed convolution",

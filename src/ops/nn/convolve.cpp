@@ -9,13 +9,13 @@ Array convolve(const Array& a, const Array& v, std::string_view mode) {
                       .got = "shapes " + to_string(a.shape()) + " and " + to_string(v.shape()),
                       .accepts = "two vectors that are not empty",
                       .where = here()});
-  const DType dtype = promote(a.dtype(), v.dtype());
-  if (!is_floating(dtype))
+  if (!is_floating(a.dtype()) || !is_floating(v.dtype()))
     throw DTypeError({.op = "convolve",
                       .got = "arrays of " + std::string(name_of(a.dtype())) + " and " + std::string(name_of(v.dtype())),
                       .accepts = "floating dtypes",
                       .hint = "astype(float32) converts",
                       .where = here()});
+  const DType dtype = promote(a.dtype(), v.dtype());
   const bool swapped = a.dim(0) < v.dim(0);
   const Array& longer = swapped ? v : a;
   const Array& shorter = swapped ? a : v;
