@@ -1,13 +1,17 @@
 """Prints as JSON which rules of which primitives the cases of tests/transforms call: run with PLAIT_COUNT_RULES=1.
 
-Transforms are traced, as the tests trace them, and nothing is evaluated. Keys are those of `plait.trace_counters()`.
+Transforms are traced, as the tests trace them, and nothing is evaluated; arguments are files of tests to run besides.
+Keys are those of `plait.trace_counters()`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from collections.abc import Iterator
+
+import pytest
 
 import plait.core as pc
 import transform_checks as check
@@ -77,10 +81,15 @@ def main() -> None:
             pc.vmap(batch.f, in_axes=mapping.axes)(*batch.given(mapping))
         if f is not None:
             derivatives(f, batch)
-    json.dump({name: n for name, n in pc.trace_counters().items() if name.startswith("rule: ")}, sys.stdout)
 
 
 if __name__ == "__main__":
-    for device in (pc.cpu, pc.gpu):
+    for device in (pc.cpu, pc.gpu):  # some functions are made of other primitives there
         pc.set_default_device(device)
-    main()
+        main()
+    pc.set_default_device(pc.cpu)
+    with contextlib.redirect_stdout(sys.stderr):
+        failed = pytest.main(["-q", "-p", "no:cacheprovider", *sys.argv[1:]]) if sys.argv[1:] else 0
+    if failed:
+        sys.exit(failed)
+    json.dump({name: n for name, n in pc.trace_counters().items() if name.startswith("rule: ")}, sys.stdout)

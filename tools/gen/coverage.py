@@ -29,11 +29,12 @@ PRIMITIVES = """
 ## Primitives
 
 Every public function is one of these, or made from them. `yes`: the primitive has the rule, and tests fail unless their
-cases call it: for each input that can move, for each set of mapped inputs, on the CPU and on a GPU
-(`tests/transforms/test_rules_reached.py`). Fused: the interpreter computes it in one pass with its neighbours. Runs
-programs: a loop or branch, whose operations run where they would alone. Alias: a view, which costs nothing where strides can express it. On a GPU: what runs there by a kernel of the CUDA backend, in
-part where it does not take all arguments; what falls back to the CPU is copied there and back, which is said once
-(`transfers.fallback("error")` forbids it).
+cases call it: for each input that can move, for each set of mapped inputs (`tests/transforms/test_rules_reached.py`;
+what holds functions, by tests of its own). Fused: the interpreter computes it in one pass with its neighbours. Runs
+programs: a loop or branch, whose operations run where they would alone. Alias: a view, which costs nothing where
+strides can express it. On a GPU: what runs there by a kernel of the CUDA backend, in part where it does not take all
+arguments; what falls back to the CPU is copied there and back, which is said once (`transfers.fallback("error")`
+forbids it).
 
 | primitive | kind | vjp | jvp | vmap | compile | on the CPU | on a GPU | why not |
 | --- | --- | --- | --- | --- | --- | --- | --- | --- |
