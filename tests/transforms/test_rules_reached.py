@@ -20,6 +20,9 @@ MOVING = {"float16", "bfloat16", "float32", "float64", "complex64"}
 
 # Primitives that hold functions, which no sample can give: tests that take them through every transform.
 ELSEWHERE = {
+    "cond": "transforms/test_control_flow.py",
+    "scan": "transforms/test_control_flow.py",
+    "while_loop": "transforms/test_control_flow.py",
     "custom_call": "transforms/test_custom.py",
     "depends": "transforms/test_custom.py",
 }
