@@ -594,8 +594,9 @@ class Former {
   // Whether the region of `node` could compute its operand itself: once for each element, not more often.
   bool may_compute_again(uint32_t operand, uint32_t node, ValueId v, const Base& base) const {
     const Group& group = r_.groups[r_.group_of[node]];
-    if (how_ == Fuse::nothing || r_.roles[operand] != Role::grouped || g_.nodes[operand]->op->kind != OpKind::elementwise ||
-        g_.nodes[node]->op->kind != OpKind::elementwise || g_.places[operand] != group.place)
+    if (how_ == Fuse::nothing || r_.roles[operand] != Role::grouped ||
+        g_.nodes[operand]->op->kind != OpKind::elementwise || g_.nodes[node]->op->kind != OpKind::elementwise ||
+        g_.places[operand] != group.place)
       return false;
     const AxisMap axes = composed(base.axes, operand_axes(g_, v, g_.first_value[node], r_.axes[node]));
     uint32_t covered = 0;

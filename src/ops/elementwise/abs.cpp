@@ -9,7 +9,7 @@ void register_abs(OpRegistry& ops) {
       .result([](DType d) { return d == DType::complex64 ? DType::float32 : d; })
       .lower([](Val a) { return is_in(a.type(), dtypes::boolean | dtypes::unsigned_integer) ? a : abs(a); })
       // Of a complex number: a tangent's part along it, or the cotangent (which is real) along its conjugate.
-      .pieces({[](const Array& g, std::span<const Array> x) {
+      .pieces({[](const Array& g, std::span<const Array> x, const Array&) {
         const Array direction = sign(x[0]);
         if (x[0].dtype() != DType::complex64) return multiply(g, direction);
         const Array along = multiply(g, conjugate(direction));
