@@ -3,8 +3,11 @@
 
 #include <nanobind/nanobind.h>
 
+#include <functional>
+#include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "array.h"
 #include "convert.h"
@@ -34,6 +37,14 @@ nb::object checked(nb::object result);
 void check_callable(const char* op, nb::handle f);
 /// Calls deleter(context) under Python's lock: at once if this thread has it, else when a thread next has it.
 void release_under_lock(void (*deleter)(void*), void* context);
+
+/// What plait.debug makes an Explanation of: the plan for evaluating the arrays. `kept`: what is held only until it is known.
+nb::dict explained(const Arrays& arrays, bool analyze, const Arrays& kept = {});
+/// The same for the result of a call, with the evaluations that it asked for; the random state is as before then.
+nb::dict explained_call(const std::function<nb::object()>& call, const std::function<nb::dict(nb::handle)>& explain);
+
+/// Where this thread notes why it evaluates, and at which line; null for nowhere. Returns what was set before.
+std::vector<std::string>* note_evaluations(std::vector<std::string>* into);
 
 // The parts of the module, in the order in which core.cpp calls them.
 void bind_errors(nb::module_& m);

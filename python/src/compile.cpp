@@ -1,5 +1,6 @@
 // compile: a function is run once for each structure of its arguments and replayed from then on.
 #include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
 
 #include <algorithm>
 #include <atomic>
@@ -10,7 +11,6 @@
 #include "bind.h"
 #include "plait/debug.h"
 #include "plait/random.h"
-
 #include "source.h"
 #include "traced_number.h"
 #include "transforms/program.h"
@@ -86,9 +86,9 @@ class CompiledCallable {
       if (why.empty()) why = structures_.size() > 1 ? "other arguments: containers, constants or types" : "first call";
       kept = traced(*structure, given);
       kept->why = std::move(why);
-      check_internal(note_of(*kept).numbers->apply(given.numbers, numbers, nullptr) &&
-                         kept->program->fits(given.arrays, values),
-                     "a fresh trace does not fit the arguments it was made from");
+      check_internal(
+          note_of(*kept).numbers->apply(given.numbers, numbers, nullptr) && kept->program->fits(given.arrays, values),
+          "a fresh trace does not fit the arguments it was made from");
       structure->programs.add(kept);
     }
 
@@ -106,6 +106,62 @@ class CompiledCallable {
   }
 
   const nb::object& function() const { return f_; }
+
+  /// The plan of a call: of its results and of the state that it assigns, which is put back.
+  nb::dict explain(const nb::tuple& args, const nb::dict& kwargs, bool analyze) {
+    const Arrays before = has_state_out() ? arrays_of(state_out_) : Arrays();
+    Arrays after;
+    const auto put_back = [&] {
+      auto next = before.begin();
+      if (has_state_out() && arrays_of(state_out_).size() == before.size()) refill(state_out_, next);
+    };
+    return explained_call([&] { return (*this)(nb::borrow<nb::args>(args), nb::borrow<nb::kwargs>(kwargs)); },
+                          [&](nb::handle result) {
+                            after = arrays_of(result);
+                            if (has_state_out()) {
+                              const Arrays state = arrays_of(state_out_);
+                              after.insert(after.end(), state.begin(), state.end());
+                            }
+                            try {
+                              if (analyze) put_back();  // what a step of a program would overwrite is needed afterwards
+                              nb::dict out = explained(after, analyze, before);
+                              if (!analyze) put_back();
+                              return out;
+                            } catch (...) {
+                              put_back();
+                              throw;
+                            }
+                          });
+  }
+
+  /// One dict for each program, those of the structure used last first.
+  nb::list traces() const {
+    nb::list out;
+    for (const std::shared_ptr<Structure>& structure : structures_)
+      for (const std::shared_ptr<Programs::Kept>& kept : structure->programs.all()) {
+        const DimScope::Record& record = kept->program->record();
+        std::vector<std::string> arrays;
+        for (const Array& a : kept->program->placeholders()) {
+          std::string text = std::string(name_of(a.dtype())) + "(";
+          for (int i = 0; i < a.rank(); ++i)
+            text += (i ? ", " : "") + record.in_words(a.shape()[static_cast<size_t>(i)].expr());
+          arrays.push_back(text + (a.rank() == 1 ? ",)" : ")"));
+        }
+        std::vector<std::string> guards;
+        for (const DimScope::Record::Guard& guard : record.guards) guards.push_back(record.in_words(guard));
+        if (const std::string seen = note_of(*kept).numbers->in_words(); !seen.empty()) guards.push_back(seen);
+        TreeSpec::Position at;
+        nb::dict trace;
+        trace["arguments"] = structure->call.in_words(arrays, at);
+        trace["state"] = static_cast<int64_t>(arrays.size() - at.array);
+        trace["guards"] = guards;
+        trace["operations"] = static_cast<int64_t>(kept->program->steps().size());
+        trace["why"] = kept->why;
+        trace["calls"] = kept->calls.load();
+        out.append(trace);
+      }
+    return out;
+  }
 
   int traverse(visitproc visit, void* arg) const {
     Py_VISIT(f_.ptr());
@@ -246,7 +302,14 @@ void bind_compile(nb::module_& m) {
                                "A function that compile made.")
       .def("__call__",
            [](CompiledCallable& self, const nb::args& args, const nb::kwargs& kwargs) { return self(args, kwargs); })
-      .def_prop_ro("__wrapped__", [](const CompiledCallable& self) { return self.function(); });
+      .def_prop_ro("__wrapped__", [](const CompiledCallable& self) { return self.function(); })
+      .def(
+          "explain_call", &CompiledCallable::explain, nb::arg("args"), nb::arg("kwargs"), nb::arg("analyze"),
+          nb::sig(
+              "def explain_call(self, args: tuple[Any, ...], kwargs: dict[str, Any], analyze: bool) -> dict[str, Any]"),
+          "The plan of a call; plait.debug.explain shows it.")
+      .def("traces", &CompiledCallable::traces, nb::sig("def traces(self) -> list[dict[str, Any]]"),
+           "What was traced, why, and how often it was used; plait.debug.explain shows it.");
   m.def(
       "compile",
       [](const nb::object& fun, const nb::object& inputs, const nb::object& outputs, bool shapeless) {

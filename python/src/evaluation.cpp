@@ -9,6 +9,7 @@
 #include "base/interrupt.h"
 #include "bind.h"
 #include "graph/node.h"
+#include "graph/source.h"
 #include "memory/buffer.h"
 #include "plait/memory.h"
 #include "trees.h"
@@ -30,19 +31,35 @@ class WithoutGil {
   PyThreadState* saved_;
 };
 
+constinit thread_local std::vector<std::string>* noted = nullptr;
+
+void note(const char* why, std::span<const Array> arrays) {
+  if (!noted) [[likely]]
+    return;
+  for (const Array& a : arrays) {
+    if (!a.defined() || a.is_evaluated()) continue;
+    const std::string line = describe_source(current_source());
+    noted->push_back(why + (line.empty() ? "" : " at " + line));
+    return;
+  }
+}
+
 /// The engine, entered without Python's lock.
 class UnlockedEvaluator final : public Evaluator {
  public:
   explicit UnlockedEvaluator(Evaluator& engine) : engine_(&engine) {}
   void eval(std::span<const Array> arrays) override {
+    note("asked for", arrays);
     const WithoutGil unlocked;
     engine_->eval(arrays);
   }
   void async_eval(std::span<const Array> arrays) override {
+    note("in the background, asked for", arrays);
     const WithoutGil unlocked;
     engine_->async_eval(arrays);
   }
   void eval_over_budget(const Array& newest) override {
+    note("pending work passed its budget", std::span(&newest, 1));
     const WithoutGil unlocked;
     engine_->eval_over_budget(newest);
   }
@@ -152,6 +169,8 @@ int64_t buffer_size(const nb::args& trees) {
 }
 
 }  // namespace
+
+std::vector<std::string>* note_evaluations(std::vector<std::string>* into) { return std::exchange(noted, into); }
 
 void bind_evaluation(nb::module_& m) {
   main_thread = PyThread_get_thread_ident();

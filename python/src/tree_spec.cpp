@@ -108,8 +108,7 @@ struct TreeSpec::Matcher {
         return true;
       case Kind::constant: return same_constant(o, token.object.ptr());
       case Kind::list: return PyList_Check(o) && PyList_GET_SIZE(o) == token.count && entries(o, token.count);
-      case Kind::tuple:
-        return PyTuple_CheckExact(o) && PyTuple_GET_SIZE(o) == token.count && entries(o, token.count);
+      case Kind::tuple: return PyTuple_CheckExact(o) && PyTuple_GET_SIZE(o) == token.count && entries(o, token.count);
       case Kind::named_tuple:
         return reinterpret_cast<PyObject*>(Py_TYPE(o)) == token.object.ptr() && entries(o, token.count);
       case Kind::dict: return PyDict_Check(o) && PyDict_GET_SIZE(o) == token.count && dict(o);
@@ -173,6 +172,34 @@ nb::object TreeSpec::build(const Leaves& leaves, Position& from) const {
         return dict;
       }
       default: return token.object;
+    }
+  };
+  return one(one);
+}
+
+std::string TreeSpec::in_words(const std::vector<std::string>& arrays, Position& from) const {
+  size_t at = 0;
+  const auto one = [&](const auto& self) -> std::string {
+    const Token& token = tokens_[at++];
+    const auto entries = [&](const char* open, const char* close) {
+      std::string text = open;
+      for (Py_ssize_t i = 0; i < token.count; ++i) {
+        if (i > 0) text += ", ";
+        if (token.kind == Kind::dict) text += std::string(nb::repr(tokens_[at++].object).c_str()) + ": ";
+        text += self(self);
+      }
+      return text + close;
+    };
+    switch (token.kind) {
+      case Kind::array: return arrays[from.array++];
+      case Kind::number:
+        return "number " + std::to_string(++from.number) + ": " +
+               nb::cast<std::string>(nb::str(token.object.attr("__name__")));
+      case Kind::list: return entries("[", "]");
+      case Kind::tuple: return entries("(", token.count == 1 ? ",)" : ")");
+      case Kind::named_tuple: return nb::cast<std::string>(nb::str(token.object.attr("__name__"))) + entries("(", ")");
+      case Kind::dict: return entries("{", "}");
+      default: return nb::repr(token.object).c_str();
     }
   };
   return one(one);

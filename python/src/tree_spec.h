@@ -4,6 +4,7 @@
 #include <nanobind/nanobind.h>
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "array.h"
@@ -36,6 +37,10 @@ class TreeSpec {
   };
   nb::object build(const Leaves& leaves, Position& at) const;
 
+  /// For people: ([float32(a, b), number 1: float], {'axis': 0}). `arrays` are words for the arrays, in their order; the
+  /// positions move behind those used.
+  std::string in_words(const std::vector<std::string>& arrays, Position& at) const;
+
   int traverse(visitproc visit, void* arg) const;
 
  private:
@@ -43,7 +48,7 @@ class TreeSpec {
   struct Token {
     Kind kind;
     Py_ssize_t count = 0;  // entries of a container
-    nb::object object;     // a constant, a key; the type of a number or of a named tuple
+    nb::object object;  // a constant, a key; the type of a number or of a named tuple
   };
   struct Reader;
   struct Matcher;

@@ -142,10 +142,11 @@ bool run_and_finish(Job& job, const Job* interrupted) {
         finish(job, nullptr, nullptr);
         return false;
       }
-    job.plan = plan_for(job.graph, !job.check.deep);
+    if (!job.plan) job.plan = plan_for(job.graph, !job.check.deep);
     std::optional<NanWatch> nan;
-    if (job.check.on()) nan.emplace(job.graph, *job.plan, job.check);
-    run_plan(*job.plan, job.graph, results, job.consumed, {.watch = nan ? &*nan : nullptr});
+    Watch* watch = job.watch;
+    if (!watch && job.check.on()) watch = &nan.emplace(job.graph, *job.plan, job.check);
+    run_plan(*job.plan, job.graph, results, job.consumed, {.watch = watch});
   } catch (...) {
     finish(job, nullptr, std::current_exception());
     throw;
@@ -163,6 +164,8 @@ bool run_here(Job& job, const Job* interrupted) {
 }
 
 }  // namespace
+
+void give_back(Job& job) { finish(job, nullptr, nullptr); }
 
 std::shared_ptr<Job> claim(std::span<const Array> arrays) {
   std::shared_ptr<Job> job;

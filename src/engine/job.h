@@ -24,6 +24,7 @@ struct Job {
   std::shared_ptr<const Plan> plan;
   std::vector<Node*> consumed;  // leaves whose memory was taken over
   debug::NanCheck check;  // as the thread wanted that claimed it
+  Watch* watch = nullptr;  // who looks on instead of the check
   bool running = false;  // or about to be; this and what follows: under the graph lock
   pthread_t runner = {};
   const void* queue = nullptr;  // jobs of one queue run in the order of their claims
@@ -38,6 +39,9 @@ std::shared_ptr<Job> claim(std::span<const Array> arrays);
 /// The same for another thread: `hand_over` gets the job with the graph lock held, so that jobs are handed over in the
 /// order of claims. A job waits only for jobs claimed before it: queues in that order cannot wait for one another.
 void claim(std::span<const Array> arrays, FunctionRef<void(const std::shared_ptr<Job>&)> hand_over);
+
+/// Gives the nodes back without computing them.
+void give_back(Job& job);
 
 /// Computes it on the calling thread. False when an evaluation it waited for failed: its nodes are pending again, and
 /// this job's too. Inside a signal handler that interrupts another run it computes on a thread of its own. Errors: what the

@@ -237,9 +237,7 @@ std::string count_of(const Bad& bad, const Array& a, const char* what, bool inf)
          kind_of(inf) + ", the first at " + text_of(bad.first);
 }
 
-bool computes(const OpDef& op) {
-  return op.kind == OpKind::elementwise || op.kind == OpKind::reduction || op.kind == OpKind::opaque;
-}
+bool computes(const OpDef& op) { return op.kind != OpKind::view && op.kind != OpKind::constant && !passes_on(&op); }
 
 Stream stream_of(const Node& node) { return {node.stream, device_of_stream(node.stream)}; }
 
@@ -262,7 +260,7 @@ void NanWatch::after(const Step& step, Values values) {
   };
   if (step.kind == Step::Kind::region) {
     for (const auto& out : plan_.regions[step.region].outputs) look_at(out.value);
-  } else if (step.kind == Step::Kind::kernel) {
+  } else if (step.kind != Step::Kind::view) {
     for (size_t k = 0; k < g_.nodes[step.node]->avals.size(); ++k)
       look_at(g_.first_value[step.node] + static_cast<ValueId>(k));
   }
@@ -325,7 +323,7 @@ NanFound NanWatch::found(const Step& step, ValueId bad, Values values) const {
     }
     found.ops_.push_back(std::move(op));
   }
-  if (step.kind == Step::Kind::kernel)
+  if (step.kind != Step::Kind::region)
     for (size_t k = 0; k < g_.nodes[last]->avals.size(); ++k) {
       const ValueId v = g_.first_value[last] + static_cast<ValueId>(k);
       found.ops_.back().results.push_back(make_evaluated(values(v), g_.aval(v)));

@@ -4,6 +4,7 @@
 
 #include "base/trace.h"
 #include "engine/devices.h"
+#include "engine/explain.h"
 #include "engine/fuse.h"
 #include "engine/order.h"
 #include "engine/verify.h"
@@ -22,7 +23,8 @@ struct Unit {
 
 class Planner {
  public:
-  Planner(const Graph& graph, bool fuse) : g_(graph), r_(form_regions(graph, fuse ? Fuse::quickly : Fuse::nothing)) {}
+  Planner(const Graph& graph, bool fuse)
+      : g_(graph), fuse_(fuse), r_(form_regions(graph, fuse ? Fuse::quickly : Fuse::nothing)) {}
 
   std::unique_ptr<Plan> run() {
     std::vector<Step> steps = arranged();
@@ -36,7 +38,7 @@ class Planner {
     for (const uint32_t u : order_of(work_, sizes_)) plan_->steps.push_back(std::move(steps[u]));
     find_deaths();
     if (verifying()) verify_plan(g_, *plan_);
-    if (dumping("planned")) dump("planned", to_string(*plan_, g_));
+    if (dumping("planned")) dump("planned", debug::to_string(described(*plan_, g_)));
     return std::move(plan_);
   }
 
@@ -47,6 +49,7 @@ class Planner {
     make_units();
     plan_ = std::make_unique<Plan>();
     plan_->node_count = g_.nodes.size();
+    plan_->structure = structure_of(g_, fuse_);
     std::vector<Step> steps;
     for (const Unit& unit : units_) steps.push_back(step_of(unit));
     connect(steps);
@@ -208,6 +211,7 @@ class Planner {
   }
 
   const Graph& g_;
+  const bool fuse_;
   Regions r_;
   std::vector<Unit> units_;
   std::vector<uint32_t> unit_of_;
@@ -244,28 +248,6 @@ std::vector<ValueId> writes_of(const Plan& plan, const Graph& graph, const Step&
       out.push_back(static_cast<ValueId>(graph.first_value[step.node] + k));
   }
   return out;
-}
-
-std::string to_string(const Plan& plan, const Graph& graph) {
-  std::string text;
-  const auto names = [&](const std::vector<uint32_t>& nodes) {
-    std::string joined;
-    for (uint32_t n : nodes) joined += (joined.empty() ? "" : "+") + graph.nodes[n]->op->name;
-    return joined;
-  };
-  for (const Step& step : plan.steps) {
-    const char* kinds[] = {"region ", "view   ", "kernel ", "control "};
-    text += kinds[static_cast<int>(step.kind)];
-    text += step.kind == Step::Kind::region ? names(plan.regions[step.region].nodes) : graph.nodes[step.node]->op->name;
-    const ValueId out = step.kind == Step::Kind::region ? plan.regions[step.region].extents.empty()
-                                                              ? graph.first_value[step.node]
-                                                              : plan.regions[step.region].extents[0].value
-                                                        : graph.first_value[step.node];
-    text += " " + std::string(name_of(graph.dtype(out))) + to_string(graph.aval(out).shape);
-    if (step.place != kCpu) text += " on stream " + std::to_string(step.place);
-    text += "\n";
-  }
-  return text;
 }
 
 }  // namespace plait::engine

@@ -9,6 +9,7 @@
 #include "backends/region.h"
 #include "base/function_ref.h"
 #include "engine/graph.h"
+#include "engine/structure.h"
 
 /// What to do for every graph with one key. Everything refers to the graph by number; extents, scalars, strides and
 /// memory come from the graph at hand when the plan is bound.
@@ -57,14 +58,12 @@ struct Plan {
   std::vector<Step> steps;
   std::vector<RegionStep> regions;
   size_t node_count = 0;
+  Structure structure;
 };
 
 /// What a step reads from memory, and what it puts there.
 std::vector<ValueId> reads_of(const Plan& plan, const Graph& graph, const Step& step);
 std::vector<ValueId> writes_of(const Plan& plan, const Graph& graph, const Step& step);
-
-/// How a plan came about, for people: regions, library calls, order.
-std::string to_string(const Plan& plan, const Graph& graph);
 
 /// Plans a graph: cuts it into regions (`fuse` false: of one operation each) and orders the steps. Errors: InternalError
 /// when an op has no way to run.

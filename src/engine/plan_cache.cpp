@@ -17,6 +17,21 @@ std::shared_ptr<const Plan> PlanCache::find(const Key128& key) {
   return it->second.plan;
 }
 
+std::shared_ptr<const Plan> PlanCache::peek(const Key128& key) {
+  const std::lock_guard lock(mutex_);
+  const auto it = plans_.find(key);
+  return it == plans_.end() ? nullptr : it->second.plan;
+}
+
+std::string PlanCache::why_new(const Structure& graph) {
+  const std::lock_guard lock(mutex_);
+  const auto known = newest_.find(graph.operations);
+  if (known == newest_.end()) return "a structure not seen before";
+  const auto it = plans_.find(known->second);
+  const char* what = it == plans_.end() ? "" : difference(graph, it->second.plan->structure);
+  return *what ? what : "its plan had left the cache";
+}
+
 void PlanCache::add(const Key128& key, std::shared_ptr<const Plan> plan) {
   const std::lock_guard lock(mutex_);
   ++stats_.built;
@@ -24,6 +39,8 @@ void PlanCache::add(const Key128& key, std::shared_ptr<const Plan> plan) {
   built.add();
   if (plans_.contains(key)) return;  // another thread planned the same meanwhile
   order_.push_front(key);
+  if (newest_.size() >= 2 * kMaxPlans) newest_.clear();
+  newest_[plan->structure.operations] = key;
   plans_[key] = {std::move(plan), order_.begin()};
   while (plans_.size() > kMaxPlans) {
     plans_.erase(order_.back());
@@ -48,6 +65,7 @@ PlanCacheStats PlanCache::stats() {
 void PlanCache::clear() {
   const std::lock_guard lock(mutex_);
   plans_.clear();
+  newest_.clear();
   order_.clear();
   stats_.held = 0;
 }
@@ -63,8 +81,8 @@ std::shared_ptr<const Plan> plan_for(const Graph& graph, bool fuse) {
   std::shared_ptr<const Plan> plan = plan_cache().find(graph.key);
   if (plan) return plan;
   const trace::Span span("plan", "plan", "nodes", static_cast<int64_t>(graph.nodes.size()));
-  trace::reason("planned", "a structure not seen before");
   plan = make_plan(graph, fuse);
+  trace::reason("planned", plan_cache().why_new(plan->structure));
   plan_cache().add(graph.key, plan);
   return plan;
 }

@@ -4,6 +4,7 @@
 #include <list>
 #include <memory>
 #include <mutex>
+#include <string>
 #include <unordered_map>
 
 #include "base/hash.h"
@@ -19,6 +20,10 @@ class PlanCache {
  public:
   /// Null when there is none; counts a hit otherwise.
   std::shared_ptr<const Plan> find(const Key128& key);
+  /// The same without counting.
+  std::shared_ptr<const Plan> peek(const Key128& key);
+  /// Why there is no plan for a graph, seen from the newest plan of the same operations.
+  std::string why_new(const Structure& graph);
   void add(const Key128& key, std::shared_ptr<const Plan> plan);
   PlanCacheStats stats();
   void clear();
@@ -36,6 +41,7 @@ class PlanCache {
   std::mutex mutex_;
   std::list<Key128> order_;  // most recently used first
   std::unordered_map<Key128, Entry> plans_;
+  std::unordered_map<Key128, Key128> newest_;  // by operations; what has left the cache may be named
   PlanCacheStats stats_;
 };
 

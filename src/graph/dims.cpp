@@ -117,6 +117,27 @@ std::string DimScope::Record::why_not(const std::vector<int64_t>& values) const 
   return "";
 }
 
+std::string DimScope::Record::in_words(uint32_t expr) const {
+  const Expr& e = exprs[expr];
+  if (e.op == 'c') return std::to_string(e.constant);
+  if (e.op == 'v') {
+    const auto letters = int64_t{'z' - 'a' + 1};
+    const std::string letter(1, static_cast<char>('a' + e.constant % letters));
+    return e.constant < letters ? letter : letter + std::to_string(e.constant / letters);
+  }
+  const auto operand = [&](uint32_t at) {
+    const bool plain = exprs[at].op == 'c' || exprs[at].op == 'v';
+    return plain ? in_words(at) : "(" + in_words(at) + ")";
+  };
+  return operand(e.a) + " " + (e.op == '/' ? "//" : std::string(1, e.op)) + " " + operand(e.b);
+}
+
+std::string DimScope::Record::in_words(const Guard& guard) const {
+  if (guard.op == 'f') return in_words(guard.a) + " was read as a number and is " + std::to_string(guard.constant);
+  const char* relation = guard.op == '=' ? (guard.result ? " = " : " != ") : (guard.result ? " < " : " >= ");
+  return in_words(guard.a) + relation + in_words(guard.b);
+}
+
 Dim Shape::count() const {
   Dim n = 1;
   for (const Dim& d : *this) n *= d;

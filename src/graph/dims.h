@@ -43,6 +43,11 @@ class DimScope {
     bool holds(const std::vector<int64_t>& values) const;
     /// The first guard that does not hold, for people; "" when all hold.
     std::string why_not(const std::vector<int64_t>& values) const;
+
+    /// For people: extents of the inputs are a, b, c, ... in their order; "a", "2 * b".
+    PLAIT_API std::string in_words(uint32_t expr) const;
+    /// "a was read as a number and is 3", "a = b", "a * b >= c".
+    PLAIT_API std::string in_words(const Guard& guard) const;
   };
   const Record& record() const { return record_; }
 

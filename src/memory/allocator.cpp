@@ -94,16 +94,6 @@ void set_gate() noexcept {
   counts.gate.store(limits.until_failure.load() >= 0 ? -1 : memory_limit(), std::memory_order_relaxed);
 }
 
-std::string in_words(int64_t bytes) {
-  const char* const units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
-  int unit = 0;
-  double value = static_cast<double>(bytes);
-  for (; value >= 1024 && unit < 6; ++unit) value /= 1024;
-  char text[64];
-  std::snprintf(text, sizeof text, unit == 0 ? "%.0f %s" : "%.1f %s", value, units[unit]);
-  return text;
-}
-
 // `counted`: bytes that the failing request has added to the counts already.
 [[noreturn, gnu::noinline]] void out_of_memory(int64_t asked, int64_t counted, const char* why,
                                                const std::string& accepts, const char* hint) {
@@ -276,6 +266,16 @@ void unlock_all() noexcept {
 alignas(64) std::byte nothing[64];  // where blocks of no bytes are
 
 }  // namespace
+
+std::string in_words(int64_t bytes) {
+  const char* const units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
+  int unit = 0;
+  double value = static_cast<double>(bytes);
+  for (; value >= 1024 && unit < 6; ++unit) value /= 1024;
+  char text[64];
+  std::snprintf(text, sizeof text, unit == 0 ? "%.0f %s" : "%.1f %s", value, units[unit]);
+  return text;
+}
 
 Block take_block(int64_t bytes) {
   check_internal(bytes >= 0, "a negative number of bytes was asked for");

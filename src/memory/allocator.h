@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 
 #include "plait/memory.h"
 
@@ -17,6 +18,9 @@ struct Block {
 /// or when the machine or the cgroup could not back it even with empty caches. No page is touched before that is known.
 Block take_block(int64_t bytes);
 void return_block(Block block) noexcept;
+
+/// "64.0 MiB".
+std::string in_words(int64_t bytes);
 
 /// For tests: the allocation after the next `count` ones fails, once. A negative count disarms.
 void fail_allocation_after(int64_t count);

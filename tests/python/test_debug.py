@@ -6,6 +6,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -499,3 +500,179 @@ def test_on_a_simulated_gpu() -> None:
     assert first.startswith("log | 2 of 6 elements") and "a = -2" in first
     assert second == "log"
     assert kept == "[[-2.0, -1.0, 0.0], [1.0, 2.0, 3.0]]"
+
+
+# --- explain ----------------------------------------------------------------------------------------------------------
+
+
+def layers(x: pc.array, w: pc.array) -> pc.array:
+    hidden = pc.tanh(x @ w) * 2
+    return pc.softmax(hidden, axis=-1)
+
+
+def test_explain_an_array() -> None:
+    x, w = pc.random.normal((64, 32)), pc.random.normal((32, 16))
+    pc.eval(x, w)
+    y = layers(x, w)
+    counters = pc.trace_counters()
+    e = debug.explain(y)
+    assert pc.trace_counters() == counters
+    assert not evaluated(y)
+    assert [step.kind for step in e.steps] == ["kernel", "region", "view"]  # softmax's rules stand in a view
+    matmul, rest, _ = e.steps
+    assert matmul.operations == ["matmul"] and matmul.shape == (64, 16) and matmul.dtype == pc.float32
+    assert rest.operations[:2] == ["tanh", "multiply"] and rest.device == "cpu"
+    assert rest.how in ("interpreted", "assembled")
+    at = layers.__code__.co_firstlineno
+    assert rest.lines == [f"test_debug.py:{at + 1} in layers", f"test_debug.py:{at + 2} in layers"]
+    assert (
+        matmul.bytes_read == (64 * 32 + 32 * 16) * 4 and matmul.bytes_written == matmul.bytes_allocated == 64 * 16 * 4
+    )
+    assert matmul.seconds is None and e.result_bytes == 64 * 16 * 4
+    assert e.plan.startswith("new: ")
+    text = str(e)
+    assert "matmul" in text and "float32(64, 16)" in text and f"test_debug.py:{at + 1} in layers" in text
+    assert "kernel" in e._repr_html_() and e._repr_html_().startswith("<pre>")
+    pc.eval(y)
+    assert debug.explain(layers(x, w)).plan == "in the cache"
+    assert "everything is evaluated" in debug.explain({"a": [y, x]}).plan
+
+
+def test_explain_is_the_plan_that_is_run() -> None:
+    x, w = pc.random.normal((8, 6)), pc.random.normal((6, 5))
+    pc.eval(x, w)
+    own = lambda: pc.expm1(pc.arctan(layers(x, w)))  # noqa: E731  a structure that no other test has
+    debug.explain(own())  # plans, but keeps nothing
+    built = pc.trace_counters().get("plans_built", 0)
+    e = debug.explain(own(), analyze=True)
+    assert pc.trace_counters()["plans_built"] == built + 1
+    assert all(step.seconds is not None and step.seconds >= 0 for step in e.steps)
+    assert "GB/s" in str(e)
+    assert str(debug.explain(layers, x, w)).splitlines()[1].split()[:3] == ["1", "kernel", "matmul"]
+
+
+def test_explain_a_function() -> None:
+    def looks(x: pc.array) -> pc.array:
+        scale = pc.max(x).item()
+        return x / scale
+
+    at = looks.__code__.co_firstlineno + 1
+    x = pc.random.normal((4, 4))
+    key = pc.random.state[0].tolist()
+    e = debug.explain(looks, x)
+    assert len(e.evaluations) == 1
+    assert e.evaluations[0].startswith(f"asked for at test_debug.py:{at} in ")
+    assert "evaluated while the function ran" in str(e)
+    assert debug.explain(lambda: pc.random.normal((3,))).steps
+    assert pc.random.state[0].tolist() == key
+    for transform in (pc.grad, pc.value_and_grad):
+        e = debug.explain(transform(lambda x: pc.tanh(x).sum()), x)
+        assert "tanh" in str(e) and e.steps
+
+
+def test_explain_a_compiled_step_leaves_its_state() -> None:
+    state = {"w": pc.ones((4, 4)) * 2, "m": [pc.zeros((4, 4)) + 0]}
+    pc.eval(state)
+
+    def step(x: pc.array) -> pc.array:
+        grad = pc.tanh(x @ state["w"])
+        state["m"][0] = state["m"][0] * 0.9 + grad
+        state["w"] = state["w"] - 0.1 * state["m"][0]
+        return grad.sum()
+
+    compiled = pc.compile(step, inputs=state, outputs=state)
+    x = pc.ones((4, 4))
+    kept = state["w"], state["m"][0]
+    for analyze in (False, True):
+        e = debug.explain(compiled, x, analyze=analyze)
+        assert state["w"].tolist() == [[2.0] * 4] * 4 and state["m"][0].tolist() == [[0.0] * 4] * 4
+        assert "matmul" in str(e) and e.traces[0].state == 2
+    del kept
+    e = debug.explain(compiled, x)
+    assert any("overwrites an array that nobody else holds" in note for s in e.steps for note in s.notes), str(e)
+    first = compiled(x)
+    assert state["m"][0].tolist() != [[0.0] * 4] * 4 and first.item() > 0
+
+
+def test_explain_what_compile_made() -> None:
+    def f(x: pc.array, scale: float, flag: bool = True) -> pc.array:
+        n = x.shape[0]
+        return x.reshape(n // 2, -1) * scale if flag else x + n
+
+    compiled = pc.compile(f)
+    assert str(debug.explain(compiled)) == "not traced yet: it is traced when it is called"
+    for rows in (4, 4, 4, 6):
+        pc.eval(compiled(pc.ones((rows, 3)), 2.0))
+    pc.eval(compiled(pc.ones((4, 3)), 3.0, flag=False))
+    traces = debug.explain(compiled).traces
+    assert [t.calls for t in traces] == [1, 1, 3]
+    assert traces[2].why == "first call"
+    assert traces[1].why == "an extent read as a number was 4 and is now 6"
+    assert traces[0].why == "other arguments: containers, constants or types"
+    assert "float32(a, b)" in traces[2].arguments and "flag" in traces[0].arguments
+    assert "a was read as a number and is 4" in traces[2].guards
+    text = str(debug.explain(compiled))
+    assert "used 3 times; traced: first call" in text and "only where a was read as a number and is 6" in text
+
+
+def test_guards_in_words() -> None:
+    def f(x: pc.array, y: pc.array) -> pc.array:
+        return pc.concatenate([x, y]).reshape(-1, 2) + (1 if x.shape == y.shape else 2)
+
+    compiled = pc.compile(f)
+    pc.eval(compiled(pc.ones((4,)), pc.ones((6,))))
+    (trace,) = debug.explain(compiled).traces
+    assert "float32(a,)" in trace.arguments and "float32(b,)" in trace.arguments
+    assert trace.guards
+
+
+def test_explain_refuses_what_it_cannot() -> None:
+    with pytest.raises(ValueError, match="arguments are for a function"):
+        debug.explain(pc.ones(3), 1)
+    with pytest.raises(ValueError, match="traced array"):
+        pc.vmap(lambda x: (debug.explain(x + 1), x)[1])(pc.ones(3))
+    error = error_of(ValueError, lambda: debug.explain(lambda x: x + pc.ones(4), pc.ones(3)))
+    assert error.op == "add"
+    bad = pc.take(pc.ones(3), pc.array([7]))
+    assert debug.explain(bad).steps
+    error_of(IndexError, lambda: debug.explain(bad, analyze=True))
+    error_of(IndexError, lambda: pc.eval(bad))
+
+
+def test_explain_prints_to_a_file(tmp_path: Path) -> None:
+    with (tmp_path / "plan.txt").open("w") as file:
+        e = debug.explain(pc.ones(3) + 1, file=file)
+    assert (tmp_path / "plan.txt").read_text() == f"{e}\n"
+
+
+def test_explain_long_chains() -> None:
+    x = pc.ones(4)
+    for _ in range(20_000):
+        x = pc.sin(x) + 1
+    e = debug.explain(x)
+    assert e.operations >= 40_000 and len(str(e).splitlines()) > 100
+
+
+def test_explain_on_a_simulated_gpu() -> None:
+    program = """
+        import plait.core as pc
+        from plait import debug
+
+        x = pc.ones((64, 32)) * 1
+        pc.eval(x)
+        pc.set_default_device(pc.gpu)
+        y = pc.sort(pc.tanh(x @ x.T), axis=0)
+        with pc.stream(pc.cpu):
+            z = y.sum(axis=0)
+        for analyze in (False, True):
+            e = debug.explain(z, analyze=analyze)
+            for step in e.steps:
+                print(step.kind, step.device, step.transfers, step.seconds is not None)
+            print(*[note for step in e.steps for note in step.notes], sep="|")
+    """
+    lines = in_a_process(program, PLAIT_SIMULATE_GPU="1", PLAIT_SIMULATE_WITHOUT="sort").splitlines()
+    moved = "('cpu', 'gpu:0', 8192)"
+    assert lines[: len(lines) // 2] == [line.replace("True", "False") for line in lines[len(lines) // 2 :]]
+    assert any(moved in line and "gpu:0 [" in line for line in lines)
+    assert any("gpu:0 has no kernel for it" in line for line in lines)
+    assert any("('gpu:0', 'cpu', 16384)" in line for line in lines)

@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -25,15 +26,30 @@ def blocks(page: str, language: str) -> list[str]:
     return [text for found, text in BLOCK.findall((ROOT / page).read_text()) if found == language]
 
 
+def run_as_a_file(program: str, prepare: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """The program as the file model.py; on stderr BEGIN stands before what it does."""
+    start = (
+        "import runpy, sys\n"
+        "names = {}\n"
+        "exec(sys.argv[1], names)\n"
+        "print('BEGIN', file=sys.stderr, flush=True)\n"
+        "runpy.run_path('model.py', names)\n"
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "model.py").write_text(program)
+        return subprocess.run(
+            [sys.executable, "-c", start, prepare],
+            cwd=folder,
+            env=os.environ | environment,
+            capture_output=True,
+            text=True,
+        )
+
+
 def printed(program: str) -> str:
     """What PLAIT_DUMP says of a program's last plan."""
-    run = subprocess.run(
-        [sys.executable, "-c", PREPARE + 'import sys; print("BEGIN", file=sys.stderr, flush=True)\n' + program],
-        env=os.environ | {"PLAIT_DUMP": "all"},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    run = run_as_a_file(program, PREPARE, PLAIT_DUMP="all")
+    assert run.returncode == 0, run.stderr
     return run.stderr.rpartition("BEGIN\n")[2]
 
 
@@ -48,27 +64,18 @@ def test_the_engine_page_shows_the_plan() -> None:
     assert blocks("docs/engine.md", "")[0] == printed(program)
 
 
-def shown_by(program: str, folder: Path) -> str:
-    """What a program prints, its last error included, as a file model.py."""
-    (folder / "model.py").write_text(program)
-    start = "import plait.core as pc\nfrom plait import debug\nimport runpy\nimport sys\n"
-    run = subprocess.run(
-        [sys.executable, "-c", start + "runpy.run_path(sys.argv[1], {'pc': pc, 'debug': debug})", "model.py"],
-        cwd=folder,
-        env=os.environ,
-        capture_output=True,
-        text=True,
-    )
-    failure = run.stderr[run.stderr.rfind("\nplait.core.") + 1 :] if run.returncode else ""
-    return run.stdout + failure
+def shown_by(program: str) -> str:
+    """What a program prints, its last error included."""
+    run = run_as_a_file(program, "import plait.core as pc\nfrom plait import debug\n")
+    return run.stdout + (run.stderr[run.stderr.rfind("\nplait.core.") + 1 :] if run.returncode else "")
 
 
-@pytest.mark.parametrize("page", ["debugging.md", "control_flow.md"])
-def test_pages_show_what_is_printed(page: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("page", "shown"), [("debugging.md", 4), ("control_flow.md", 2)])
+def test_pages_show_what_is_printed(page: str, shown: int) -> None:
     programs, outputs = blocks(f"docs/{page}", "python"), blocks(f"docs/{page}", "")
-    assert len(outputs) >= 2
+    assert len(outputs) >= shown
     for program, output in zip(programs, outputs, strict=False):
-        assert shown_by(program, tmp_path) == output
+        assert shown_by(program) == output
 
 
 @pytest.mark.parametrize("page", sorted(p.name for p in (ROOT / "docs/decisions").glob("*kernel-ir*.md")))
