@@ -208,7 +208,8 @@ PyObject* own(PyObject* a, PyObject* args) {
 
 PyObject* to_complex(PyObject* a, PyObject*) {
   return guarded(
-      [&] { return PyObject_CallOneArg(reinterpret_cast<PyObject*>(&PyComplex_Type), plain_number(a).ptr()); }, nullptr);
+      [&] { return PyObject_CallOneArg(reinterpret_cast<PyObject*>(&PyComplex_Type), plain_number(a).ptr()); },
+      nullptr);
 }
 
 PyObject* numpy_array(PyObject* a, PyObject* args, PyObject* keywords) {
@@ -228,8 +229,8 @@ PyMethodDef methods[] = {
     {"__ceil__", own<kCeil>, METH_VARARGS, nullptr},
     {"__complex__", to_complex, METH_NOARGS, nullptr},
     {"__format__", own<kFormat>, METH_VARARGS, nullptr},
-    {"__array__", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(numpy_array)), METH_VARARGS | METH_KEYWORDS,
-     nullptr},
+    {"__array__", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(numpy_array)),
+     METH_VARARGS | METH_KEYWORDS, nullptr},
     {"__reduce_ex__",  // copies and pickles are of the number
      [](PyObject* a, PyObject*) {
        return guarded(
@@ -242,36 +243,35 @@ PyMethodDef methods[] = {
      METH_VARARGS, nullptr},
     {nullptr, nullptr, 0, nullptr}};
 
-PyType_Slot number_slots[] = {
-    slot<drop>(Py_tp_dealloc),
-    slot<attribute>(Py_tp_getattro),
-    slot<hash>(Py_tp_hash),
-    slot<compare>(Py_tp_richcompare),
-    slot<read<PyObject_Repr>>(Py_tp_repr),
-    slot<read<PyObject_Str>>(Py_tp_str),
-    slot<binary<PyNumber_Add>>(Py_nb_add),
-    slot<binary<PyNumber_Subtract>>(Py_nb_subtract),
-    slot<binary<PyNumber_Multiply>>(Py_nb_multiply),
-    slot<binary<PyNumber_TrueDivide>>(Py_nb_true_divide),
-    slot<binary<PyNumber_FloorDivide>>(Py_nb_floor_divide),
-    slot<binary<PyNumber_Remainder>>(Py_nb_remainder),
-    slot<to_power>(Py_nb_power),
-    slot<unary<PyNumber_Negative>>(Py_nb_negative),
-    slot<unary<PyNumber_Positive>>(Py_nb_positive),
-    slot<unary<PyNumber_Absolute>>(Py_nb_absolute),
-    slot<truth>(Py_nb_bool),
-    slot<read<PyNumber_Float>>(Py_nb_float),
-    slot<read<PyNumber_Long>>(Py_nb_int),
-    slot<read<PyNumber_Index>>(Py_nb_index),
-    slot<read<PyNumber_Invert>>(Py_nb_invert),
-    slot<read_two<PyNumber_Divmod>>(Py_nb_divmod),
-    slot<read_two<PyNumber_And>>(Py_nb_and),
-    slot<read_two<PyNumber_Or>>(Py_nb_or),
-    slot<read_two<PyNumber_Xor>>(Py_nb_xor),
-    slot<read_two<PyNumber_Lshift>>(Py_nb_lshift),
-    slot<read_two<PyNumber_Rshift>>(Py_nb_rshift),
-    {Py_tp_methods, methods},
-    {0, nullptr}};
+PyType_Slot number_slots[] = {slot<drop>(Py_tp_dealloc),
+                              slot<attribute>(Py_tp_getattro),
+                              slot<hash>(Py_tp_hash),
+                              slot<compare>(Py_tp_richcompare),
+                              slot<read<PyObject_Repr>>(Py_tp_repr),
+                              slot<read<PyObject_Str>>(Py_tp_str),
+                              slot<binary<PyNumber_Add>>(Py_nb_add),
+                              slot<binary<PyNumber_Subtract>>(Py_nb_subtract),
+                              slot<binary<PyNumber_Multiply>>(Py_nb_multiply),
+                              slot<binary<PyNumber_TrueDivide>>(Py_nb_true_divide),
+                              slot<binary<PyNumber_FloorDivide>>(Py_nb_floor_divide),
+                              slot<binary<PyNumber_Remainder>>(Py_nb_remainder),
+                              slot<to_power>(Py_nb_power),
+                              slot<unary<PyNumber_Negative>>(Py_nb_negative),
+                              slot<unary<PyNumber_Positive>>(Py_nb_positive),
+                              slot<unary<PyNumber_Absolute>>(Py_nb_absolute),
+                              slot<truth>(Py_nb_bool),
+                              slot<read<PyNumber_Float>>(Py_nb_float),
+                              slot<read<PyNumber_Long>>(Py_nb_int),
+                              slot<read<PyNumber_Index>>(Py_nb_index),
+                              slot<read<PyNumber_Invert>>(Py_nb_invert),
+                              slot<read_two<PyNumber_Divmod>>(Py_nb_divmod),
+                              slot<read_two<PyNumber_And>>(Py_nb_and),
+                              slot<read_two<PyNumber_Or>>(Py_nb_or),
+                              slot<read_two<PyNumber_Xor>>(Py_nb_xor),
+                              slot<read_two<PyNumber_Lshift>>(Py_nb_lshift),
+                              slot<read_two<PyNumber_Rshift>>(Py_nb_rshift),
+                              {Py_tp_methods, methods},
+                              {0, nullptr}};
 
 PyType_Spec number_spec = {"plait.core.TracedNumber", sizeof(NumberObject), 0, Py_TPFLAGS_DEFAULT, number_slots};
 
@@ -398,8 +398,9 @@ bool TracedNumbers::apply(const std::vector<nb::object>& given, std::vector<nb::
     }
     if (same) continue;
     if (why)
-      *why = seen.value.is_valid() ? "a number that the function looked at was " + shown(seen.value) + " and is now " + shown(now)
-                                   : shown(now) + (seen.fitted ? " does not fit " : " fits ") + std::string(name_of(seen.dtype));
+      *why = seen.value.is_valid()
+                 ? "a number that the function looked at was " + shown(seen.value) + " and is now " + shown(now)
+                 : shown(now) + (seen.fitted ? " does not fit " : " fits ") + std::string(name_of(seen.dtype));
     return false;
   }
   return true;

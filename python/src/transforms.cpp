@@ -292,8 +292,7 @@ void bind_transforms(nb::module_& m) {
   using Numbers = std::optional<std::variant<int, std::vector<int>>>;
   using Names = std::variant<std::string, std::vector<std::string>>;
 
-  nb::class_<DerivedFunction>(m, "DerivedFunction", nb::type_slots(derived_slots),
-                              "A function that a transform made.")
+  nb::class_<DerivedFunction>(m, "DerivedFunction", nb::type_slots(derived_slots), "A function that a transform made.")
       .def("__call__",
            [](const DerivedFunction& self, nb::args args, nb::kwargs kwargs) {
              const nb::object function = self.function;  // kept while it runs

@@ -51,10 +51,10 @@ struct Group {
 
 /// The graph cut into regions. When formed exactly, nodes of one group never depend on each other through a node outside of it.
 struct Regions {
-  std::vector<Role> roles;             // per node
-  std::vector<int32_t> group_of;       // per node
-  std::vector<ir::Level> levels;       // per grouped node
-  std::vector<AxisMap> axes;           // per grouped node: axis of its group's space per own axis
+  std::vector<Role> roles;  // per node
+  std::vector<int32_t> group_of;  // per node
+  std::vector<ir::Level> levels;  // per grouped node
+  std::vector<AxisMap> axes;  // per grouped node: axis of its group's space per own axis
   std::vector<Group> groups;
   // Per value: must be in memory while the plan runs. A region that reads another's value which is not in memory computes
   // it again, from what is.

@@ -16,7 +16,7 @@ weight = pc.arange(12.0).reshape(3, 4) / 7
 
 
 def network(x: pc.array) -> pc.array:
-    return pc.softmax(x @ weight, axis=-1) * (1 + x.shape[1])
+    return pc.softmax(x @ weight, axis=-1) * 4
 
 
 with tempfile.TemporaryDirectory() as name:

@@ -14,6 +14,7 @@ from written_functions import FIXED_EXTENTS, WRITTEN, rows_of
 LOOKS = {
     "diagonal": "whether the offset leaves the matrix",
     "diff": "how often there is something to take differences of",
+    "fast.rope": "whether there are features beyond those that turn",
     "unstack": "the number of results",
 }
 

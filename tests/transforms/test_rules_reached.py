@@ -28,6 +28,10 @@ ELSEWHERE = {
 }
 # Calls that cannot come about: "PRIMITIVE RULE DIGITS", the digits as `count_rule` writes them.
 IMPOSSIBLE = {
+    "exp_difference vjp 10": "attention, which alone has it, shifts by what depends on the scores",
+    "exp_difference vjp 01": "attention, which alone has it, shifts by what depends on the scores",
+    "select_up_to vjp 0100": "attention, which alone has it, selects scores or a number",
+    "select_up_to vjp 1100": "attention, which alone has it, selects scores or a number",
     "make_complex jvp 11": "only rounding joins two parts that depend on an argument, and they do not move with it",
 }
 
