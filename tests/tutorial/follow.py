@@ -18,7 +18,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-PARTS = "CMakeLists.txt CMakePresets.json cmake docs examples include pyproject.toml python schema src tests tools".split()
+PARTS = (
+    "CMakeLists.txt CMakePresets.json cmake docs examples include pyproject.toml python schema src tests tools".split()
+)
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 NAMED = re.compile(r"(?://|#) (\S+/\S+)\n")
 
