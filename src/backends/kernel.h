@@ -43,6 +43,7 @@ struct KernelArgs {
   std::span<const TensorView> outputs;
   AttrsView attrs;  // args.attrs.get<int64_t>("axis")
   uint32_t queue = 0;  // on a device: where the work is enqueued
+  uint32_t source = 0;  // the SourceId of the operation, for errors that a device finds later
 };
 
 using KernelFn = void (*)(const KernelArgs&);

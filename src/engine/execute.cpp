@@ -255,7 +255,8 @@ class Run {
             .inputs = in,
             .outputs = out,
             .attrs = AttrsView(&node.op->attrs, node.attrs ? node.attrs->data() : nullptr),
-            .queue = queue_};
+            .queue = queue_,
+            .source = node.source};
   }
 
   // The kernel for where the node was put, or the CPU's where that device has none for these operands.

@@ -67,6 +67,7 @@ void verify_regions(const Graph& graph, const Regions& regions) {
 }
 
 void verify_program(const RegionProgram& program) {
+  std::vector<uint8_t> read(program.inputs.size());
   for (size_t i = 0; i < program.code.size(); ++i) {
     const ir::Inst& inst = program.code[i];
     const uint32_t operands[3] = {inst.a, inst.b, inst.c};
@@ -81,8 +82,10 @@ void verify_program(const RegionProgram& program) {
       }
     }
     require(!is_half(inst.type), "16-bit floats are held as float32");
-    if (inst.op == ir::Op::input)
+    if (inst.op == ir::Op::input) {
       require(inst.index < static_cast<int64_t>(program.inputs.size()), "inputs are declared");
+      require(!read[static_cast<size_t>(inst.index)]++, "an input is read in one place");
+    }
     if (inst.op == ir::Op::scalar)
       require(inst.index < static_cast<int64_t>(program.scalars.size()), "scalars are declared");
   }

@@ -75,7 +75,10 @@ Val Builder::push(Inst inst) {
 }
 
 Val Builder::input(int64_t k, Type type, Level level) {
-  return push({.op = Op::input, .type = compute_type(type), .level = level, .index = k});
+  const auto at = static_cast<size_t>(k);
+  if (at >= inputs_.size()) inputs_.resize(at + 1, -1);
+  if (inputs_[at] < 0) inputs_[at] = push({.op = Op::input, .type = compute_type(type), .level = level, .index = k}).id;
+  return {this, static_cast<uint32_t>(inputs_[at])};
 }
 Val Builder::scalar(int64_t k, Type type) {
   return push({.op = Op::scalar, .type = compute_type(type), .level = Level::scalar, .index = k});

@@ -129,7 +129,7 @@ struct Val {
   Type type() const;
 };
 
-/// Appends instructions; equal ones are shared (common subexpressions inside a region disappear here).
+/// Appends instructions; equal ones are shared (common subexpressions inside a region disappear here), inputs always.
 class Builder {
  public:
   Val input(int64_t k, Type type, Level level);
@@ -154,6 +154,7 @@ class Builder {
  private:
   Val push(Inst inst);
   Program program_;
+  std::vector<int64_t> inputs_;  // where each is read, or -1
 };
 
 /// The type that computes for a dtype: float32 for the 16-bit floats, else the dtype itself.

@@ -49,8 +49,7 @@ void note_reader(DeviceCopy& copy, Queue queue) {
 }
 
 template <class Move>
-void transfer(int from, int to, int64_t bytes, Where where, Move&& move) {
-  std::string line = where();
+void transfer(int from, int to, int64_t bytes, std::string line, Move&& move) {
   ledger::admit(from, to, bytes, line);
   const auto start = std::chrono::steady_clock::now();
   move();
@@ -61,7 +60,9 @@ void transfer(int from, int to, int64_t bytes, Where where, Move&& move) {
 }  // namespace
 
 void* Residency::fetch(Buffer& buffer, Where where) {
-  finish(buffer);  // without the lock: a signal handler may run meanwhile, and ask for other values
+  // Both without the lock: a signal handler may run meanwhile, and ask for other values; the line may wait for Python.
+  finish(buffer);
+  std::string line = where();
   const std::lock_guard lock(lock_of(buffer));
   if (buffer.host_current()) return buffer.data_;
   DeviceMemory& devices = *device_memory();
@@ -71,7 +72,7 @@ void* Residency::fetch(Buffer& buffer, Where where) {
   Block block{data, buffer.capacity_};
   if (!data) block = take_block(buffer.bytes_);
   try {
-    transfer(from->device, kHost, buffer.bytes_, where,
+    transfer(from->device, kHost, buffer.bytes_, std::move(line),
              [&] { devices.download(completed(devices, *from), block.data, from->data, buffer.bytes_); });
   } catch (...) {
     if (!data) return_block(block);
@@ -86,16 +87,23 @@ void* Residency::fetch(Buffer& buffer, Where where) {
 }
 
 void* Residency::on_queue(Buffer& buffer, Queue queue, Where where) {
-  const std::lock_guard lock(lock_of(buffer));
   DeviceMemory& devices = *device_memory();
   const int device = devices.device_of(queue);
-  if (!buffer.copies_) buffer.copies_ = std::make_unique<std::vector<DeviceCopy>>();
-  DeviceCopy* copy = copy_on(*buffer.copies_, device);
-  if (copy && copy->current && !buffer.user_visible()) {
+  DeviceCopy* copy = nullptr;
+  const auto ready = [&] {
+    if (!buffer.copies_) buffer.copies_ = std::make_unique<std::vector<DeviceCopy>>();
+    copy = copy_on(*buffer.copies_, device);
+    if (!copy || !copy->current || buffer.user_visible()) return false;
     if (copy->writer != queue) devices.wait(queue, completed(devices, *copy));
     note_reader(*copy, queue);
-    return copy->data;
-  }
+    return true;
+  };
+  std::unique_lock lock(lock_of(buffer));
+  if (ready()) return copy->data;
+  lock.unlock();
+  std::string line = where();  // without the lock: it may wait for Python
+  lock.lock();
+  if (ready()) return copy->data;
   if (!copy) {
     buffer.copies_->reserve(buffer.copies_->size() + 1);
     void* data = devices.allocate(queue, buffer.bytes_);
@@ -108,12 +116,12 @@ void* Residency::on_queue(Buffer& buffer, Queue queue, Where where) {
   wait_for_users(devices, queue, *copy);
   copy->current = false;
   if (buffer.host_current()) {
-    transfer(kHost, device, buffer.bytes_, where,
+    transfer(kHost, device, buffer.bytes_, std::move(line),
              [&] { devices.upload(queue, copy->data, buffer.data_, buffer.bytes_); });
   } else {
     DeviceCopy* from = current_copy(*buffer.copies_);
     check_internal(from != nullptr, "a buffer is current nowhere");
-    transfer(from->device, device, buffer.bytes_, where, [&] {
+    transfer(from->device, device, buffer.bytes_, std::move(line), [&] {
       devices.wait(queue, completed(devices, *from));
       devices.copy(queue, copy->data, from->data, buffer.bytes_);
       note_reader(*from, queue);

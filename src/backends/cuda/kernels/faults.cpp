@@ -5,6 +5,7 @@
 #include <string>
 
 #include "backends/cuda/runtime/cuda.h"
+#include "graph/source.h"
 #include "plait/error.h"
 
 namespace plait {
@@ -46,12 +47,13 @@ void throw_noted_fault(memory::Queue queue) {
   if (!all) return;
   volatile FaultNote& note = all[queue];
   if (note.op == 0) return;
-  const FaultNote seen{note.op, note.given, note.n, note.most};
+  const FaultNote seen{note.op, note.given, note.n, note.most, note.source};
   note.op = 0;
   throw IndexError({.op = std::string(kOps[static_cast<size_t>(seen.op - 1)]),
                     .got = "position " + std::to_string(seen.given) + " in an axis of extent " + std::to_string(seen.n),
                     .accepts = seen.n == 0 ? "no position: the axis is empty"
-                                           : std::to_string(-seen.n) + " to " + std::to_string(seen.most)});
+                                           : std::to_string(-seen.n) + " to " + std::to_string(seen.most),
+                    .where = describe_source(static_cast<SourceId>(seen.source))});
 }
 
 }  // namespace plait

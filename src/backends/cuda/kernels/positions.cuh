@@ -14,10 +14,15 @@ struct Positions {
   DType dtype;
   int64_t n;  // extent of the axis
   FaultNote* note;
-  int64_t op;
+  int64_t op, source;
 
   Positions(const KernelArgs& args, const TensorView& at, int64_t n)
-      : data(at.data), dtype(at.dtype), n(n), note(fault_note(args.queue)), op(fault_op(args.op)) {}
+      : data(at.data),
+        dtype(at.dtype),
+        n(n),
+        note(fault_note(args.queue)),
+        op(fault_op(args.op)),
+        source(args.source) {}
 
   __device__ int64_t given(int64_t i) const {
     switch (dtype) {
@@ -44,6 +49,7 @@ struct Positions {
     to->given = x;
     to->n = extent;
     to->most = most;
+    to->source = source;
     __threadfence_system();
     to->op = op;
     return -1;

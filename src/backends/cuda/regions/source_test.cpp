@@ -84,6 +84,23 @@ TEST(CudaSource, RandomProgramsCompile) {
   }
 }
 
+TEST(CudaSource, LongProgramsReadAnInputOnce) {
+  PLAIT_NEEDS_NVRTC();
+  ir::Builder builder;
+  RegionProgram program;
+  program.rank = 2;
+  program.row_rank = 1;
+  program.inputs = {{DType::float64, Level::row}};
+  const auto x = [&] { return builder.input(0, DType::float64, Level::row); };
+  ir::Val sum = x();
+  for (int k = 0; k < 50; ++k) sum = ir::sqrt(sum + 1.0 * k);  // more instructions than the builder looks back over
+  sum = builder.reduce(ir::Op::reduce_sum, sum);
+  program.outputs.push_back({(builder.spread(sum, Level::row) * x()).id, DType::float64, Level::row});
+  program.code = builder.take();
+  const Staged staged(std::move(program));
+  for (unsigned seed = 0; seed < 4; ++seed) expect_ways_compile(staged, seed);
+}
+
 TEST(CudaSource, OneTextForAllShapes) {
   const Staged a(softmax_program(DType::float32)), b(softmax_program(DType::float32));
   EXPECT_EQ(rows_source(a, RowForm::block, RowFit::even).text, rows_source(b, RowForm::block, RowFit::even).text);
