@@ -8,6 +8,7 @@
 
 #include "backends/cuda/kernels/convolution_plain.h"
 #include "backends/cuda/kernels/plan_cache.h"
+#include "backends/cuda/kernels/prepare.h"
 #include "backends/cuda/kernels/tables.h"
 #include "backends/cuda/libraries/cudnn.h"
 
@@ -153,46 +154,48 @@ std::shared_ptr<const Plan> make_plan(const Key& key) {
   return plan;
 }
 
+cudnnStatus_t call(const Plan& plan, const Algorithm& algorithm, const Key& key, cudaStream_t stream, const void* a,
+                   const void* b, void* to, void* room) {
+  const Cudnn& dnn = Cudnn::get();
+  const double wide_one = 1, wide_zero = 0;
+  const float short_one = 1, short_zero = 0;
+  const bool wide = key.dtype == DType::float64;
+  const void* one = wide ? static_cast<const void*>(&wide_one) : &short_one;
+  const void* zero = wide ? static_cast<const void*>(&wide_zero) : &short_zero;
+  CudnnHandle& handle = CudnnHandle::of(key.device);
+  const std::lock_guard lock(handle.mutex);
+  handle.use(stream);
+  if (plan.math != algorithm.math) {
+    check_cudnn(dnn.SetConvolutionMathType(plan.convolution, algorithm.math), "convolution");
+    plan.math = algorithm.math;
+  }
+  switch (key.kind) {
+    case ConvKind::forward:
+      return dnn.ConvolutionForward(handle.handle, one, plan.x, a, plan.w, b, plan.convolution,
+                                    static_cast<cudnnConvolutionFwdAlgo_t>(algorithm.number), room, algorithm.workspace,
+                                    zero, plan.y, to);
+    case ConvKind::input:
+      return dnn.ConvolutionBackwardData(handle.handle, one, plan.w, b, plan.y, a, plan.convolution,
+                                         static_cast<cudnnConvolutionBwdDataAlgo_t>(algorithm.number), room,
+                                         algorithm.workspace, zero, plan.x, to);
+    case ConvKind::weight:
+      return dnn.ConvolutionBackwardFilter(handle.handle, one, plan.x, a, plan.y, b, plan.convolution,
+                                           static_cast<cudnnConvolutionBwdFilterAlgo_t>(algorithm.number), room,
+                                           algorithm.workspace, zero, plan.w, to);
+  }
+  return CUDNN_STATUS_NOT_SUPPORTED;
+}
+
 /// False where the library does not take it.
 bool run_cudnn(Work& work, ConvKind kind, const ConvGeometry& g, DType dtype, const void* a, const void* b, void* to) {
   static PlanCache<Key, Plan> plans;
   if (!fits_int(g)) return false;
   const Key key{device_of(work.queue()), kind, dtype, g};
   const std::shared_ptr<const Plan> plan = plans.get(key, [&] { return make_plan(key); });
-  const Cudnn& dnn = Cudnn::get();
-  const double wide_one = 1, wide_zero = 0;
-  const float short_one = 1, short_zero = 0;
-  const bool wide = dtype == DType::float64;
-  const void* one = wide ? static_cast<const void*>(&wide_one) : &short_one;
-  const void* zero = wide ? static_cast<const void*>(&wide_zero) : &short_zero;
   for (size_t i = plan->best; i < plan->algorithms.size(); plan->best = ++i) {
     const Algorithm& algorithm = plan->algorithms[i];
     void* room = algorithm.workspace ? work.scratch<char>(static_cast<int64_t>(algorithm.workspace)) : nullptr;
-    CudnnHandle& handle = CudnnHandle::of(key.device);
-    const std::lock_guard lock(handle.mutex);
-    handle.use(work.stream());
-    if (plan->math != algorithm.math) {
-      check_cudnn(dnn.SetConvolutionMathType(plan->convolution, algorithm.math), "convolution");
-      plan->math = algorithm.math;
-    }
-    cudnnStatus_t status = CUDNN_STATUS_NOT_SUPPORTED;
-    switch (kind) {
-      case ConvKind::forward:
-        status = dnn.ConvolutionForward(handle.handle, one, plan->x, a, plan->w, b, plan->convolution,
-                                        static_cast<cudnnConvolutionFwdAlgo_t>(algorithm.number), room,
-                                        algorithm.workspace, zero, plan->y, to);
-        break;
-      case ConvKind::input:
-        status = dnn.ConvolutionBackwardData(handle.handle, one, plan->w, b, plan->y, a, plan->convolution,
-                                             static_cast<cudnnConvolutionBwdDataAlgo_t>(algorithm.number), room,
-                                             algorithm.workspace, zero, plan->x, to);
-        break;
-      case ConvKind::weight:
-        status = dnn.ConvolutionBackwardFilter(handle.handle, one, plan->x, a, plan->y, b, plan->convolution,
-                                               static_cast<cudnnConvolutionBwdFilterAlgo_t>(algorithm.number), room,
-                                               algorithm.workspace, zero, plan->w, to);
-        break;
-    }
+    const cudnnStatus_t status = call(*plan, algorithm, key, work.stream(), a, b, to, room);
     if (status == CUDNN_STATUS_SUCCESS) return true;
     if (status == CUDNN_STATUS_EXECUTION_FAILED) check_cudnn(status, "convolution");
   }
@@ -254,6 +257,28 @@ void run(const KernelArgs& args) {
 }
 
 }  // namespace
+
+void prepare_convolution(int device, ConvKind kind) {
+  Key key{device, kind, DType::float32, {}};
+  key.g.n = 1;
+  key.g.c = key.g.o = 16;
+  key.g.in[1] = key.g.in[2] = key.g.out[1] = key.g.out[2] = 16;
+  key.g.kernel[1] = key.g.kernel[2] = 3;
+  key.g.padding[1] = key.g.padding[2] = 1;
+  const Trial trial(device);
+  const std::shared_ptr<const Plan> plan = make_plan(key);
+  for (const Algorithm& algorithm : plan->algorithms) {
+    if (algorithm.workspace > Trial::kBytes) continue;
+    check_cudnn(
+        call(*plan, algorithm, key, trial.stream(), trial.piece(0), trial.piece(1), trial.piece(2), trial.piece(3)),
+        "convolution");
+    break;
+  }
+  trial.finish();
+  CudnnHandle& handle = CudnnHandle::of(device);
+  const std::lock_guard lock(handle.mutex);
+  handle.leave();
+}
 
 void add_convolution_kernels(Table& table) {
   table.push_back({"convolution", {.run = run<ConvKind::forward>}});

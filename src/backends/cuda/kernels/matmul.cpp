@@ -7,6 +7,7 @@
 #include "backends/cuda/kernels/copy.h"
 #include "backends/cuda/kernels/matmul_plain.h"
 #include "backends/cuda/kernels/plan_cache.h"
+#include "backends/cuda/kernels/prepare.h"
 #include "backends/cuda/kernels/tables.h"
 #include "backends/cuda/libraries/cublaslt.h"
 
@@ -180,34 +181,27 @@ void spread_addend(Work& work, Product& p) {
   p.c = {p.out, p.n, 1, p.out_batch};
 }
 
-void multiply(Work& work, Product p) {
-  static PlanCache<Key, Plan> plans;
-  const auto plan_for = [&](Addend addend) {
-    if (addend == Addend::matrix) spread_addend(work, p);
-    const Key key{.device = device_of(work.queue()),
-                  .dtype = p.dtype,
-                  .m = p.m,
-                  .n = p.n,
-                  .k = p.k,
-                  .batch = p.batch,
-                  .a = *layout_of_a(p),
-                  .b = *layout_of_b(p),
-                  .a_batch = p.a.batch,
-                  .b_batch = p.b.batch,
-                  .out_batch = p.out_batch,
-                  .a_alignment = alignment_of(p.a.data),
-                  .b_alignment = alignment_of(p.b.data),
-                  .out_alignment = alignment_of(p.out),
-                  .addend = addend,
-                  .c_stride = addend == Addend::matrix ? p.c.row : 0,
-                  .c_alignment = addend == Addend::none ? 256 : alignment_of(p.c.data)};
-    return plans.get(key, [&] { return make_plan(key, p); });
-  };
-  Addend addend = addend_of(p);
-  std::shared_ptr<const Plan> plan = plan_for(addend);
-  if (!plan->found && addend == Addend::row) plan = plan_for(addend = Addend::matrix);
-  if (!plan->found) return matmul_plain(work, p);
-  void* workspace = plan->workspace ? work.scratch<char>(static_cast<int64_t>(plan->workspace)) : nullptr;
+Key key_of(int device, const Product& p, Addend addend) {
+  return {.device = device,
+          .dtype = p.dtype,
+          .m = p.m,
+          .n = p.n,
+          .k = p.k,
+          .batch = p.batch,
+          .a = *layout_of_a(p),
+          .b = *layout_of_b(p),
+          .a_batch = p.a.batch,
+          .b_batch = p.b.batch,
+          .out_batch = p.out_batch,
+          .a_alignment = alignment_of(p.a.data),
+          .b_alignment = alignment_of(p.b.data),
+          .out_alignment = alignment_of(p.out),
+          .addend = addend,
+          .c_stride = addend == Addend::matrix ? p.c.row : 0,
+          .c_alignment = addend == Addend::none ? 256 : alignment_of(p.c.data)};
+}
+
+void call(const Plan& plan, const Product& p, Addend addend, void* workspace, int device, cudaStream_t stream) {
   const double wide_one[2] = {1, 0}, wide_zero[2] = {0, 0};
   const float one[2] = {1, 0}, zero[2] = {0, 0};
   const bool wide = p.dtype == DType::float64, plus = addend == Addend::matrix;
@@ -215,14 +209,29 @@ void multiply(Work& work, Product p) {
   const void* const nothing = wide ? static_cast<const void*>(wide_zero) : zero;
   std::unique_lock<std::mutex> lock;
   if (addend == Addend::row) {
-    lock = std::unique_lock(plan->mutex);
-    set_row(*plan, p.c.data);
+    lock = std::unique_lock(plan.mutex);
+    set_row(plan, p.c.data);
   }
-  check_cublaslt(
-      CublasLt::get().Matmul(cublaslt_handle(device_of(work.queue())), plan->operation, alpha, p.b.data, plan->b,
-                             p.a.data, plan->a, plus ? alpha : nothing, plus ? p.c.data : p.out, plan->c, p.out,
-                             plan->out, &plan->algorithm, workspace, plan->workspace, work.stream()),
-      "matmul");
+  check_cublaslt(CublasLt::get().Matmul(cublaslt_handle(device), plan.operation, alpha, p.b.data, plan.b, p.a.data,
+                                        plan.a, plus ? alpha : nothing, plus ? p.c.data : p.out, plan.c, p.out,
+                                        plan.out, &plan.algorithm, workspace, plan.workspace, stream),
+                 "matmul");
+}
+
+void multiply(Work& work, Product p) {
+  static PlanCache<Key, Plan> plans;
+  const int device = device_of(work.queue());
+  const auto plan_for = [&](Addend addend) {
+    if (addend == Addend::matrix) spread_addend(work, p);
+    const Key key = key_of(device, p, addend);
+    return plans.get(key, [&] { return make_plan(key, p); });
+  };
+  Addend addend = addend_of(p);
+  std::shared_ptr<const Plan> plan = plan_for(addend);
+  if (!plan->found && addend == Addend::row) plan = plan_for(addend = Addend::matrix);
+  if (!plan->found) return matmul_plain(work, p);
+  void* workspace = plan->workspace ? work.scratch<char>(static_cast<int64_t>(plan->workspace)) : nullptr;
+  call(*plan, p, addend, workspace, device, work.stream());
 }
 
 /// Axes of the batch; neighbours are joined that both operands walk alike.
@@ -346,6 +355,20 @@ void multiply_and_add(const KernelArgs& args) {
 }
 
 }  // namespace
+
+void prepare_product(int device, DType dtype) {
+  const Trial trial(device);
+  Product p;
+  p.dtype = dtype;
+  p.m = p.n = p.k = 256;
+  p.a = {trial.piece(0), p.k, 1, 0};
+  p.b = {trial.piece(1), p.n, 1, 0};
+  p.out = trial.piece(2);
+  const std::shared_ptr<const Plan> plan = make_plan(key_of(device, p, Addend::none), p);
+  if (!plan->found || plan->workspace > Trial::kBytes) return;
+  call(*plan, p, Addend::none, trial.piece(3), device, trial.stream());
+  trial.finish();
+}
 
 void add_matmul_kernels(Table& table) {
   table.push_back({"matmul", {.run = multiply_batches, .contiguous_inputs = false}});

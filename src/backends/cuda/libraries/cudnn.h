@@ -32,6 +32,8 @@ struct CudnnHandle {
 
   /// With the lock held: where the calls that follow go.
   void use(cudaStream_t stream);
+  /// Likewise, before that stream is destroyed.
+  void leave() { has_stream_ = false; }
 
   static CudnnHandle& of(int device);
 

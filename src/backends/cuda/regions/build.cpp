@@ -1,15 +1,10 @@
 #include "backends/cuda/regions/build.h"
 
 #include <nvrtc.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <atomic>
-#include <condition_variable>
-#include <cstdlib>
-#include <mutex>
-#include <thread>
 
+#include "backends/cuda/libraries/background.h"
 #include "backends/cuda/libraries/library.h"
 #include "backends/cuda/regions/disk_cache.h"
 #include "base/hash.h"
@@ -40,11 +35,13 @@ struct Nvrtc {
   decltype(nvrtcGetPTX)* ptx = library.function<decltype(nvrtcGetPTX)>("nvrtcGetPTX");
 };
 const Nvrtc& nvrtc() {
-  static const Nvrtc* const opened = new Nvrtc;
+  static const Nvrtc* const opened = [] {
+    const auto* const made = new Nvrtc;
+    end_background_before_others();
+    return made;
+  }();
   return *opened;
 }
-
-constinit std::atomic<bool> ending{false};  // the process ends: what is being compiled is of no use any more
 
 /// What the CPU's headers include of the standard library; std_for_nvrtc.cuh has what they use of it.
 constexpr const char* kStandardHeaders[] = {"cstdint", "type_traits", "utility"};
@@ -89,9 +86,10 @@ std::string compile(const Source& source, int capability) {
       (machine_code ? "--gpu-architecture=sm_" : "--gpu-architecture=compute_") + std::to_string(best);
   const char* const options[] = {architecture.c_str(), "--std=c++20", "--fmad=false",
                                  "--device-as-default-execution-space"};
-  nvrtc().set_flow_callback(program, [](void*, void*) { return ending.load() ? 1 : 0; }, nullptr);
+  nvrtc().set_flow_callback(program, [](void*, void*) { return process_ends() ? 1 : 0; }, nullptr);
   const nvrtcResult result = nvrtc().compile(program, 4, options);
-  if (ending) throw Interrupted({.op = "CUDA region", .got = "the end of the process while its code was compiled"});
+  if (process_ends())
+    throw Interrupted({.op = "CUDA region", .got = "the end of the process while its code was compiled"});
   if (result != NVRTC_SUCCESS) {
     size_t size = 0;
     nvrtc().log_size(program, &size);
@@ -117,105 +115,6 @@ std::string build(const Source& source, int capability) {
   std::string image = compile(source, capability);
   cache_image(key, image);
   return image;
-}
-
-namespace {
-
-/// Leaked, so that no thread outlives it. `stop` has to run before the ends of what a build uses: NVRTC sets up parts of itself during the
-/// first builds, later than any exit handler of ours, so theirs would run before it. Objects of the main thread end before all of them.
-class Background {
- public:
-  static void end_with_main_thread() {
-    struct End {
-      bool of_main = ::gettid() == ::getpid();
-      ~End() {
-        if (Background* const begun = begun_.load(); of_main && begun) begun->stop();
-      }
-    };
-    static thread_local const End end;
-    (void)end.of_main;
-  }
-  static Background& instance() {
-    static Background* const background = new Background;
-    return *background;
-  }
-  bool add(std::function<void()> job, const std::atomic<int>& asked) {
-    const std::lock_guard lock(mutex_);
-    if (stopped_ || jobs_.size() >= kMostWaiting) return false;
-    jobs_.push_back({std::move(job), &asked});
-    const size_t most = std::clamp(std::thread::hardware_concurrency() / 4, 1u, 4u);
-    if (threads_.size() < most && idle_ < static_cast<int>(jobs_.size())) threads_.emplace_back([this] { work(); });
-    changed_.notify_one();
-    return true;
-  }
-
- private:
-  struct Job {
-    std::function<void()> work;
-    const std::atomic<int>* asked;
-  };
-  static constexpr size_t kMostWaiting = 256;
-
-  Background() { begun_ = this; }
-  /// On a thread of its own, as it may take a second, which no caller should wait for.
-  static void open_nvrtc() {
-    try {
-      nvrtc();
-    } catch (const Error&) {
-      // Each build says so.
-    }
-    // Where another thread than the main one ends the process: set behind NVRTC's own ends, so that it runs before them.
-    static std::once_flag once;
-    std::call_once(once, [] { std::atexit([] { instance().stop(); }); });
-  }
-  void work() {
-    open_nvrtc();
-    std::unique_lock lock(mutex_);
-    while (!stopped_) {
-      if (jobs_.empty()) {
-        ++idle_;
-        changed_.wait(lock);
-        --idle_;
-        continue;
-      }
-      const auto next =
-          std::max_element(jobs_.begin(), jobs_.end(), [](const Job& a, const Job& b) { return *a.asked < *b.asked; });
-      auto job = std::move(next->work);
-      jobs_.erase(next);
-      lock.unlock();
-      job();
-      job = nullptr;
-      lock.lock();
-    }
-  }
-  void stop() {
-    {
-      const std::lock_guard lock(mutex_);
-      stopped_ = true;
-      ending = true;
-      jobs_.clear();
-    }
-    changed_.notify_all();
-    for (std::thread& thread : threads_)
-      if (thread.joinable()) thread.join();
-  }
-
-  static constinit inline std::atomic<Background*> begun_{nullptr};
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  std::vector<Job> jobs_;  // in the order of their coming
-  std::vector<std::thread> threads_;
-  int idle_ = 0;
-  bool stopped_ = false;
-};
-
-}  // namespace
-
-void end_builds_with_process() { Background::end_with_main_thread(); }
-
-bool run_in_background(std::function<void()> job, const std::atomic<int>& asked) {
-  end_builds_with_process();
-  return Background::instance().add(std::move(job), asked);
 }
 
 }  // namespace plait::cuda

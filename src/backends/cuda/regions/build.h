@@ -1,8 +1,6 @@
 // Source to machine code: NVRTC, opened when first needed, and a cache of what it made on disk.
 #pragma once
 
-#include <atomic>
-#include <functional>
 #include <string>
 #include <vector>
 
@@ -24,12 +22,5 @@ const std::vector<Header>& device_headers();
 std::string build(const Source& source, int capability);
 /// The same without the cache.
 std::string compile(const Source& source, int capability);
-
-/// Runs `job` on one of a few threads of its own, those before the others whose `asked` is larger. When the process ends, a compilation
-/// that runs is cancelled and waited for, what has not begun is dropped. False where too much waits already: then it is not run.
-bool run_in_background(std::function<void()> job, const std::atomic<int>& asked);
-
-/// Lets the end of the process's main thread stop what runs in the background, where this is called on it. `run_in_background` calls it too.
-void end_builds_with_process();
 
 }  // namespace plait::cuda

@@ -6,6 +6,7 @@
 #include <mutex>
 #include <string>
 
+#include "backends/cuda/libraries/background.h"
 #include "backends/cuda/regions/build.h"
 #include "backends/cuda/runtime/cuda.h"
 #include "base/hash.h"

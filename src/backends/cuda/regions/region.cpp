@@ -83,27 +83,33 @@ Source CudaRegion::source_of(Form form) const {
   return split_source(staged_, form == kSplitRows ? SplitForm::rows : SplitForm::columns);
 }
 
-/// The first of `forms` is wanted; while it is being built, the first that is there is taken.
+/// The code of a way, which is begun where it is not there.
+const Module* CudaRegion::ask(int form, int device) const {
+  Built& built = built_[form];
+  const std::lock_guard lock(built.mutex);
+  if (built.source.text.empty()) built.source = source_of(static_cast<Form>(form));
+  const Module* const made = module_of(built.source, capability_of(device), tier == Tier::one ? Wait::yes : Wait::no);
+  if (made) built.module[device].store(made, std::memory_order_release);
+  return made;
+}
+
+/// The first of `forms` is wanted; while it is not there, the first that is. The last is the general one.
 CudaRegion::Chosen CudaRegion::choose(std::initializer_list<int> forms, int device) const {
   // Parameters of a kernel have 32,764 bytes.
   const size_t bytes = sizeof(Space) + static_cast<size_t>(staged_.operand_count()) * sizeof(Operand) +
                        staged_.program.scalars.size() * 8 + sizeof(Batch) + 16;
   const Form wanted = static_cast<Form>(*forms.begin());
+  const int general = *(forms.end() - 1);
   if (tier == Tier::zero || device >= kDevices || bytes > 32000) return {wanted, nullptr};
-  Built& built = built_[wanted];
-  if (const Module* ready = built.module[device].load(std::memory_order_acquire)) return {wanted, ready};
-  {
-    const std::lock_guard lock(built.mutex);
-    if (built.source.text.empty()) built.source = source_of(wanted);
-    const Module* const made = module_of(built.source, capability_of(device), tier == Tier::one ? Wait::yes : Wait::no);
-    if (made) {
-      built.module[device].store(made, std::memory_order_release);
-      return {wanted, made};
-    }
-  }
+  const auto ready = [&](int form) { return built_[form].module[device].load(std::memory_order_acquire); };
+  if (const Module* module = ready(wanted)) return {wanted, module};
+  constexpr int kOften = 32;  // runs; a function over many shapes should not build for each kind of them
+  if (!begun_.exchange(true)) built_[wanted].wanted = built_[general].wanted = kOften;
+  if (tier == Tier::one || built_[wanted].wanted >= kOften || ++built_[wanted].wanted >= kOften)
+    if (const Module* made = ask(wanted, device)) return {wanted, made};
+  if (!ready(general)) ask(general, device);
   for (int form : forms)
-    if (const Module* ready = built_[form].module[device].load(std::memory_order_acquire))
-      return {static_cast<Form>(form), ready};
+    if (const Module* module = ready(form)) return {static_cast<Form>(form), module};
   return {wanted, nullptr};
 }
 
@@ -137,14 +143,14 @@ CudaRegion::Chosen CudaRegion::choose_rows(const Run& run, int device) const {
   return choose({full, even, any, large, large + 1, large + 2, kSplitRows}, device);
 }
 
-bool CudaRegion::built(int device) const {
-  return std::any_of(std::begin(built_), std::end(built_),
-                     [&](const Built& b) { return b.module[device].load() != nullptr; });
+int CudaRegion::built(int device) const {
+  return static_cast<int>(std::count_if(std::begin(built_), std::end(built_),
+                                        [&](const Built& b) { return b.module[device].load() != nullptr; }));
 }
 
 const char* CudaRegion::how() const {
   for (int device = 0; device < kDevices; ++device)
-    if (built(device)) return "generated code";
+    if (built(device) > 0) return "generated code";
   return "register machine";
 }
 

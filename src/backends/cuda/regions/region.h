@@ -24,11 +24,12 @@ class CudaRegion final : public CompiledRegion {
 
   Tier tier;  // PLAIT_CUDA_TIER, or as a test wants
   bool always_split = false;  // for tests: as if rows were long
-  /// Whether code for this device took over, for one way of going over the elements at least.
-  bool built(int device) const;
+  /// How many ways of going over the elements have code for this device.
+  int built(int device) const;
 
  private:
-  /// Ways of going over the space. Each has code of its own, built when the first run wants it; until then, others may serve.
+  /// Ways of going over the space. Each has code of its own. The first run has that of its own way and of the general one built; further
+  /// ways are built once many runs wanted them. Until then, others serve.
   enum Form : uint8_t {
     kLinear,
     kStrided,
@@ -45,6 +46,7 @@ class CudaRegion final : public CompiledRegion {
     const Module* module;  // null where the machine has to run
   };
   Chosen choose(std::initializer_list<int> forms, int device) const;
+  const Module* ask(int form, int device) const;
   Chosen choose_elementwise(const Run& run, int device) const;
   Chosen choose_rows(const Run& run, int device) const;
   Source source_of(Form form) const;
@@ -61,9 +63,11 @@ class CudaRegion final : public CompiledRegion {
   struct Built {
     std::mutex mutex;
     Source source;
+    std::atomic<int> wanted = 0;  // by how many runs
     std::atomic<const Module*> module[kDevices] = {};
   };
   mutable Built built_[kForms];
+  mutable std::atomic<bool> begun_ = false;
 };
 
 }  // namespace plait::cuda

@@ -4,6 +4,7 @@
 
 #include "backends/cuda/kernels/faults.h"
 #include "backends/cuda/kernels/kernels.h"
+#include "backends/cuda/kernels/prepare.h"
 #include "backends/cuda/regions/regions.h"
 #include "backends/cuda/runtime/cuda.h"
 #include "backends/cuda/runtime/errors.h"
@@ -54,6 +55,7 @@ void CudaBackend::open(int index) {
     }
     copies_.prepare(*opened.uploads);
     prepare_regions_cuda();
+    cuda::prepare_libraries(index);
   });
 }
 

@@ -7,8 +7,8 @@
 #include <utility>
 #include <vector>
 
+#include "backends/cuda/libraries/background.h"
 #include "backends/cuda/libraries/library.h"
-#include "backends/cuda/regions/build.h"
 #include "backends/cuda/runtime/cuda.h"
 #include "backends/cuda/runtime/cuda_backend.h"
 #include "backends/cuda/runtime/errors.h"
@@ -88,6 +88,6 @@ memory::DeviceMemory& cuda_memory() { return backend(); }
 }  // namespace plait
 
 extern "C" PLAIT_API plait::DeviceBackend* plait_device_backend(std::string& why_not) {
-  plait::cuda::end_builds_with_process();  // most often this is the main thread
+  plait::cuda::end_background_with_process();  // most often this is the main thread
   return plait::CudaBackend::instance(why_not);
 }
