@@ -28,6 +28,10 @@ def floats(*shape: int) -> Maker:
     return made(shape, lambda rng, shape: rng.uniform(0.2, 2.0, shape))
 
 
+def with_zeros(*shape: int) -> Maker:
+    return made(shape, lambda rng, shape: rng.uniform(0.2, 2.0, shape) * (rng.random(shape) < 0.5))
+
+
 def complexes(*shape: int) -> Maker:
     def draw(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
         return np.asarray(rng.uniform(0.5, 2.0, shape) + 1j * rng.uniform(-1.0, 1.0, shape)).astype(np.complex64)
@@ -124,6 +128,10 @@ WRITTEN: dict[str, tuple[Function, list[Maker]]] = {
     "at add": (lambda x, i, v: x.at[i].add(v) * x, [floats(4), below(4, 6), floats(6)]),
     "at subtract": (lambda x, i, v: x.at[i].subtract(v) * x, [floats(4, 2), below(4, 3), floats(3, 2)]),
     "at multiply": (lambda x, i, v: x.at[i].multiply(v) * x, [floats(4), below(4, 6), floats(6)]),
+    "at multiply by zeros": (
+        lambda x, i, v: x.at[i].multiply(v) * x,
+        [floats(3, 2), below(3, 7), with_zeros(7, 2)],
+    ),
     "at divide": (lambda x, i, v: x.at[i].divide(v) * x, [floats(4), below(4, 3), floats(3)]),
     "at maximum": (lambda x, i, v: x.at[i].maximum(v) * x, [floats(4), below(4, 6), floats(6)]),
     "at minimum": (lambda x, i, v: x.at[1:, i].minimum(v) * x, [floats(4, 3), below(3, 2), floats(3, 2)]),

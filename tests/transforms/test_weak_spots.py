@@ -1,5 +1,6 @@
 """Functions written to find holes, and what holds of transforms beyond single functions."""
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -124,10 +125,47 @@ def test_products_with_zeros_have_second_derivatives() -> None:
     assert hessian(lambda a: a.prod()) == [[0.0, 3.0, 0.0], [3.0, 0.0, 2.0], [0.0, 2.0, 0.0]]
     assert hessian(lambda a: a.cumprod()[2]) == [[0.0, 3.0, 0.0], [3.0, 0.0, 2.0], [0.0, 2.0, 0.0]]
     at = pc.array([0, 0, 0])
-    g = pc.grad(lambda a: vector(1.0).at[at].multiply(a).sum())(x)
-    assert g.tolist() == [0.0, 6.0, 0.0]
+    assert pc.grad(lambda a: vector(1.0).at[at].multiply(a).sum())(x).tolist() == [0.0, 6.0, 0.0]
+    assert hessian(lambda a: vector(1.0).at[at].multiply(a).sum()) == [[0.0, 3.0, 0.0], [3.0, 0.0, 2.0], [0.0, 2.0, 0.0]]
     two = pc.grad(lambda a: vector(1.0).at[pc.array([0, 0])].multiply(a).sum())(vector(0.0, 0.0))
     assert two.tolist() == [0.0, 0.0]
+
+
+@pytest.mark.parametrize("dtype", [pc.float64, pc.float16], ids=str)
+def test_repeated_factors_have_derivatives_as_products_have(dtype: pc.Dtype) -> None:
+    """Of every order, wherever zeros stand, and for any number of factors of one place."""
+    at = [2, 0, -1, 2, 0, 0, -2, 2]
+    groups = [[1, 4, 5], [], [0, 3, 7], [2, 6]]
+    weights = [1.0, -2.0, 3.0, 0.5]
+    at[2], at[6] = -1, 3  # one place, named in two ways
+
+    def written(a: pc.array) -> pc.array:
+        return (pc.array([2.0, 1.0, -1.0, 4.0], dtype).at[pc.array(at)].multiply(a) * pc.array(weights, dtype)).sum()
+
+    def multiplied(a: pc.array) -> pc.array:
+        old = pc.array([2.0, 1.0, -1.0, 4.0], dtype)
+        return sum(old[k] * weights[k] * a[pc.array(g, pc.int32)].prod() for k, g in enumerate(groups))
+
+    def third(f: Callable[[pc.array], pc.array], a: pc.array) -> pc.array:
+        def hessian(b: pc.array) -> pc.array:
+            return pc.vmap(lambda d: pc.jvp(pc.grad(f), [b], [d])[1][0])(pc.eye(8, dtype=dtype))
+
+        return pc.vmap(lambda d: pc.vjp(hessian, [a], [pc.ones((8, 8), dtype) * d])[1][0])(pc.eye(8, dtype=dtype))
+
+    for zeros in ([], [0], [0, 3], [0, 3, 7], [1, 2, 6], [0, 1, 2, 3, 4, 5, 6, 7]):
+        a = pc.array([0.0 if i in zeros else 1.0 + 0.25 * i for i in range(8)], dtype)
+        for order in (pc.grad, lambda f: pc.grad(lambda b: (pc.grad(f)(b) * pc.arange(8)).sum())):
+            check.all_same([order(written)(a)], [order(multiplied)(a)], f"zeros at {zeros}")
+        check.all_same([third(written, a)], [third(multiplied, a)], f"zeros at {zeros}")
+
+
+def test_infinite_factors_stay_in_their_place() -> None:
+    at = pc.array([1, 0, 1, 0])
+    v = vector(math.inf, 3.0, math.inf, 0.0)
+    f = pc.grad(lambda a: vector(1.0, 1.0).at[at].multiply(a).sum())
+    assert f(v).tolist() == [math.inf, 0.0, math.inf, 3.0]
+    (second,) = pc.jvp(f, [v], [vector(0.0, 1.0, 0.0, 0.0)])[1]
+    assert second.tolist()[1::2] == [0.0, 1.0]
 
 
 def test_powers_at_zero() -> None:

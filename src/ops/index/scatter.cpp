@@ -2,6 +2,7 @@
 
 #include "ops/create/iota.h"
 #include "ops/prelude.h"
+#include "ops/scan/scan.h"
 
 namespace plait {
 namespace {
@@ -47,16 +48,21 @@ Array last_writes(const ScatterAttrs& attrs, const Shape& shape, const Array& at
   return reshape(won, ones);
 }
 
-// For multiply: for each row of the update, the product of what else was written to its place. A zero counts, so that what it
-// multiplied is right where it stands alone.
-Array other_factors(const ScatterAttrs& attrs, const Array& like, const Array& at, const Array& update) {
-  const Array zero = equal(update, zeros_like(update));
-  const Array filled = where(zero, ones_like(update), update);
-  const Array product = rows_at(attrs, scatter(attrs, ScatterMode::multiply, ones_like(like), at, filled), at);
-  const Array count =
-      scatter(attrs, ScatterMode::add, zeros(like.shape(), DType::int32), at, astype(zero, DType::int32));
-  const Array others = subtract(rows_at(attrs, count, at), astype(zero, DType::int32));
-  return where(equal(others, zeros_like(others)), divide(product, filled), zeros_like(product));
+// Positions counted from the front, so that those of one place are equal.
+Array places(const Array& at, Dim n) {
+  if (is_in(at.dtype(), dtypes::unsigned_integer)) return at;
+  const Array wide = size_of(at.dtype()) < 4 ? astype(at, DType::int32) : at;
+  return where(less(wide, zeros_like(wide)), add(wide, extent(n, wide.dtype())), wide);
+}
+
+// For multiply: for each row of the update, the product of what else was written to its place, before it and behind it. Without a
+// quotient it is right where factors are 0, and so are its own derivatives.
+Array other_factors(const ScatterAttrs& attrs, Dim n, const Array& at, const Array& update) {
+  const Array factors = is_half(update.dtype()) ? converted(update, DType::float32) : update;
+  const Array place = places(at, n), order = argsort(place, -1);
+  const Array groups = rows_at(attrs, place, order), rows = rows_at(attrs, factors, order);
+  const Array others = multiply(products_within(groups, rows, false), products_within(groups, rows, true));
+  return converted(rows_at(attrs, others, argsort(order, -1)), update.dtype());
 }
 
 // For maximum and minimum: who holds the result, and how many share it.
@@ -90,7 +96,7 @@ Grads vjp_scatter(const ScatterAttrs& attrs, const VjpArgs& at) {
     case ScatterMode::multiply:
       if (at.needed[0]) grads[0] = multiply(g, scatter(attrs, ScatterMode::multiply, ones_like(g), to, update));
       if (at.needed[2])
-        grads[2] = multiply(rows_at(attrs, multiply(g, at.input(0)), to), other_factors(attrs, g, to, update));
+        grads[2] = multiply(rows_at(attrs, multiply(g, at.input(0)), to), other_factors(attrs, at.input_shape(0)[attrs.batch], to, update));
       break;
     case ScatterMode::maximum:
     case ScatterMode::minimum: {
@@ -113,7 +119,7 @@ Arrays jvp_scatter(const ScatterAttrs& attrs, const JvpArgs& in) {
     case ScatterMode::add: return {scatter(attrs, mode_of(attrs), old, to, written)};
     case ScatterMode::multiply: {
       const Array factors = scatter(attrs, ScatterMode::multiply, ones_like(a), to, update);
-      const Array change = multiply(multiply(rows_at(attrs, a, to), other_factors(attrs, a, to, update)), written);
+      const Array change = multiply(multiply(rows_at(attrs, a, to), other_factors(attrs, a.shape()[attrs.batch], to, update)), written);
       return {scatter(attrs, ScatterMode::add, multiply(old, factors), to, change)};
     }
     case ScatterMode::maximum:

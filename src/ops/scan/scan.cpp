@@ -1,6 +1,7 @@
 #include <limits>
 
 #include "ops/prelude.h"
+#include "ops/scan/scan.h"
 #include "ops/view/slice.h"
 
 namespace plait {
@@ -23,6 +24,10 @@ const char* check_linear_scan(const ScanAttrs& attrs, std::span<const Aval> in) 
   if (in[0].dtype != in[1].dtype || in[0].dtype == DType::bool_) return "operands of one dtype, not bool";
   return in[0].shape == in[1].shape ? check_scan(attrs, in) : "operands of one shape";
 }
+const char* check_segment_scan(const ScanAttrs& attrs, std::span<const Aval> in) {
+  if (in[0].shape != in[1].shape) return "operands of one shape";
+  return check_linear_scan(attrs, in.subspan(1));
+}
 
 namespace prim {
 #define PLAIT_SCAN_OP(name)          \
@@ -36,6 +41,7 @@ PLAIT_SCAN_OP(cummax)
 PLAIT_SCAN_OP(cummin)
 PLAIT_SCAN_OP(logcumsumexp)
 PLAIT_SCAN_OP(linear_scan)
+PLAIT_SCAN_OP(segment_scan)
 #undef PLAIT_SCAN_OP
 }  // namespace prim
 
@@ -147,6 +153,35 @@ VmapResult vmap_linear_scan(const ScanAttrs& attrs, const VmapArgs& at) {
   return {{prim::linear_scan()(shifted, {batch_first_broadcast(at, 0), batch_first_broadcast(at, 1)})}, {0}};
 }
 
+// y[k] = a[k] y[k-1] + b[k], or b[k] where something starts. What starts hides what stood before it even where that is not finite, so
+// neither it nor its derivatives may be multiplied by a zero instead.
+Array unless(const Array& starts, const Array& a) { return where(starts, zeros_like(a), a); }
+
+Grads vjp_segment_scan(const ScanAttrs& attrs, const VjpArgs& at) {
+  const Array& starts = at.input(0);
+  const Array r =
+      prim::segment_scan()(backwards(attrs), {behind(attrs, starts, 1), behind(attrs, at.input(1), 0), at.cotangent()});
+  Grads grads(3);
+  if (at.needed[1]) grads[1] = unless(starts, r * unless(starts, before(attrs, at.output(), 0)));
+  if (at.needed[2]) grads[2] = r;
+  return grads;
+}
+Arrays jvp_segment_scan(const ScanAttrs& attrs, const JvpArgs& at) {
+  const Array& starts = at.input(0);
+  Array t = at.tangent(2);
+  if (at.tangent(1).defined()) {
+    const Array from_a = unless(starts, at.tangent(1) * unless(starts, before(attrs, at.output(), 0)));
+    t = t.defined() ? t + from_a : from_a;
+  }
+  return {prim::segment_scan()(attrs, {starts, at.input(1), t})};
+}
+VmapResult vmap_segment_scan(const ScanAttrs& attrs, const VmapArgs& at) {
+  const ScanAttrs shifted{behind_batch(attrs.axis), attrs.reverse};
+  return {{prim::segment_scan()(shifted, {batch_first_broadcast(at, 0), batch_first_broadcast(at, 1),
+                                          batch_first_broadcast(at, 2)})},
+          {0}};
+}
+
 Array scan(const OpHandle& op, const Array& a, std::optional<int> axis, bool reverse, bool inclusive,
            const Scalar& start) {
   const Array x = axis ? a : reshape(a, {a.shape().count()});
@@ -188,6 +223,17 @@ Array logcumsumexp(const Array& a, std::optional<int> axis, bool reverse, bool i
               -std::numeric_limits<double>::infinity());
 }
 
+Array products_within(const Array& groups, const Array& a, bool reverse) {
+  const ScanAttrs attrs{groups.rank() - 1, reverse};
+  if (a.shape()[attrs.axis] == 0) return a;
+  Array starts = behind_first(attrs, groups.shape(), Array(true),
+                              not_equal(without_first(attrs, groups), without_last(attrs, groups)));
+  Shape to = groups.shape();
+  while (to.rank() < a.rank()) to.push_back(1);
+  starts = broadcast_to(reshape(starts, to), a.shape());
+  return prim::segment_scan()(attrs, {starts, before(attrs, a, 1), astype(starts, a.dtype())});
+}
+
 void register_scan(OpRegistry& ops) {
   const auto describe = [&](const char* name, const char* summary, auto vmap) {
     return ops.opaque<ScanAttrs>(name)
@@ -216,6 +262,18 @@ void register_scan(OpRegistry& ops) {
       .check(check_linear_scan)
       .vjp(vjp_linear_scan)
       .jvp(jvp_linear_scan);
+  ops.opaque<ScanAttrs>("segment_scan")
+      .summary("y = a * (y before) + b; y = b where something starts.")
+      .input("starts", dtype_bit(DType::bool_))
+      .input("a")
+      .input("b")
+      .attr("axis", &ScanAttrs::axis, "the axis, not negative")
+      .attr("reverse", &ScanAttrs::reverse, "from the last element to the first")
+      .infer([](const ScanAttrs&, std::span<const Aval> in) { return Avals{in[1]}; })
+      .check(check_segment_scan)
+      .vjp(vjp_segment_scan)
+      .jvp(jvp_segment_scan)
+      .vmap(vmap_segment_scan);
 
   // `dtype`: whether results may be asked for in one. `running`: NumPy's function of an array and an axis.
   const auto function = [&](const char* name, const char* summary, const char* more, bool dtype, std::string running) {

@@ -94,7 +94,9 @@ TEST(CudaKernels, Scans) {
           if (is_inexact(d)) expect_same("logcumsumexp", attrs, {draw(small)}, rounding(d) * 2);
           if (is_inexact(d) && d != DType::complex64)
             expect_same("logcumsumexp", attrs, {crowded(d, shape)}, rounding(d) * 2);
-          if (d != DType::bool_) expect_same("linear_scan", attrs, {draw(small), draw(small)}, rounding(d));
+          if (d == DType::bool_) continue;
+          expect_same("linear_scan", attrs, {draw(small), draw(small)}, rounding(d));
+          expect_same("segment_scan", attrs, {any(DType::bool_, shape), draw(small), draw(small)}, rounding(d));
         }
 }
 

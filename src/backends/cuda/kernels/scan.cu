@@ -241,9 +241,10 @@ __device__ Wide<T> next_value(T a, Wide<T> y, T b) {
   return sum_of<Wide<T>>(product_of<Wide<T>>(widened(a), y), widened(b));
 }
 
-// y = a * (y before) + b, a thread a column.
+// y = a * (y before) + b, a thread a column; y = b where `starts`, if given, says that a segment starts.
 template <class T>
-__global__ void __launch_bounds__(kThreads) recur_columns(const T* a, const T* b, T* y, Extents e) {
+__global__ void __launch_bounds__(kThreads)
+    recur_columns(const bool* starts, const T* a, const T* b, T* y, Extents e) {
   for (int64_t i = blockIdx.x * int64_t{kThreads} + threadIdx.x; i < e.outer * e.inner;
        i += gridDim.x * int64_t{kThreads}) {
     const int64_t base = i / e.inner * e.n * e.inner + i % e.inner;
@@ -251,7 +252,7 @@ __global__ void __launch_bounds__(kThreads) recur_columns(const T* a, const T* b
 #pragma unroll 4
     for (int64_t j = 0; j < e.n; ++j) {
       const int64_t at = base + e.at(j) * e.inner;
-      running = j == 0 ? widened(b[at]) : next_value(a[at], running, b[at]);
+      running = j == 0 || (starts && starts[at]) ? widened(b[at]) : next_value(a[at], running, b[at]);
       y[at] = narrowed<T>(running);
     }
   }
@@ -259,7 +260,7 @@ __global__ void __launch_bounds__(kThreads) recur_columns(const T* a, const T* b
 
 // The same along rows: the lanes of a warp load 32 elements together and go through them one after the other.
 template <class T>
-__global__ void __launch_bounds__(kThreads) recur_rows(const T* a, const T* b, T* y, Extents e) {
+__global__ void __launch_bounds__(kThreads) recur_rows(const bool* starts, const T* a, const T* b, T* y, Extents e) {
   constexpr int kWarp = 32, kWarps = kThreads / kWarp;
   const int lane = threadIdx.x % kWarp;
   for (int64_t row = blockIdx.x * int64_t{kWarps} + threadIdx.x / kWarp; row < e.outer;
@@ -269,10 +270,11 @@ __global__ void __launch_bounds__(kThreads) recur_rows(const T* a, const T* b, T
       const int64_t at = row * e.n + e.at(begin + lane);
       const bool inside = begin + lane < e.n;
       const T mine_a = inside ? a[at] : T{}, mine_b = inside ? b[at] : T{};
+      const unsigned begins = __ballot_sync(~0u, inside && starts && starts[at]);
       Wide<T> mine{};
       for (int l = 0; l < kWarp; ++l) {
         const T x = from_lane(mine_a, l), z = from_lane(mine_b, l);
-        running = begin + l == 0 ? widened(z) : next_value(x, running, z);
+        running = begin + l == 0 || (begins >> l & 1) ? widened(z) : next_value(x, running, z);
         if (l == lane) mine = running;
       }
       if (inside) y[at] = narrowed<T>(mine);
@@ -280,6 +282,7 @@ __global__ void __launch_bounds__(kThreads) recur_rows(const T* a, const T* b, T
   }
 }
 
+template <bool kSegments>
 void run_linear(const KernelArgs& args) {
   const TensorView& out = args.outputs[0];
   if (out.count() == 0) return;
@@ -288,14 +291,15 @@ void run_linear(const KernelArgs& args) {
   const Extents e{along.outer, along.n, along.inner, args.attrs.get<bool>("reverse"), along.n};
   dispatch_arithmetic(out.dtype, [&]<class T>() {
     if constexpr (!std::is_same_v<T, Bool>) {
-      const auto *a = args.inputs[0].as<const T>(), *b = args.inputs[1].as<const T>();
+      const bool* starts = kSegments ? args.inputs[0].as<const bool>() : nullptr;
+      const auto *a = args.inputs[kSegments].as<const T>(), *b = args.inputs[kSegments + 1].as<const T>();
       if (e.inner == 1 && e.n > 32)
-        recur_rows<<<blocks_for(e.outer * 32), kThreads, 0, work.stream()>>>(a, b, out.as<T>(), e);
+        recur_rows<<<blocks_for(e.outer * 32), kThreads, 0, work.stream()>>>(starts, a, b, out.as<T>(), e);
       else
-        recur_columns<<<blocks_for(e.outer * e.inner), kThreads, 0, work.stream()>>>(a, b, out.as<T>(), e);
+        recur_columns<<<blocks_for(e.outer * e.inner), kThreads, 0, work.stream()>>>(starts, a, b, out.as<T>(), e);
     }
   });
-  work.launched("linear_scan");
+  work.launched(kSegments ? "segment_scan" : "linear_scan");
 }
 
 }  // namespace
@@ -306,7 +310,8 @@ void add_scan_kernels(Table& table) {
   table.push_back({"cummax", {.run = run_extreme<false>}});
   table.push_back({"cummin", {.run = run_extreme<true>}});
   table.push_back({"logcumsumexp", {.run = run_log_sum_exp}});
-  table.push_back({"linear_scan", {.run = run_linear}});
+  table.push_back({"linear_scan", {.run = run_linear<false>}});
+  table.push_back({"segment_scan", {.run = run_linear<true>}});
 }
 
 }  // namespace plait::cuda

@@ -214,8 +214,10 @@ void run_log_sum_exp(const KernelArgs& args) {
   });
 }
 
-// y = a * (y before) + b
+// y = a * (y before) + b; with segments y = b where the first input says that one starts.
+template <bool kSegments>
 void linear_scan(const KernelArgs& args) {
+  const TensorView &factors = args.inputs[kSegments ? 1 : 0], &terms = args.inputs[kSegments ? 2 : 1];
   if (args.outputs[0].count() == 0) return;
   const Extents e(args);
   const int64_t step = args.attrs.get<bool>("reverse") ? -1 : 1, first = step > 0 ? 0 : e.n - 1;
@@ -229,11 +231,13 @@ void linear_scan(const KernelArgs& args) {
           Wide<T> acc[kLane];
           for (int64_t j = 0, at = first; j < e.n; ++j, at += step) {
             const int64_t row = base + at * e.inner;
-            const T* a = args.inputs[0].as<T>() + row;
-            const T* b = args.inputs[1].as<T>() + row;
+            const T* a = factors.as<T>() + row;
+            const T* b = terms.as<T>() + row;
+            const bool* starts = kSegments ? args.inputs[0].as<bool>() + row : nullptr;
             T* y = args.outputs[0].as<T>() + row;
             for (int64_t k = 0; k < width; ++k) {
-              acc[k] = j == 0 ? widened(b[k]) : static_cast<Wide<T>>(widened(a[k]) * acc[k] + widened(b[k]));
+              acc[k] = j == 0 || (kSegments && starts[k])
+                           ? widened(b[k]) : static_cast<Wide<T>>(widened(a[k]) * acc[k] + widened(b[k]));
               y[k] = narrowed<T>(acc[k]);
             }
           }
@@ -251,7 +255,8 @@ void register_reference_kernels_scan(KernelTable& table) {
   table.add("cummax", Backend::reference, {.run = run_extreme<true>});
   table.add("cummin", Backend::reference, {.run = run_extreme<false>});
   table.add("logcumsumexp", Backend::reference, {.run = run_log_sum_exp});
-  table.add("linear_scan", Backend::reference, {.run = linear_scan});
+  table.add("linear_scan", Backend::reference, {.run = linear_scan<false>});
+  table.add("segment_scan", Backend::reference, {.run = linear_scan<true>});
 }
 
 }  // namespace plait
