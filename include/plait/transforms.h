@@ -42,7 +42,7 @@ PLAIT_API Function vmap(Function f, std::vector<int> in_axes = {0}, std::vector<
 PLAIT_API Function compile(Function f);
 
 /// While it lives, what this thread does is under a transform: errors of operations made in the scope name it, also when
-/// they come later. Scopes nest. GradTrace and VmapTrace open one, as does compile while it traces.
+/// they come later. Scopes nest. GradTrace and VmapTrace open one, as do compile while it traces, and checkpoint.
 class PLAIT_API TransformScope {
  public:
   /// name: as errors call it, "grad of loss". Names are kept for the life of the process.
@@ -74,7 +74,8 @@ PLAIT_API Function custom_function(Function f, CustomRules rules);
 
 /// `f` that keeps only its arguments for the gradient, and the arrays from outside that it uses: what is between them and
 /// its results is computed again, once the gradient of the results is known. Random numbers are the same again.
-PLAIT_API Function checkpoint(Function f);
+/// name: as errors call it.
+PLAIT_API Function checkpoint(Function f, std::string name = "checkpoint");
 
 /// A gradient being traced: `inputs` stand for the primals; what is computed from them can be pulled back.
 /// For language bindings; the scope belongs to one thread.

@@ -4,6 +4,7 @@
 #include "bind.h"
 #include "plait/more_ops.h"
 #include "plait/transforms.h"
+#include "source.h"
 #include "trees.h"
 
 namespace plait::python {
@@ -230,7 +231,8 @@ struct CheckpointedFunction {
     const Tree given = Tree::of(nb::make_tuple(args, kwargs));
     const nb::object function = f;
     nb::object result;
-    const Arrays out = checkpoint(over_arrays(function, given.shape, result))(given.leaves);
+    const Arrays out =
+        checkpoint(over_arrays(function, given.shape, result), transform_of("checkpoint", function))(given.leaves);
     return filled(result, objects(out), true);
   }
 };

@@ -87,7 +87,6 @@ class Again {
 /// The arguments are all that the outputs depend on and that was there before, so any rewriting of the graph keeps the rule.
 class Recompute final : public CallRules {
  public:
-  bool as_without() const override { return true; }
   Grads vjp(const VjpArgs& at) const override {
     const size_t count = at.node.inputs.size() - at.cotangents.size();
     Arrays outputs, cotangents, given;
@@ -191,8 +190,9 @@ Arrays with_values_of(const Arrays& outputs, Arrays again) {
 
 }  // namespace
 
-Function checkpoint(Function f) {
-  return [f = std::move(f)](const Arrays& primals) {
+Function checkpoint(Function f, std::string name) {
+  return [f = std::move(f), name = std::move(name)](const Arrays& primals) {
+    const TransformScope scope(name);
     if (!any_trace_open()) return f(primals);
     Arrays outputs;
     uint64_t level = 0;

@@ -142,6 +142,16 @@ inline Arrays seed_indexing(const Arrays& in) {
           slice_update(a, Array::from<float>(std::vector<float>{1}, {1, 1, 1}), at, Axes{0, 1, 2})};
 }
 
+inline Arrays seed_products(const Arrays& in) {
+  CustomRules rules;
+  rules.vjp = [](const Arrays&, const Arrays& cotangents, const Arrays&) { return cotangents; };
+  const Function loss = [at = in[1]](const Arrays& x) {
+    return Arrays{sum(scatter_rows(x[0], at, square(x[0]), ScatterMode::multiply), Axes(), false)};
+  };
+  const Function custom = custom_function([](const Arrays& x) { return Arrays{square(x[0])}; }, rules);
+  return {grad(loss)({in[0]})[0], custom({in[0]})[0]};
+}
+
 inline Arrays seed_rows(const Arrays& in) {
   const Function scans = [](const Arrays& x) {
     return Arrays{sum(cumsum(x[0], 1, true, false, std::nullopt) * logcumsumexp(x[0], 0, false, true) +
@@ -204,6 +214,7 @@ inline std::vector<std::pair<Function, Arrays>> seed_functions() {
   return {{seed_views, {m}},
           {seed_reductions, {m, counted({4, 2}), counted({2})}},
           {seed_indexing, {counted({3, 4, 2}), ints}},
+          {seed_products, {counted({3, 2}), ints}},
           {seed_rows, {m}},
           {seed_convolutions, {counted({2, 9, 4}), counted({6, 3, 2}), counted({1, 5, 6, 2}), counted({3, 2, 2, 2})}},
           {seed_numbers, {counted({3, 3}), random::key(3)}},

@@ -145,7 +145,7 @@ TEST_F(Export, ImportedFunctionsTakeEveryTransform) {
   expect_same(import_function(path("h"))({wave({3})}), {wave({3})});
 }
 
-TEST_F(Export, CheckpointsAreSeenThroughAndCustomFunctionsNamed) {
+TEST_F(Export, CheckpointsAreSeenThrough) {
   const Arrays x{wave({5, 3})};
   const Function loss = [](const Arrays& in) {
     return Arrays{sum(checkpoint(network)(in)[0] * wave({4}), Axes(), false)};
@@ -154,15 +154,52 @@ TEST_F(Export, CheckpointsAreSeenThroughAndCustomFunctionsNamed) {
     export_function(path(), f, x, {.shapeless = true});
     expect_same(import_function(path())({wave({2, 3})}), f({wave({2, 3})}));
   }
+}
+
+TEST_F(Export, CustomFunctionsLeaveTheirRulesBehind) {
+  const Arrays x{wave({5, 3})};
+  const auto summed = [](const Function& f) {
+    return Function([f](const Arrays& in) { return Arrays{sum(f(in)[0], Axes(), false)}; });
+  };
   CustomRules rules;
   rules.vjp = [](const Arrays& primals, const Arrays&, const Arrays&) { return primals; };
   const Function custom = custom_function(network, rules);
-  try {
-    export_function(path("g"), custom, x);
-    FAIL();
-  } catch (const TransformError& e) {
-    EXPECT_EQ(e.info().op, "custom_call");
-  }
+  export_function(path(), custom, x, {.shapeless = true});
+  const ImportedFunction f = import_function(path());
+  const Function imported = [&](const Arrays& in) { return f(in); };
+  expect_same(f({wave({2, 3})}), network({wave({2, 3})}));
+  expect_same(vmap(imported)({wave({4, 5, 3})}), vmap(network)({wave({4, 5, 3})}));
+  expect_same(jvp(imported, x, x).second, jvp(network, x, x).second);  // of which there was no rule
+  const auto refused = [&](const Function& transformed, const Arrays& in) {
+    try {
+      (void)transformed(in);
+      FAIL();
+    } catch (const TransformError& e) {
+      EXPECT_EQ(e.info().op, "import_function");
+      EXPECT_FALSE(e.info().hint.empty());
+    }
+  };
+  refused(grad(summed(imported)), x);
+  refused(grad(summed(vmap(imported))), {wave({4, 5, 3})});
+  export_function(path("again"), imported, x);
+  const ImportedFunction again = import_function(path("again"));
+  refused(grad(summed([&](const Arrays& in) { return again(in); })), x);
+  // A gradient that was taken before it was exported used the rule.
+  export_function(path("grad"), grad(summed(custom)), x);
+  expect_same(import_function(path("grad"))(x), grad(summed(custom))(x));
+
+  CustomRules others;
+  others.jvp = [](const Arrays&, const Arrays& tangents) { return Arrays{matmul(tangents[0], ones({3, 4}))}; };
+  export_function(path("jvp"), custom_function(network, others), x);
+  const ImportedFunction g = import_function(path("jvp"));
+  refused([&](const Arrays& in) { return jvp([&](const Arrays& y) { return g(y); }, in, in).second; }, x);
+  expect_same(grad(summed([&](const Arrays& in) { return g(in); }))(x), grad(summed(network))(x));
+
+  CustomRules batches;
+  batches.vmap = [](const Arrays& in, const std::vector<int>& axes) { return std::pair(network(in), axes); };
+  export_function(path("vmap"), custom_function(network, batches), x);
+  const ImportedFunction h = import_function(path("vmap"));
+  expect_same(grad(summed([&](const Arrays& in) { return h(in); }))(x), grad(summed(network))(x));
 }
 
 Arrays loops(const Arrays& in) {

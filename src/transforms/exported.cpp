@@ -1,5 +1,7 @@
 #include "transforms/exported.h"
 
+#include <tuple>
+
 #include "ops/transform/custom_call.h"
 #include "transforms/body.h"
 #include "transforms/trace.h"
@@ -9,8 +11,7 @@ namespace {
 
 using Link = Program::Link;
 
-void check_exportable(const Node& node) {
-  const OpDef& op = *node.op;
+void check_exportable(const Node& node, const OpDef& op) {
   const auto reject = [&](std::string why) {
     throw TransformError({.op = op.name,
                           .got = "this op cannot be exported: " + std::move(why),
@@ -28,12 +29,18 @@ void check_exportable(const Node& node) {
     if (aval.shape.size() > kMaxExportedRank) reject("its result has " + std::to_string(aval.shape.size()) + " axes");
 }
 
+/// Derivatives of a call that are not those of its operations.
+CallRules::Own own_rules(const Node& node) {
+  const CallRules* rules = rules_of_call(node);
+  return rules ? rules->own() : CallRules::Own();
+}
+
 /// Whether the node's results are its last inputs, and no more: the argument of a transform inside of the function, which
 /// has a value, and a call whose rules change no derivative.
 bool passes_on(const Node& node) {
   if (node.op->kind == OpKind::placeholder) return true;
-  const CallRules* rules = rules_of_call(node);
-  return rules != nullptr && rules->as_without();
+  const CallRules::Own own = own_rules(node);
+  return rules_of_call(node) != nullptr && !own.vjp && !own.jvp;
 }
 
 [[noreturn]] void reject_outer(const Node& node) {
@@ -69,7 +76,6 @@ class Steps {
         numbers_[i] = kPassed;
         continue;
       }
-      check_exportable(node);
       numbers_[i] = static_cast<uint32_t>(made.size());
       made.push_back(exported(step, depth));
     }
@@ -95,7 +101,9 @@ class Steps {
     const Node& node = *step.node;
     ExportedStep out{node.op, {}, {}, {}};
     for (const Link& in : step.inputs) out.inputs.push_back(link(in));
-    if (!node.attrs || node.op->attrs.empty()) return out;
+    if (rules_of_call(node)) std::tie(out.op, out.attrs) = call_without_rules(node.avals.size(), own_rules(node));
+    check_exportable(node, *out.op);
+    if (out.attrs || !node.attrs || node.op->attrs.empty()) return out;
     out.attrs = node.attrs->clone();
     for (const auto& field : node.op->attrs) {
       field->map_dims(out.attrs->mutable_data(), map_);

@@ -58,9 +58,23 @@ PICKS = f"test_debug.py:{picks.__code__.co_firstlineno + 1} in picks"
         (lambda: pc.compile(pc.grad(picks)), "compile > grad of picks"),
         (lambda: pc.grad(pc.compile(picks)), "grad > compile of picks"),
         (lambda: pc.compile(pc.grad(lambda x, n: picks(x, n))), "compile > grad"),
+        (lambda: pc.checkpoint(picks), "checkpoint of picks"),
+        (lambda: pc.grad(pc.checkpoint(picks)), "grad > checkpoint of picks"),
+        (lambda: pc.compile(pc.grad(pc.checkpoint(lambda x, n: picks(x, n)))), "compile > grad > checkpoint"),
         (lambda: pc.grad(pc.grad(picks)), None),
     ],
-    ids=["compile", "grad", "value_and_grad", "compile-grad", "grad-compile", "lambda", "second"],
+    ids=[
+        "compile",
+        "grad",
+        "value_and_grad",
+        "compile-grad",
+        "grad-compile",
+        "lambda",
+        "checkpoint",
+        "grad-checkpoint",
+        "compile-grad-checkpoint",
+        "second",
+    ],
 )
 def test_evaluation_errors_name_the_transforms(make: Callable[[], Callable[..., object]], under: str | None) -> None:
     if under is None:  # the gradient of a gradient needs a scalar inside

@@ -151,6 +151,31 @@ def test_every_transform_takes_an_imported_function(tmp_path: Path) -> None:
     same(again(x[:2])[0], pc.grad(lambda x: f(x).sum())(x[:2]))
 
 
+def test_a_custom_function_is_exported_without_its_rules(tmp_path: Path) -> None:
+    @pc.custom_function
+    def rounded(x: pc.array) -> pc.array:
+        return pc.round(x)
+
+    @rounded.vjp
+    def pass_on(primals: pc.array, cotangent: pc.array, output: pc.array) -> pc.array:
+        return cotangent
+
+    def loss(x: pc.array) -> pc.array:
+        return (rounded(x) * x).sum()
+
+    x = pc.array([0.25, 1.75])
+    pc.export_function(str(tmp_path / "loss"), loss, x)
+    pc.export_function(str(tmp_path / "grad"), pc.grad(loss), x)
+    imported = pc.import_function(str(tmp_path / "loss"))
+    assert imported(x)[0].item() == loss(x).item()
+    assert pc.vmap(imported)(x[None])[0].tolist() == [loss(x).item()]
+    assert pc.jvp(lambda x: imported(x)[0], [x], [pc.ones(2)])[1][0].item() == 2.0  # which had no rule
+    for f, given in ((imported, x), (pc.compile(imported), x), (pc.vmap(imported), x[None])):
+        with pytest.raises(pc.TransformError, match="export the gradient instead"):
+            pc.grad(lambda x, f=f: f(x)[0].sum())(given)
+    assert pc.import_function(str(tmp_path / "grad"))(x)[0].tolist() == pc.grad(loss)(x).tolist() == [0.25, 3.75]
+
+
 def test_under_a_trace_it_raises(tmp_path: Path) -> None:
     def f(x: pc.array) -> pc.array:
         pc.export_function(str(tmp_path / "f"), lambda y: y * 2, x)

@@ -20,6 +20,7 @@ MOVING = {"float16", "bfloat16", "float32", "float64", "complex64"}
 
 # Primitives that hold functions, which no sample can give: tests that take them through every transform.
 ELSEWHERE = {
+    "call_without_rules": "python/test_export.py",
     "cond": "transforms/test_control_flow.py",
     "scan": "transforms/test_control_flow.py",
     "while_loop": "transforms/test_control_flow.py",

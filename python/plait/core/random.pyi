@@ -44,7 +44,8 @@ def multivariate_normal(mean: array, cov: array, shape: Sequence[int] = [], dtyp
 
     mean (..., n), cov (..., n, n) -> (shape..., n), where shape broadcasts with the leading axes of mean and cov;
     cov has to be symmetric and positive semidefinite, which is not checked. dtype: float32. Gradients: for mean
-    and, where it is positive definite, cov. Errors: ValueError for another dtype, shapes, keys.
+    and cov; where cov is singular, for changes that keep its null space, and no second ones. Errors: ValueError
+    for another dtype, shapes, keys.
     """
 
 def normal(shape: Sequence[int] = [], dtype: Dtype | None = float32, loc: scalar | array | None = None, scale: scalar | array | None = None, key: array | None = None, stream: StreamOrDevice = None) -> array:

@@ -1,6 +1,17 @@
 #include "ops/prelude.h"
 
 namespace plait {
+namespace {
+
+// The share of `a` in the sum, exp(a - y). Of two equal infinities, which have no difference, each has a half, as of any other
+// equal operands.
+Array share(const Array& a, const Array& b) {
+  const Array gap = subtract(a, b);
+  const Array alike = logical_and(equal(a, b), isinf(a));
+  return sigmoid(where(alike, zeros_like(gap), gap));
+}
+
+}  // namespace
 
 void register_logaddexp(OpRegistry& ops) {
   ops.elementwise("logaddexp")
@@ -13,8 +24,8 @@ void register_logaddexp(OpRegistry& ops) {
         const Val gap = abs(a - b);
         return select(gap != gap, top, top + log1p(exp(-gap)));
       })
-      .partials({[](std::span<const Array> x, const Array& y) -> Array { return exp(x[0] - y); },
-                 [](std::span<const Array> x, const Array& y) -> Array { return exp(x[1] - y); }})
+      .partials({[](std::span<const Array> x, const Array&) { return share(x[0], x[1]); },
+                 [](std::span<const Array> x, const Array&) { return share(x[1], x[0]); }})
       .signature("(a: scalar | array, b: scalar | array, /, *, stream: StreamOrDevice = None) -> array")
       .oracle("np.logaddexp(a, b)")
       .domain("(-3, 3)")

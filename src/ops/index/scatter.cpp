@@ -96,7 +96,8 @@ Grads vjp_scatter(const ScatterAttrs& attrs, const VjpArgs& at) {
     case ScatterMode::multiply:
       if (at.needed[0]) grads[0] = multiply(g, scatter(attrs, ScatterMode::multiply, ones_like(g), to, update));
       if (at.needed[2])
-        grads[2] = multiply(rows_at(attrs, multiply(g, at.input(0)), to), other_factors(attrs, at.input_shape(0)[attrs.batch], to, update));
+        grads[2] = multiply(rows_at(attrs, multiply(g, at.input(0)), to),
+                            other_factors(attrs, at.input_shape(0)[attrs.batch], to, update));
       break;
     case ScatterMode::maximum:
     case ScatterMode::minimum: {
@@ -119,7 +120,8 @@ Arrays jvp_scatter(const ScatterAttrs& attrs, const JvpArgs& in) {
     case ScatterMode::add: return {scatter(attrs, mode_of(attrs), old, to, written)};
     case ScatterMode::multiply: {
       const Array factors = scatter(attrs, ScatterMode::multiply, ones_like(a), to, update);
-      const Array change = multiply(multiply(rows_at(attrs, a, to), other_factors(attrs, a.shape()[attrs.batch], to, update)), written);
+      const Array change =
+          multiply(multiply(rows_at(attrs, a, to), other_factors(attrs, a.shape()[attrs.batch], to, update)), written);
       return {scatter(attrs, ScatterMode::add, multiply(old, factors), to, change)};
     }
     case ScatterMode::maximum:

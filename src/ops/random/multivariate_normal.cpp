@@ -16,47 +16,58 @@ Array covariance_root(const Array& cov) {
   return op(NoAttrs{}, {cov});
 }
 
-// How the root R of a symmetric C moves with it: d with R d + d R = change. It is linear in the change, and its own adjoint.
-Array root_change(const Array& cov, const Array& change) {
+struct ChangeAttrs {
+  bool defined = false;  // whether every part of the change has to have a value
+};
+
+// How the root R of a symmetric C moves with it: d with R d + d R = change. It is linear in the change, and its own adjoint. Where C is
+// singular the part of d within its null space stays undetermined: it is 0, as for changes that keep the null space. These
+// say nothing about the second derivative there, which is NaN (`defined`).
+Array root_change(const Array& cov, const Array& change, bool defined) {
   static const OpHandle op("covariance_root_change");
-  return op(NoAttrs{}, {cov, change});
+  return op(ChangeAttrs{defined}, {cov, change});
 }
 
-Avals infer_root_change(const NoAttrs&, std::span<const Aval> in) { return {in[1]}; }
+Avals infer_root_change(const ChangeAttrs&, std::span<const Aval> in) { return {in[1]}; }
 
-const char* check_root_change(const NoAttrs& attrs, std::span<const Aval> in) {
-  if (const char* accepts = check_covariance_root(attrs, in)) return accepts;
+const char* check_root_change(const ChangeAttrs&, std::span<const Aval> in) {
+  if (const char* accepts = check_covariance_root(NoAttrs{}, in)) return accepts;
   return in[0].shape == in[1].shape && in[0].dtype == in[1].dtype ? nullptr : "a change of the shape and dtype of cov";
 }
 
-Grads vjp_covariance_root(const NoAttrs&, const VjpArgs& at) { return {root_change(at.input(0), at.cotangent())}; }
-Arrays jvp_covariance_root(const NoAttrs&, const JvpArgs& at) { return {root_change(at.input(0), at.tangent(0))}; }
+Grads vjp_covariance_root(const NoAttrs&, const VjpArgs& at) {
+  return {root_change(at.input(0), at.cotangent(), false)};
+}
+Arrays jvp_covariance_root(const NoAttrs&, const JvpArgs& at) {
+  return {root_change(at.input(0), at.tangent(0), false)};
+}
 
 // Where R moves by r, R d + d R = change makes d move by what belongs to the change -(r d + d r).
 Array second_change(const Array& cov, const Array& r, const Array& d) {
-  return negative(root_change(cov, add(matmul(r, d), matmul(d, r))));
+  return negative(root_change(cov, add(matmul(r, d), matmul(d, r)), true));
 }
 
-Grads vjp_root_change(const NoAttrs&, const VjpArgs& at) {
+Grads vjp_root_change(const ChangeAttrs& attrs, const VjpArgs& at) {
   Grads grads(2);
-  const Array h = root_change(at.input(0), at.cotangent());
+  const Array h = root_change(at.input(0), at.cotangent(), attrs.defined);
   if (at.needed[0]) grads[0] = second_change(at.input(0), h, at.output());
   if (at.needed[1]) grads[1] = h;
   return grads;
 }
 
-Arrays jvp_root_change(const NoAttrs&, const JvpArgs& at) {
+Arrays jvp_root_change(const ChangeAttrs& attrs, const JvpArgs& at) {
   Array total;
-  if (at.tangent(1).defined()) total = root_change(at.input(0), at.tangent(1));
+  if (at.tangent(1).defined()) total = root_change(at.input(0), at.tangent(1), attrs.defined);
   if (at.tangent(0).defined()) {
-    const Array part = second_change(at.input(0), root_change(at.input(0), at.tangent(0)), at.output());
+    const Array r = root_change(at.input(0), at.tangent(0), attrs.defined);
+    const Array part = second_change(at.input(0), r, at.output());
     total = total.defined() ? add(total, part) : part;
   }
   return {total};
 }
 
-VmapResult vmap_root_change(const NoAttrs&, const VmapArgs& at) {
-  return {{root_change(batch_first_broadcast(at, 0), batch_first_broadcast(at, 1))}, {0}};
+VmapResult vmap_root_change(const ChangeAttrs& attrs, const VmapArgs& at) {
+  return {{root_change(batch_first_broadcast(at, 0), batch_first_broadcast(at, 1), attrs.defined)}, {0}};
 }
 
 VmapResult vmap_covariance_root(const NoAttrs&, const VmapArgs& at) {
@@ -101,11 +112,12 @@ void register_multivariate_normal(OpRegistry& ops) {
       .vjp(vjp_covariance_root)
       .jvp(jvp_covariance_root)
       .vmap(vmap_covariance_root);
-  ops.opaque("covariance_root_change")
+  ops.opaque<ChangeAttrs>("covariance_root_change")
       .summary(
           "How the root of a symmetric matrix moves with it: d with root d + d root = the change's symmetric part.")
       .input("cov", floats, "shape (..., n, n)")
       .input("change", floats, "shape and dtype of cov")
+      .attr("defined", &ChangeAttrs::defined, "NaN where cov is singular, in place of 0 within its null space")
       .infer(infer_root_change)
       .check(check_root_change)
       .vjp(vjp_root_change)
@@ -118,7 +130,7 @@ void register_multivariate_normal(OpRegistry& ops) {
           "StreamOrDevice = None) -> array")
       .summary("Vectors of the normal distribution with a mean and a covariance.")
       .details(
-          "mean (..., n), cov (..., n, n) -> (shape..., n), where shape broadcasts with the leading axes of mean and cov; cov has to be symmetric and positive semidefinite, which is not checked. dtype: float32. Gradients: for mean and, where it is positive definite, cov. Errors: ValueError for another dtype, shapes, keys.")
+          "mean (..., n), cov (..., n, n) -> (shape..., n), where shape broadcasts with the leading axes of mean and cov; cov has to be symmetric and positive semidefinite, which is not checked. dtype: float32. Gradients: for mean and cov; where cov is singular, for changes that keep its null space, and no second ones. Errors: ValueError for another dtype, shapes, keys.")
       .not_differentiable("random, though smooth in the mean and cov")
       .sample("(2,), [[2.0, 0.5], [0.5, 1.0]], key(1)", "shape=(3,), dtype=float32")
       .sample("(3, 2), [[[2.0, 0.5], [0.5, 1.0]]], key(2)", "shape=(3,), dtype=float32")

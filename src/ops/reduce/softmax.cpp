@@ -21,7 +21,6 @@ class AlongAxes : public CallRules {
  public:
   explicit AlongAxes(std::vector<int> axes) : axes_(std::move(axes)) {}
 
-  bool as_without() const override { return true; }
   VmapResult vmap(const VmapArgs& at, size_t) const override {
     std::vector<int> axes = axes_;
     for (int& axis : axes) ++axis;

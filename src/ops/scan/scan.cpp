@@ -1,7 +1,8 @@
+#include "ops/scan/scan.h"
+
 #include <limits>
 
 #include "ops/prelude.h"
-#include "ops/scan/scan.h"
 #include "ops/view/slice.h"
 
 namespace plait {
@@ -177,8 +178,8 @@ Arrays jvp_segment_scan(const ScanAttrs& attrs, const JvpArgs& at) {
 }
 VmapResult vmap_segment_scan(const ScanAttrs& attrs, const VmapArgs& at) {
   const ScanAttrs shifted{behind_batch(attrs.axis), attrs.reverse};
-  return {{prim::segment_scan()(shifted, {batch_first_broadcast(at, 0), batch_first_broadcast(at, 1),
-                                          batch_first_broadcast(at, 2)})},
+  return {{prim::segment_scan()(
+              shifted, {batch_first_broadcast(at, 0), batch_first_broadcast(at, 1), batch_first_broadcast(at, 2)})},
           {0}};
 }
 

@@ -67,7 +67,7 @@ void register_custom_call(OpRegistry& ops) {
       .variadic()
       .attr("outputs", &CustomCallAttrs::outputs, "how many of the inputs are results")
       .infer(infer_custom_call)
-      .no_export("its rules are functions of the program that made it")
+      .no_export("its rules are functions of the program that made it; call_without_rules takes its place")
       .vjp(vjp_custom_call)
       .jvp(jvp_custom_call)
       .vmap(vmap_custom_call);

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <utility>
 
 #include "ops/prelude.h"
 
@@ -15,12 +16,18 @@ class CallRules {
   virtual Arrays jvp(const JvpArgs& at) const;
   /// `arguments`: how many inputs come before the outputs.
   virtual VmapResult vmap(const VmapArgs& at, size_t arguments) const;
-  /// Whether derivatives and batches are those of the operations between arguments and outputs, found another way.
-  virtual bool as_without() const { return false; }
+  /// Which derivatives are others than those of the operations between arguments and outputs: what a file cannot hold.
+  struct Own {
+    bool vjp = false, jvp = false;
+  };
+  virtual Own own() const { return {}; }
 };
 
 /// The rules of a custom call, null for another node.
 const CallRules* rules_of_call(const Node& node);
+
+/// What stands in a file for a custom call with such rules: op and attributes of a node with the same inputs.
+std::pair<const OpDef*, Ref<AttrsBase>> call_without_rules(size_t outputs, CallRules::Own rules);
 
 /// `outputs`, computed from `arguments` by ordinary operations, under rules of their own.
 Arrays custom_call(std::shared_ptr<const CallRules> rules, const Arrays& arguments, const Arrays& outputs);

@@ -243,8 +243,7 @@ __device__ Wide<T> next_value(T a, Wide<T> y, T b) {
 
 // y = a * (y before) + b, a thread a column; y = b where `starts`, if given, says that a segment starts.
 template <class T>
-__global__ void __launch_bounds__(kThreads)
-    recur_columns(const bool* starts, const T* a, const T* b, T* y, Extents e) {
+__global__ void __launch_bounds__(kThreads) recur_columns(const bool* starts, const T* a, const T* b, T* y, Extents e) {
   for (int64_t i = blockIdx.x * int64_t{kThreads} + threadIdx.x; i < e.outer * e.inner;
        i += gridDim.x * int64_t{kThreads}) {
     const int64_t base = i / e.inner * e.n * e.inner + i % e.inner;

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <utility>
@@ -77,9 +78,10 @@ void root(const T* in, T* out, int64_t n) {
   for (size_t i = 0; i < size; ++i) out[i] = static_cast<T>(sum[i]);
 }
 
-/// V d V^T, where d is V^T change V with each element over the sum of its row's and its column's root.
+/// V d V^T, where d is V^T change V with each element over the sum of its row's and its column's root. Roots that are rounding
+/// of T count as 0. Where both are, the element is 0; with `defined` all of it is NaN then.
 template <class T>
-void root_change(const T* in, const T* change, T* out, int64_t n) {
+void root_change(const T* in, const T* change, T* out, int64_t n, bool defined) {
   const auto size = static_cast<size_t>(n * n);
   const Factors f = factors_of(in, n);
   const auto turn = [&](int64_t k) { return f.v.data() + k * n; };
@@ -93,11 +95,19 @@ void root_change(const T* in, const T* change, T* out, int64_t n) {
         to += 0.5 * (static_cast<double>(change[i * n + j]) + static_cast<double>(change[j * n + i])) * turn(k)[j];
     }
   }
+  const double largest = *std::max_element(roots.begin(), roots.end());
+  const double rounding = largest * std::sqrt(static_cast<double>(n) * std::numeric_limits<T>::epsilon());
+  for (double& r : roots)
+    if (r <= rounding) r = 0;
+  if (defined && std::count(roots.begin(), roots.end(), 0.0) > 0) {
+    std::fill_n(out, n * n, std::numeric_limits<T>::quiet_NaN());
+    return;
+  }
   for (int64_t p = 0; p < n; ++p)
     for (int64_t q = 0; q < n; ++q) {
-      const double moved = dot(turn(p), half.data() + q * n, n);
-      if (moved == 0) continue;  // also where both roots are 0
-      const double d = moved / (roots[static_cast<size_t>(p)] + roots[static_cast<size_t>(q)]);
+      const double both = roots[static_cast<size_t>(p)] + roots[static_cast<size_t>(q)];
+      if (both == 0) continue;
+      const double d = dot(turn(p), half.data() + q * n, n) / both;
       for (int64_t i = 0; i < n; ++i)
         for (int64_t j = 0; j < n; ++j) sum[static_cast<size_t>(i * n + j)] += turn(p)[i] * d * turn(q)[j];
     }
@@ -122,8 +132,9 @@ void run_root(const KernelArgs& args) {
 
 void run_root_change(const KernelArgs& args) {
   const TensorView &in = args.inputs[0], &change = args.inputs[1], &out = args.outputs[0];
+  const bool defined = args.attrs.get<bool>("defined");
   for_matrices(out, [&]<class T>(T, int64_t at) {
-    root_change(in.as<T>() + at, change.as<T>() + at, out.as<T>() + at, out.shape.back());
+    root_change(in.as<T>() + at, change.as<T>() + at, out.as<T>() + at, out.shape.back(), defined);
   });
 }
 

@@ -237,7 +237,8 @@ void linear_scan(const KernelArgs& args) {
             T* y = args.outputs[0].as<T>() + row;
             for (int64_t k = 0; k < width; ++k) {
               acc[k] = j == 0 || (kSegments && starts[k])
-                           ? widened(b[k]) : static_cast<Wide<T>>(widened(a[k]) * acc[k] + widened(b[k]));
+                           ? widened(b[k])
+                           : static_cast<Wide<T>>(widened(a[k]) * acc[k] + widened(b[k]));
               y[k] = narrowed<T>(acc[k]);
             }
           }
