@@ -11,6 +11,9 @@ import plait.core as pc
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# As an oracle JAX stays on the CPU; beside a GPU's tests it would take most of its memory.
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
 # The same tests with another default device: PLAIT_TEST_DEVICE=gpu, on a GPU or a simulated one (PLAIT_SIMULATE_GPU=1).
 if os.environ.get("PLAIT_TEST_DEVICE") == "gpu":
     pc.set_default_device(pc.gpu)

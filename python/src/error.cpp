@@ -5,6 +5,7 @@
 
 #include "bind.h"
 #include "graph/source.h"
+#include "memory/position_note.h"
 
 namespace plait::python {
 namespace {
@@ -113,6 +114,7 @@ void bind_errors(nb::module_& m) {
   // NumPy raises IndexError, programs written for this interface expect ValueError: it is both.
   add<IndexError>(m, "IndexError", "An index outside the array, or of a wrong kind.",
                   {base_class, PyExc_IndexError, PyExc_ValueError});
+  classes()[typeid(memory::PositionError)] = classes().at(typeid(IndexError));
   add<DeviceError>(m, "DeviceError", "A device that is not there.", {base_class, PyExc_ValueError, PyExc_RuntimeError});
   add<TransformError>(m, "TransformError", "A transform that has no rule, or an evaluation under a trace.",
                       {base_class, PyExc_ValueError});

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "graph/attrs.h"
+#include "memory/position_note.h"
 #include "plait/dtype.h"
 #include "plait/small_vector.h"
 
@@ -43,7 +44,9 @@ struct KernelArgs {
   std::span<const TensorView> outputs;
   AttrsView attrs;  // args.attrs.get<int64_t>("axis")
   uint32_t queue = 0;  // on a device: where the work is enqueued
-  uint32_t source = 0;  // the SourceId of the operation, for errors that a device finds later
+  // On a device, of a kernel that `checks_positions`: where one is noted that lies outside, with `source` of the operation.
+  memory::PositionNote* note = nullptr;
+  uint32_t source = 0;
 };
 
 using KernelFn = void (*)(const KernelArgs&);
@@ -53,10 +56,11 @@ struct Kernel {
   bool contiguous_inputs = true;  // the engine hands inputs over row-major, copying where it must
   bool output_aliases_input0 =
       false;  // output 0 starts as a copy of input 0 (scatter, slice_update): the engine copies,
-                                       // or donates the input's memory when nobody else needs it
+  // or donates the input's memory when nobody else needs it
+  bool checks_positions = false;  // IndexError on the CPU, a note in KernelArgs on a device
   bool (*takes)(const KernelArgs&) =
       nullptr;  // on a device: whether it can, by dtypes, extents and attributes (no data
-                                               // is there yet); null: always. What it can't runs on the CPU
+  // is there yet); null: always. What it can't runs on the CPU
 };
 
 enum class Backend : uint8_t { reference, cpu, count_ };

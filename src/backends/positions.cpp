@@ -1,7 +1,5 @@
 #include "backends/positions.h"
 
-#include <string>
-
 #include "backends/strided.h"
 #include "base/dispatch.h"
 #include "base/parallel.h"
@@ -9,11 +7,11 @@
 namespace plait {
 namespace {
 
-[[noreturn]] void reject(std::string_view op, const std::string& position, int64_t n) {
-  throw IndexError(
-      {.op = std::string(op),
-       .got = "position " + position + " in an axis of extent " + std::to_string(n),
-       .accepts = n == 0 ? "no position: the axis is empty" : std::to_string(-n) + " to " + std::to_string(n - 1)});
+template <class T>
+[[noreturn]] void reject(std::string_view op, T position, int64_t n) {
+  constexpr uint64_t kMost = INT64_MAX;
+  const bool far = std::is_unsigned_v<T> && static_cast<uint64_t>(position) > kMost;
+  throw memory::PositionError(op, far ? INT64_MAX : static_cast<int64_t>(position), n, n - 1);
 }
 
 // Calls put(i, position) for each element.
@@ -28,9 +26,9 @@ void each_position(std::string_view op, const TensorView& at, int64_t n, Put put
           int64_t position;
           if constexpr (std::is_signed_v<T>) {
             position = given < 0 ? static_cast<int64_t>(given) + n : static_cast<int64_t>(given);
-            if (position < 0 || position >= n) reject(op, std::to_string(given), n);
+            if (position < 0 || position >= n) reject(op, given, n);
           } else {
-            if (static_cast<uint64_t>(given) >= static_cast<uint64_t>(n)) reject(op, std::to_string(given), n);
+            if (static_cast<uint64_t>(given) >= static_cast<uint64_t>(n)) reject(op, given, n);
             position = static_cast<int64_t>(given);
           }
           put(i, position);

@@ -94,12 +94,14 @@ class Run {
 
   // What later evaluations and the host wait for is complete now, not when the queue has done what comes after.
   void mark_results() {
-    for (const memory::Queue queue : queues_) {
-      const memory::Mark mark = memory::device_memory()->mark(queue);
-      for (size_t i = 0; i < g_.nodes.size(); ++i) {
-        if (!g_.needed[i]) continue;
-        for (size_t k = 0; k < g_.nodes[i]->avals.size(); ++k)
-          memory::Residency::complete_at(*results_[g_.first_value[i] + k].buffer, mark);
+    SmallVector<memory::Mark, 2> marks;
+    for (const memory::Queue queue : queues_) marks.push_back(memory::device_memory()->mark(queue));
+    if (note_ && !around_) note_->set_marks(marks);
+    for (size_t i = 0; i < g_.nodes.size(); ++i) {
+      if (!g_.needed[i]) continue;
+      for (size_t k = 0; k < g_.nodes[i]->avals.size(); ++k) {
+        Buffer& buffer = *results_[g_.first_value[i] + k].buffer;
+        for (const memory::Mark& mark : marks) memory::Residency::complete_at(buffer, mark, notes_);
       }
     }
   }
@@ -108,9 +110,14 @@ class Run {
 
   void* address(const Storage& s) {
     const auto where = [&] { return line_of(node_); };
-    void* data = on_device_ ? memory::Residency::on_queue(*s.buffer, queue_, where)
-                            : memory::Residency::on_host(*s.buffer, where);
-    return static_cast<char*>(data) + s.offset;
+    if (on_device_) {
+      memory::Residency::add_notes_of(*s.buffer, notes_);
+      return static_cast<char*>(memory::Residency::on_queue(*s.buffer, queue_, where)) + s.offset;
+    }
+    const bool moves = !s.buffer->host_current();
+    char* const data = static_cast<char*>(memory::Residency::on_host(*s.buffer, where));
+    if (moves && note_) note_->check();  // it may be this run's own, not noted with its results yet
+    return data + s.offset;
   }
 
   const Storage* destination(ValueId v) const {
@@ -259,6 +266,15 @@ class Run {
             .source = node.source};
   }
 
+  // What this run's kernels note. The runs inside a loop share that of the run around it, however often they come.
+  const std::shared_ptr<memory::HeldNote>& note() {
+    if (!note_) {
+      note_ = around_ ? around_->note() : std::make_shared<memory::HeldNote>(describe_source);
+      notes_.push_back(note_);
+    }
+    return note_;
+  }
+
   // The kernel for where the node was put, or the CPU's where that device has none for these operands.
   const Kernel& chosen_kernel(const Node& node, const Step& step) {
     if (!on_device_) return *step.kernel;
@@ -309,7 +325,9 @@ class Run {
       to.push_back(described(g_.aval(out + k), results_[out + k].strides));
       to.back().data = address(results_[out + k]);
     }
-    kernel.run(arguments(node, in, to));
+    KernelArgs args = arguments(node, in, to);
+    if (on_device_ && kernel.checks_positions) args.note = note()->note();
+    kernel.run(args);
   }
 
   // What the node alone needs is handed over to its programs, to be overwritten by them.
@@ -327,10 +345,26 @@ class Run {
         in.push_back(storage(v));
       }
     }
+    for (const Storage& s : in) memory::Residency::add_notes_of(*s.buffer, notes_);
+    const Around around(this);
     node.op->run(node, {.inputs = in, .outputs = to, .place = step.place});
     for (size_t k = 0; k < to.size(); ++k) results_[out + k] = std::move(to[k]);
   }
 
+  /// While a loop runs its programs.
+  class Around {
+   public:
+    explicit Around(Run* run) : before_(std::exchange(innermost, run)) {}
+    ~Around() { innermost = before_; }
+    Around(const Around&) = delete;
+    Around& operator=(const Around&) = delete;
+
+   private:
+    Run* before_;
+  };
+  static thread_local inline constinit Run* innermost = nullptr;
+
+  Run* const around_ = innermost;
   const Plan& plan_;
   const Graph& g_;
   std::vector<Storage>& results_;
@@ -346,6 +380,8 @@ class Run {
   memory::Queue queue_ = 0;
 
   SmallVector<memory::Queue, 2> queues_;  // that were used
+  std::shared_ptr<memory::HeldNote> note_;  // of this run's own, where it has kernels that check positions
+  memory::HeldNotes notes_;  // that one and those of what it read
 };
 
 }  // namespace

@@ -314,7 +314,10 @@ debug::Explanation measured(Job& job) {
     give_back(job);
     throw;
   }
+  const Arrays results(job.roots.begin(), job.roots.end());
   if (!run(job)) return {};
+  for (const Array& a : results)
+    for (const Storage& s : a.node()->storages) memory::Residency::finish(*s.buffer);  // raises what a device found
   out.analyzed = true;
   for (size_t i = 0; i < out.steps.size(); ++i) out.steps[i].duration_ns = watch.durations_ns[i];
   return out;

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "memory/device.h"
+#include "memory/position_note.h"
 #include "plait/export.h"
 #include "plait/ref.h"
 #include "plait/small_vector.h"
@@ -88,7 +89,8 @@ class PLAIT_API Buffer final : public RefCounted {
   static constexpr uint32_t kReadOnly = 1u << 30;
   static constexpr uint32_t kHostStale = 1u << 29;
   static constexpr uint32_t kOnDevice = 1u << 28;  // there are copies on devices
-  static constexpr uint32_t kViews = kOnDevice - 1;
+  static constexpr uint32_t kNoted = 1u << 27;  // there are notes
+  static constexpr uint32_t kViews = kNoted - 1;
 
   Buffer(void* data, int64_t bytes, int64_t capacity) noexcept : data_(data), bytes_(bytes), capacity_(capacity) {}
   ~Buffer() = default;
@@ -101,7 +103,9 @@ class PLAIT_API Buffer final : public RefCounted {
     void* foreign_context_;  // of foreign memory
   };
   ForeignDeleter foreign_ = nullptr;
-  std::unique_ptr<std::vector<DeviceCopy>> copies_;  // under the lock of memory::Residency
+  // Under the lock of memory::Residency:
+  std::unique_ptr<std::vector<DeviceCopy>> copies_;
+  std::unique_ptr<memory::HeldNotes> notes_;  // of the work that the contents came of
 };
 
 /// A buffer for `bytes` bytes, contents undefined, aligned to 64 bytes (2 MiB from 2 MiB on).

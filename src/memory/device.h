@@ -53,6 +53,9 @@ class PLAIT_API DeviceMemory {
   /// Between memories of devices, or within one, as work of `queue`, which belongs to one of both.
   virtual void copy(Queue queue, void* to, const void* from, int64_t bytes) = 0;
 
+  /// Memory of the host, zeros, that the devices address too; never given back. Errors: OutOfMemory, DeviceError.
+  virtual void* allocate_shared(int64_t bytes) = 0;
+
   /// As the functions of plait/memory.h, for one device. The limit counts bytes; 0: none.
   struct Stats {
     int64_t active = 0;

@@ -156,11 +156,20 @@ bool Residency::current_in(Buffer& buffer, int memory) {
   return copy && copy->current;
 }
 
-void Residency::complete_at(Buffer& buffer, Mark mark) {
-  if (!(buffer.state_.load(std::memory_order_acquire) & Buffer::kOnDevice)) return;
+void Residency::complete_at(Buffer& buffer, Mark mark, const HeldNotes& notes) {
+  const uint32_t state = buffer.state_.load(std::memory_order_acquire);
+  if (!(state & Buffer::kOnDevice)) return;
   const std::lock_guard lock(lock_of(buffer));
-  for (DeviceCopy& copy : *buffer.copies_)
-    if (copy.current && copy.written.at == 0 && copy.writer == mark.queue) copy.written = mark;
+  for (DeviceCopy& copy : *buffer.copies_) {
+    if (!copy.current || copy.written.at != 0 || copy.writer != mark.queue) continue;
+    copy.written = mark;
+    if (notes.empty() && !buffer.notes_) continue;
+    buffer.notes_ = notes.empty() ? nullptr : std::make_unique<HeldNotes>(notes);
+    if (notes.empty())
+      buffer.state_.fetch_and(~Buffer::kNoted, std::memory_order_acq_rel);
+    else
+      buffer.state_.fetch_or(Buffer::kNoted, std::memory_order_acq_rel);
+  }
 }
 
 void Residency::finish(Buffer& buffer) {
@@ -173,6 +182,21 @@ void Residency::finish(Buffer& buffer) {
     mark = completed(*device_memory(), *copy);
   }
   device_memory()->finish(mark);
+  HeldNotes notes;
+  add_notes_of(buffer, notes);
+  for (const auto& note : notes) note->check();
+}
+
+void Residency::add_notes(Buffer& buffer, HeldNotes& notes) {
+  const std::lock_guard lock(lock_of(buffer));
+  if (!buffer.notes_) return;
+  HeldNotes left;
+  for (const auto& note : *buffer.notes_)
+    if (!note->clear()) left.push_back(note);
+  for (const auto& note : left)
+    if (std::find(notes.begin(), notes.end(), note) == notes.end()) notes.push_back(note);
+  if (left.empty()) buffer.state_.fetch_and(~Buffer::kNoted, std::memory_order_acq_rel);
+  *buffer.notes_ = std::move(left);
 }
 
 void Residency::host_may_have_changed(Buffer& buffer) noexcept {

@@ -31,10 +31,16 @@ class PLAIT_API Residency {
   /// Whether a use there would find the contents current; a device counts from 0, kHost is the host.
   static bool current_in(Buffer& buffer, int memory);
 
-  /// The contents are complete at `mark`, a mark of the queue that wrote them.
-  static void complete_at(Buffer& buffer, Mark mark);
-  /// Blocks until the device that wrote the contents is done.
+  /// The contents are complete at `mark`, where its queue wrote them, and came of work that `notes` are of.
+  static void complete_at(Buffer& buffer, Mark mark, const HeldNotes& notes);
+  /// Blocks until the device that wrote the contents is done. Errors: also PositionError, for as long as the contents stay, where they
+  /// came of a position that lies outside.
   static void finish(Buffer& buffer);
+
+  /// Adds notes that may still say something to `notes`, each once.
+  static void add_notes_of(Buffer& buffer, HeldNotes& notes) {
+    if (buffer.state_.load(std::memory_order_acquire) & Buffer::kNoted) add_notes(buffer, notes);
+  }
 
   /// The host copy, which is current, is to be overwritten, or user code may have written to it: copies on devices are stale.
   static void host_may_have_changed(Buffer& buffer) noexcept;
@@ -43,6 +49,7 @@ class PLAIT_API Residency {
 
  private:
   static void* fetch(Buffer& buffer, Where where);
+  static void add_notes(Buffer& buffer, HeldNotes& notes);
 };
 
 }  // namespace plait::memory

@@ -146,6 +146,7 @@ class Simulated final : public DeviceBackend {
     at(after.queue).wait(after.at, false);
     if (bytes) std::memcpy(to, from, static_cast<size_t>(bytes));
   }
+  void* allocate_shared(int64_t bytes) override { return new char[static_cast<size_t>(bytes)](); }  // never given back
   void copy(Queue queue, void* to, const void* from, int64_t bytes) override {
     at(queue).add([=] {
       if (bytes) std::memcpy(to, from, static_cast<size_t>(bytes));
@@ -225,6 +226,9 @@ void Simulated::run_kernel(const KernelArgs& args) {
   const uint64_t done = queue.add([&] {
     try {
       kernels().find(args.op)->run(args);
+    } catch (const memory::PositionError& e) {  // found late, as on a device
+      check_internal(args.note != nullptr, "a kernel that checks positions does not say so");
+      if (!args.note->op) *args.note = {args.op.data(), e.given, e.n, e.most, args.source};
     } catch (...) {
       error = std::current_exception();
     }

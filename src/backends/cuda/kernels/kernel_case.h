@@ -213,11 +213,19 @@ inline Tensor on_device(const std::string& op, const Attrs& attrs, const std::ve
   for (const Tensor& t : inputs) views.push_back(t.view(device.put(t)));
   void* to = kernel.output_aliases_input0 ? views[0].data : device.put(out);
   const TensorView out_view = out.view(to);
-  const KernelArgs args{
-      .op = op, .inputs = views, .outputs = {&out_view, 1}, .attrs = attrs.view(), .queue = device.queue()};
+  static auto* const note =
+      static_cast<memory::PositionNote*>(cuda_memory().allocate_shared(sizeof(memory::PositionNote)));
+  *note = {};
+  const KernelArgs args{.op = op,
+                        .inputs = views,
+                        .outputs = {&out_view, 1},
+                        .attrs = attrs.view(),
+                        .queue = device.queue(),
+                        .note = note};
   EXPECT_TRUE(!kernel.takes || kernel.takes(args)) << op;
   kernel.run(args);
   device.get(out, to);
+  if (note->op) throw memory::PositionError(note->op, note->given, note->n, note->most);
   return out;
 }
 

@@ -7,8 +7,8 @@
 
 namespace plait {
 
-/// The kernel of an op, or null. It enqueues its work on `KernelArgs::queue`; positions that lie outside are noted and
-/// reported by `throw_noted_fault` (faults.h).
+/// The kernel of an op, or null. It enqueues its work on `KernelArgs::queue`; positions that lie outside are noted in
+/// `KernelArgs::note`.
 const Kernel* cuda_kernel(std::string_view op);
 
 }  // namespace plait

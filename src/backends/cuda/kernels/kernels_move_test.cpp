@@ -197,8 +197,13 @@ TEST(CudaKernels, PastFourBillionElements) {
   void* to = device.put(out);
   const TensorView inputs[] = {whole, at.view(device.put(at))}, out_view = out.view(to);
   const Attrs take("take", {{"axis", int64_t{0}}, {"batch", int64_t{0}}});
-  cuda_kernel("take")->run(
-      {.op = "take", .inputs = inputs, .outputs = {&out_view, 1}, .attrs = take.view(), .queue = device.queue()});
+  auto* const note = static_cast<memory::PositionNote*>(cuda_memory().allocate_shared(sizeof(memory::PositionNote)));
+  cuda_kernel("take")->run({.op = "take",
+                            .inputs = inputs,
+                            .outputs = {&out_view, 1},
+                            .attrs = take.view(),
+                            .queue = device.queue(),
+                            .note = note});
   device.get(out, to);
   for (size_t i = 0; i < wanted.size(); ++i)
     EXPECT_EQ(static_cast<uint8_t>(out.bytes[i]), static_cast<uint8_t>(wanted[i] < 0 ? wanted[i] + n : wanted[i]));

@@ -3,7 +3,6 @@
 
 #include <cstdint>
 
-#include "backends/cuda/kernels/faults.h"
 #include "backends/kernel.h"
 #include "plait/dtype.h"
 
@@ -13,16 +12,14 @@ struct Positions {
   const void* data;
   DType dtype;
   int64_t n;  // extent of the axis
-  FaultNote* note;
-  int64_t op, source;
+  memory::PositionNote* note;
+  const char* op;
+  uint32_t source;
 
   Positions(const KernelArgs& args, const TensorView& at, int64_t n)
-      : data(at.data),
-        dtype(at.dtype),
-        n(n),
-        note(fault_note(args.queue)),
-        op(fault_op(args.op)),
-        source(args.source) {}
+      : data(at.data), dtype(at.dtype), n(n), note(args.note), op(args.op.data()), source(args.source) {
+    check_internal(note != nullptr, "a kernel that checks positions does not say so");
+  }
 
   __device__ int64_t given(int64_t i) const {
     switch (dtype) {
@@ -45,7 +42,8 @@ struct Positions {
     const int64_t x = given(i);
     const int64_t at = x < 0 ? x + extent : x;
     if (at >= 0 && at <= most) return at;
-    volatile FaultNote* to = note;
+    volatile memory::PositionNote* to = note;
+    if (to->op) return -1;
     to->given = x;
     to->n = extent;
     to->most = most;

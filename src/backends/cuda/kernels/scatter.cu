@@ -215,8 +215,10 @@ bool takes(const KernelArgs& args) { return args.inputs[1].count() <= UINT32_MAX
 }  // namespace
 
 void add_scatter_kernels(Table& table) {
-  table.push_back({"scatter_rows", {.run = run_scatter, .output_aliases_input0 = true, .takes = takes}});
-  table.push_back({"put_along_axis", {.run = run_put_along, .output_aliases_input0 = true, .takes = takes}});
+  table.push_back(
+      {"scatter_rows", {.run = run_scatter, .output_aliases_input0 = true, .checks_positions = true, .takes = takes}});
+  table.push_back({"put_along_axis",
+                   {.run = run_put_along, .output_aliases_input0 = true, .checks_positions = true, .takes = takes}});
 }
 
 }  // namespace plait::cuda

@@ -57,8 +57,9 @@ bool takes(const KernelArgs& args) { return args.attrs.get<std::vector<int64_t>>
 }  // namespace
 
 void add_slice_dynamic_kernels(Table& table) {
-  table.push_back({"slice_dynamic", {.run = slice, .takes = takes}});
-  table.push_back({"slice_update_dynamic", {.run = update, .output_aliases_input0 = true, .takes = takes}});
+  table.push_back({"slice_dynamic", {.run = slice, .checks_positions = true, .takes = takes}});
+  table.push_back({"slice_update_dynamic",
+                   {.run = update, .output_aliases_input0 = true, .checks_positions = true, .takes = takes}});
 }
 
 }  // namespace plait::cuda

@@ -89,8 +89,8 @@ void run_take_along(const KernelArgs& args) {
 }  // namespace
 
 void add_take_kernels(Table& table) {
-  table.push_back({"take", {.run = run_take}});
-  table.push_back({"take_along_axis", {.run = run_take_along}});
+  table.push_back({"take", {.run = run_take, .checks_positions = true}});
+  table.push_back({"take_along_axis", {.run = run_take_along, .checks_positions = true}});
 }
 
 }  // namespace plait::cuda

@@ -1,8 +1,8 @@
 #include "backends/cuda/runtime/cuda_backend.h"
 
+#include <cstring>
 #include <utility>
 
-#include "backends/cuda/kernels/faults.h"
 #include "backends/cuda/kernels/kernels.h"
 #include "backends/cuda/kernels/prepare.h"
 #include "backends/cuda/regions/regions.h"
@@ -89,7 +89,6 @@ bool CudaBackend::reached(memory::Mark mark) { return mark.at == 0 || at(mark.qu
 void CudaBackend::finish(memory::Mark mark) {
   if (mark.at == 0) return;
   at(mark.queue).finish(mark.at);
-  throw_noted_fault(mark.queue);
 }
 
 // ---- memory ----
@@ -209,6 +208,14 @@ void CudaBackend::download(memory::Mark after, void* to, const void* from, int64
   const std::unique_ptr<StreamQueue, decltype(give_back)> lease(own.release(), give_back);
   if (after.at > 0) lease->wait(stream, after.at);
   copies_.download(*lease, to, from, bytes);
+}
+
+void* CudaBackend::allocate_shared(int64_t bytes) {
+  void* data = nullptr;
+  check_cuda(cudaHostAlloc(&data, static_cast<size_t>(bytes), cudaHostAllocPortable | cudaHostAllocMapped),
+             "memory for notes of the device");
+  std::memset(data, 0, static_cast<size_t>(bytes));
+  return data;
 }
 
 void CudaBackend::copy(memory::Queue queue, void* to, const void* from, int64_t bytes) {

@@ -39,6 +39,7 @@ class CudaBackend final : public DeviceBackend {
   void upload(memory::Queue queue, void* to, const void* from, int64_t bytes) override;
   void download(memory::Mark after, void* to, const void* from, int64_t bytes) override;
   void copy(memory::Queue queue, void* to, const void* from, int64_t bytes) override;
+  void* allocate_shared(int64_t bytes) override;
 
   Stats stats(int device) override;
   void reset_peak(int device) override;

@@ -115,8 +115,10 @@ void run_put_along(const KernelArgs& args) {
 }  // namespace
 
 void register_reference_kernels_scatter(KernelTable& table) {
-  table.add("scatter_rows", Backend::reference, {.run = run_scatter, .output_aliases_input0 = true});
-  table.add("put_along_axis", Backend::reference, {.run = run_put_along, .output_aliases_input0 = true});
+  table.add("scatter_rows", Backend::reference,
+            {.run = run_scatter, .output_aliases_input0 = true, .checks_positions = true});
+  table.add("put_along_axis", Backend::reference,
+            {.run = run_put_along, .output_aliases_input0 = true, .checks_positions = true});
 }
 
 }  // namespace plait

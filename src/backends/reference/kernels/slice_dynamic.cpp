@@ -1,4 +1,3 @@
-#include <string>
 #include <vector>
 
 #include "backends/kernel.h"
@@ -19,11 +18,7 @@ int64_t offset_of(const KernelArgs& args, const TensorView& start, const TensorV
         const int64_t n = whole.shape[axis], room = n - part.shape[axis];
         const auto given = static_cast<int64_t>(start.as<T>()[i]);
         const int64_t at = given < 0 ? given + n : given;
-        if (at < 0 || at > room)
-          throw IndexError({.op = std::string(args.op),
-                            .got = "start " + std::to_string(given) + " of " + std::to_string(part.shape[axis]) +
-                                   " elements in axis " + std::to_string(axis) + " of extent " + std::to_string(n),
-                            .accepts = "0 to " + std::to_string(room)});
+        if (at < 0 || at > room) throw memory::PositionError(args.op, given, n, room);
         offset += at * whole.strides[axis];
       }
     }
@@ -48,8 +43,9 @@ void run_update(const KernelArgs& args) {
 }  // namespace
 
 void register_reference_kernels_slice_dynamic(KernelTable& table) {
-  table.add("slice_dynamic", Backend::reference, {.run = run_slice});
-  table.add("slice_update_dynamic", Backend::reference, {.run = run_update, .output_aliases_input0 = true});
+  table.add("slice_dynamic", Backend::reference, {.run = run_slice, .checks_positions = true});
+  table.add("slice_update_dynamic", Backend::reference,
+            {.run = run_update, .output_aliases_input0 = true, .checks_positions = true});
 }
 
 }  // namespace plait

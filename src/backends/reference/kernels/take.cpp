@@ -68,8 +68,8 @@ void run_take_along(const KernelArgs& args) {
 }  // namespace
 
 void register_reference_kernels_take(KernelTable& table) {
-  table.add("take", Backend::reference, {.run = run_take});
-  table.add("take_along_axis", Backend::reference, {.run = run_take_along});
+  table.add("take", Backend::reference, {.run = run_take, .checks_positions = true});
+  table.add("take_along_axis", Backend::reference, {.run = run_take_along, .checks_positions = true});
 }
 
 }  // namespace plait
