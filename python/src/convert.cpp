@@ -12,11 +12,9 @@ namespace {
 // The type of an object, for messages.
 std::string type_of(nb::handle o) { return Py_TYPE(o.ptr())->tp_name; }
 
-// Errors name `op`, though it is empty: where the first field is left out, g++ 13 frees a string of the others twice.
 template <class E>
 [[noreturn]] void throw_not_an_operand(nb::handle o, const char* number) {
-  throw E({.op = "",
-           .got = "a value of type " + type_of(o),
+  throw E({.got = "a value of type " + type_of(o),
            .accepts = std::string("an array, ") + number + ", or an object with a buffer, DLPack or __plait_array__",
            .hint = "array(...) makes one from a list or tuple"});
 }
@@ -68,7 +66,7 @@ std::optional<Array> array_like(nb::handle o) {
     if (!made.is_valid()) throw nb::python_error();
     if (is_array(made.ptr())) return value_of(made.ptr());
     throw ArgumentTypeError(
-        {.op = "", .got = std::string(hook) + " returned a value of type " + type_of(made), .accepts = "an array"});
+        {.got = std::string(hook) + " returned a value of type " + type_of(made), .accepts = "an array"});
   }
   return std::nullopt;
 }
@@ -82,8 +80,7 @@ static std::optional<Array> foreign_array(nb::handle o, std::optional<DType> dty
 Array scalar_beside(const Scalar& scalar, DType beside) {
   const DType dtype = scalar.dtype_with(beside);
   if (!fits(scalar, dtype) && beside == dtype && size_of(dtype) < 8) {
-    throw ArgumentError({.op = "",
-                         .got = std::to_string(scalar.i) + " does not fit " + std::string(name_of(dtype)),
+    throw ArgumentError({.got = std::to_string(scalar.i) + " does not fit " + std::string(name_of(dtype)),
                          .accepts = "integers of " + std::string(name_of(dtype)) + " beside an array of that dtype",
                          .hint = "astype gives the array a wider dtype"});
   }

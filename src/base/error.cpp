@@ -20,7 +20,9 @@ std::string layout(const ErrorInfo& info) {
 
 }  // namespace
 
-Error::Error(ErrorInfo info) : std::runtime_error(info.op), info_(std::move(info)), text_(layout(info_)) {}
+// What std::runtime_error keeps must not be empty: the empty text is a static of one copy of the C++ library, and in a program that has
+// another one (-static-libstdc++) the destructor would free it.
+Error::Error(ErrorInfo info) : std::runtime_error("plait"), info_(std::move(info)), text_(layout(info_)) {}
 
 void Error::add_where(std::string where) {
   if (!info_.where.empty() || where.empty()) return;

@@ -331,8 +331,7 @@ void check_example(const ExportedTrace& trace, const Arrays& constants) {
   const Arrays outputs = run(trace, constants, inputs);
   for (size_t i = 0; i < outputs.size(); ++i)
     if (outputs[i].dtype() != trace.outputs[i].dtype || !(outputs[i].shape() == trace.outputs[i].shape))
-      throw ShapeError({.op = "",
-                        .got = "result " + std::to_string(i) + " of shape " + to_string(outputs[i].shape()),
+      throw ShapeError({.got = "result " + std::to_string(i) + " of shape " + to_string(outputs[i].shape()),
                         .accepts = "the shape and dtype that stand in the file"});
 }
 

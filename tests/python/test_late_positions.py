@@ -1,4 +1,4 @@
-"""Positions outside of an axis that a device finds late: who is told, and what. On a simulated GPU and on a real one."""
+"""Positions outside of an axis that a device finds late: who is told what. On a simulated GPU and a real one."""
 
 import os
 import subprocess

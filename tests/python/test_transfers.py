@@ -217,6 +217,6 @@ def test_host_and_gpu_work_at_once(gpu: dict[str, str]) -> None:
 def test_policies_are_checked_and_restored(context: Any) -> None:
     with pytest.raises(pc.ArgumentError, match="'allow', 'log' or 'error'"), context("never"):
         pass
-    with context("error"), context("allow"), transfers.count() as moved:
+    with pc.stream(pc.cpu), context("error"), context("allow"), transfers.count() as moved:
         assert (pc.ones(3) + 1).tolist() == [2.0, 2.0, 2.0]
     assert moved.total == transfers.Totals()

@@ -43,7 +43,7 @@ Trial::~Trial() {
 void Trial::finish() const { check_cuda(cudaStreamSynchronize(stream_), "a first call of a library"); }
 
 void prepare_libraries(int device) {
-  for (const DType dtype : {DType::float32, DType::bfloat16, DType::float16})
+  for (const DType dtype : {DType::float32, DType::bfloat16, DType::float16, DType::float64, DType::complex64})
     run_later([=] { prepare_product(device, dtype); });
   for (const ConvKind kind : {ConvKind::forward, ConvKind::input, ConvKind::weight})
     run_later([=] { prepare_convolution(device, kind); });

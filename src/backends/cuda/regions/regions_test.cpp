@@ -516,6 +516,7 @@ TEST(CudaRegions, OtherShapesBuildNothingMore) {
     std::this_thread::sleep_for(std::chrono::milliseconds(5));
   }
   for (int i = 0; region.built(0) < 2 && i < 20; ++i) {
+    run(8, 2048);
     run(5, 1001);
     std::this_thread::sleep_for(std::chrono::milliseconds(200));
   }
