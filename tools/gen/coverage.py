@@ -11,7 +11,7 @@ from typing import cast
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 KERNEL = re.compile(r'table\.add\("(\w+)", Backend::(\w+)')
-CUDA_KERNEL = re.compile(r'table\.push_back\(\s*\{"(\w+)", \{([^}]*)\}')
+CUDA_KERNEL = re.compile(r'table\.push_back\(\s*\{"(\w+)",\s*\{([^}]*)\}')
 SHOWN = ("plait.core", "plait.nn", "plait.optimizers", "plait.utils", "plait.extension")
 # Functions that no sample describes, and where their transforms are tested.
 BY_HAND = {"random.seed": "tests/python/test_random.py"}
