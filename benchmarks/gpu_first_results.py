@@ -1,7 +1,7 @@
 """How soon new functions give their first results on a GPU, while code for those before them is being made.
 
-`PLAIT_CACHE_DIR=EMPTY python -m benchmarks.gpu_first_results [--count N]`. Times are wall times from the call to the
-values, in a process that has opened the device and done nothing else. What is built is counted by what comes into the
+`PLAIT_CACHE_DIR=EMPTY python -m benchmarks.gpu_first_results [--count N] [--pause SECONDS]`. Times are wall times from the call to the
+values, in a process that has opened the device and, for the pause, done nothing else: libraries are opened meanwhile. What is built is counted by what comes into the
 cache.
 """
 
@@ -55,7 +55,9 @@ def built() -> int:
 
 def over_shapes(function: Callable[[pc.array], pc.array]) -> str:
     """One function, first on one shape until its code is there, then on 20 others."""
-    arrays = [pc.random.normal((n, 64 * n)) for n in range(20, 41)]
+    arrays = [
+        pc.random.normal((n, 64 * n)) for n in (32, *range(20, 32), *range(33, 41))
+    ]  # 32 * 64 is a special length
     pc.eval(arrays)
     plans, images = pc.trace_counters()["plans_built"], built()
     for _ in range(2):
@@ -72,9 +74,12 @@ def over_shapes(function: Callable[[pc.array], pc.array]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu_first_results", description=__doc__)
     parser.add_argument("--count", type=int, default=60)
-    count = parser.parse_args().count
+    parser.add_argument("--pause", type=float, default=0.5)
+    arguments = parser.parse_args()
+    count = arguments.count
     pc.set_default_device(pc.gpu)
     opened = ms_of(lambda: pc.zeros((1,)))
+    time.sleep(arguments.pause)
     x = pc.array([[0.01 * (i + j) for i in range(256)] for j in range(64)])
     took = [ms_of(lambda k=k: new_function(k, x)) for k in range(count)]
     others = {
@@ -84,15 +89,20 @@ def main() -> None:
         "product": lambda: x @ x.T,
         "a second product": lambda: x[:32] @ x.T,
         "bfloat16 product": lambda: x.astype(pc.bfloat16) @ x.T.astype(pc.bfloat16),
+        "float64 product": lambda: x.astype(pc.float64) @ x.T.astype(pc.float64),
         "convolution": lambda: pc.conv1d(x[None], pc.ones((8, 3, 256))),
         "a second convolution": lambda: pc.conv1d(x[None], pc.ones((4, 5, 256))),
+        "gradients of a convolution": lambda: pc.grad(lambda w: pc.conv1d(x[None], w).sum())(pc.ones((8, 3, 256))),
     }
     firsts = ", ".join(f"{name} {ms_of(call):.1f} ms" for name, call in others.items())
-    shapes = {"a chain": lambda x: chain(342, x), "rows": lambda x: pc.softmax(chain(341, x), axis=-1)}
+    shapes = {
+        "a chain": lambda x: chain(342, x),
+        "rows": lambda x: pc.softmax(chain(341, x), axis=-1),
+    }
     one_function = "; ".join(f"{name}: {over_shapes(function)}" for name, function in shapes.items())
     middle, slowest = statistics.median(took), max(took)
     print(
-        f"Opening the device takes {opened:.0f} ms. First results of {count} new functions, while code for those "
+        f"Opening the device takes {opened:.0f} ms. After {arguments.pause} s, first results of {count} new functions, while code for those "
         f"before them is made: the first {took[0]:.2f} ms, median {middle:.2f} ms, slowest {slowest:.2f} ms. "
         f"First results of other kinds: {firsts}. One function over 20 shapes: {one_function}."
     )
