@@ -1,8 +1,8 @@
 """How soon new functions give their first results on a GPU, while code for those before them is being made.
 
-`PLAIT_CACHE_DIR=EMPTY python -m benchmarks.gpu_first_results [--count N] [--pause SECONDS]`. Times are wall times from the call to the
-values, in a process that has opened the device and, for the pause, done nothing else: libraries are opened meanwhile. What is built is counted by what comes into the
-cache.
+`PLAIT_CACHE_DIR=EMPTY python -m benchmarks.gpu_first_results [--count N] [--pause SECONDS]`. Times are wall times from
+the call to the values, in a process that has opened the device and, for the pause, done nothing else: libraries are
+opened meanwhile. What is built is counted by what comes into the cache.
 """
 
 from __future__ import annotations
@@ -102,8 +102,9 @@ def main() -> None:
     one_function = "; ".join(f"{name}: {over_shapes(function)}" for name, function in shapes.items())
     middle, slowest = statistics.median(took), max(took)
     print(
-        f"Opening the device takes {opened:.0f} ms. After {arguments.pause} s, first results of {count} new functions, while code for those "
-        f"before them is made: the first {took[0]:.2f} ms, median {middle:.2f} ms, slowest {slowest:.2f} ms. "
+        f"Opening the device takes {opened:.0f} ms. After {arguments.pause} s, first results of {count} new functions, "
+        f"while code for those before them is made: the first {took[0]:.2f} ms, median {middle:.2f} ms, "
+        f"slowest {slowest:.2f} ms. "
         f"First results of other kinds: {firsts}. One function over 20 shapes: {one_function}."
     )
 
