@@ -175,7 +175,7 @@ void bind_more_ops(nb::module_& m) {
           for (int i : step) positions.append(i);
           steps.append(nb::tuple(positions));
         }
-        return nb::make_tuple(steps, text);
+        return nb::make_tuple(steps, nb::str(text.c_str()));
       },
       nb::arg("subscripts"), nb::arg("operands"),
       nb::sig("def einsum_path(subscripts: str, *operands) -> tuple[list[tuple[int, ...]], str]"),

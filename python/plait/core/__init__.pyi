@@ -1047,6 +1047,14 @@ def greater(a: scalar | array, b: scalar | array, stream: StreamOrDevice = None)
 def greater_equal(a: scalar | array, b: scalar | array, stream: StreamOrDevice = None) -> array:
     """a is not below b."""
 
+def hadamard_transform(a: array, scale: float | None = None, stream: StreamOrDevice = None) -> array:
+    """Product of a Hadamard matrix, whose rows of signs are orthogonal, with the last axis.
+
+    The axis has m 2**k elements, m being 1, 12, 20 or 28: Sylvester's matrix of 2**k, inside Paley's of 12 or
+    Williamson's of 20 or 28. scale: a factor of the result, 1 / sqrt(n) by default, which makes the transform
+    orthogonal. Dtype: float32 for integers and bool. Errors: ValueError for other sizes.
+    """
+
 def hamming(M: int, *, stream: StreamOrDevice = None) -> array:
     """The Hamming window: 0.54 - 0.46 cos(2 pi n / (M - 1)).
 
