@@ -54,7 +54,7 @@ def committed(schema_text: str) -> dict[Path, str]:
     stub_files = stubs.files(functions)
     made |= {ROOT / "python/plait" / name: text for name, text in stub_files.items()}
     made[ROOT / "docs/coverage.md"] = coverage.page(schema_text, stub_files)
-    made |= {ROOT / "docs/ops" / name: text for name, text in pages.files(functions).items()}
+    made |= {ROOT / "docs/ops" / name: text for name, text in pages.files(functions, schema_text).items()}
     return made
 
 

@@ -580,7 +580,10 @@ class array:
         """
 
     def moveaxis(self, source: int, destination: int, *, stream: StreamOrDevice = None) -> array:
-        """One axis moved to another position."""
+        """One axis moved to another position.
+
+        Negative axes count from the end. Dtype: that of a. Errors: ValueError for an axis that does not exist.
+        """
 
     def prod(self, axis: int | Sequence[int] | None = None, keepdims: bool = False, *, stream: StreamOrDevice = None) -> array:
         """Product along axes; narrow integers are multiplied in 32 bits.
@@ -593,7 +596,11 @@ class array:
         """1 / a."""
 
     def round(self, decimals: int = 0, *, stream: StreamOrDevice = None) -> array:
-        """Rounded to a number of decimals, ties to even; negative ones round before the point."""
+        """Rounded to a number of decimals, ties to even; negative ones round before the point.
+
+        Shape: that of a. Dtype: that of a; integers stay unless decimals is negative. Errors: TypeError for what is
+        no array.
+        """
 
     def rsqrt(self, *, stream: StreamOrDevice = None) -> array:
         """1 / sqrt(a)."""
@@ -615,7 +622,10 @@ class array:
         """a * a."""
 
     def squeeze(self, axis: int | Sequence[int] | None = None, *, stream: StreamOrDevice = None) -> array:
-        """Axes of extent 1 taken out: the given ones, or all."""
+        """Axes of extent 1 taken out: the given ones, or all.
+
+        Dtype: that of a. Errors: ValueError for an axis that does not exist or whose extent is not 1.
+        """
 
     def std(self, axis: int | Sequence[int] | None = None, keepdims: bool = False, ddof: int = 0, *, correction: int | None = None, stream: StreamOrDevice = None) -> array:
         """Standard deviation along axes: the root of the variance.
@@ -632,7 +642,10 @@ class array:
         """
 
     def swapaxes(self, axis1: int, axis2: int, *, stream: StreamOrDevice = None) -> array:
-        """Two axes exchanged."""
+        """Two axes exchanged.
+
+        Negative axes count from the end. Dtype: that of a. Errors: ValueError for an axis that does not exist.
+        """
 
     def var(self, axis: int | Sequence[int] | None = None, keepdims: bool = False, ddof: int = 0, *, correction: int | None = None, stream: StreamOrDevice = None) -> array:
         """Variance along axes: the mean square distance from the mean.
@@ -764,13 +777,25 @@ def astype(a: array, dtype: Dtype, /, *, stream: StreamOrDevice = None) -> array
     """
 
 def atleast_1d(*arys: array, stream: StreamOrDevice = None) -> array | list[array]:
-    """0-d arrays get one axis."""
+    """0-d arrays get one axis.
+
+    Shapes and dtypes stay otherwise. One array gives an array, several give a list. Errors: TypeError for what is
+    no array.
+    """
 
 def atleast_2d(*arys: array, stream: StreamOrDevice = None) -> array | list[array]:
-    """Arrays with fewer than two axes get axes of extent 1 in front."""
+    """Arrays with fewer than two axes get axes of extent 1 in front.
+
+    Shapes and dtypes stay otherwise. One array gives an array, several give a list. Errors: TypeError for what is
+    no array.
+    """
 
 def atleast_3d(*arys: array, stream: StreamOrDevice = None) -> array | list[array]:
-    """Arrays with fewer than three axes get axes of extent 1: (n,) becomes (1, n, 1), (n, m) becomes (n, m, 1)."""
+    """Arrays with fewer than three axes get axes of extent 1: (n,) becomes (1, n, 1), (n, m) becomes (n, m, 1).
+
+    Shapes and dtypes stay otherwise. One array gives an array, several give a list. Errors: TypeError for what is
+    no array.
+    """
 
 def bartlett(M: int, *, stream: StreamOrDevice = None) -> array:
     """The Bartlett window: a triangle from 0 to 1 and back.
@@ -810,7 +835,11 @@ def broadcast_arrays(*arrays: array, stream: StreamOrDevice = None) -> list[arra
     """
 
 def broadcast_to(a: scalar | array, /, shape: Sequence[int], *, stream: StreamOrDevice = None) -> array:
-    """The array stretched to a shape: extents of 1 and missing axes repeat, without copying."""
+    """The array stretched to a shape: extents of 1 and missing axes repeat, without copying.
+
+    Shapes: to shape, with whose last axes those of a agree or are 1. Dtype: that of a. Errors: ValueError for a
+    shape that a does not broadcast to.
+    """
 
 def ceil(a: array, /, *, stream: StreamOrDevice = None) -> array:
     """Smallest integer not below a."""
@@ -836,7 +865,11 @@ def conjugate(a: array, *, stream: StreamOrDevice = None) -> array:
 conj = conjugate
 
 def contiguous(a: array, /, allow_col_major: bool = False, *, stream: StreamOrDevice = None) -> array:
-    """The same elements in row-major memory; copies only when they are not."""
+    """The same elements in row-major memory; copies only when they are not.
+
+    Shape and dtype: those of a. allow_col_major: memory in column-major order is left as well. Errors: TypeError
+    for what is no array.
+    """
 
 def conv1d(input: array, weight: array, /, stride: int = 1, padding: int = 0, dilation: int = 1, groups: int = 1, *, stream: StreamOrDevice = None) -> array:
     """Convolution over one axis, as machine learning has it: the kernel is not flipped.
@@ -971,7 +1004,11 @@ def divide(a: scalar | array, b: scalar | array, stream: StreamOrDevice = None) 
     """a / b, always in a floating dtype."""
 
 def divmod(a: scalar | array, b: scalar | array, stream: StreamOrDevice = None) -> list[array]:
-    """The pair of floor_divide(a, b) and remainder(a, b)."""
+    """The pair of floor_divide(a, b) and remainder(a, b).
+
+    Shapes: a and b broadcast; both results have their common shape. Dtype: that of both, promoted; not complex.
+    Errors: ValueError for shapes that do not broadcast and for complex numbers.
+    """
 
 def einsum(subscripts: str, *operands: array, stream: StreamOrDevice = None) -> array:
     """Sums of products over axes that share a letter.
@@ -981,10 +1018,17 @@ def einsum(subscripts: str, *operands: array, stream: StreamOrDevice = None) -> 
     """
 
 def empty(shape: int | Sequence[int], dtype: Dtype | None = float32, *, stream: StreamOrDevice = None) -> array:
-    """An array whose elements do not matter; they are zero."""
+    """An array whose elements do not matter; they are zero.
+
+    shape: extents, or one. Dtype: as given, float32 for None. Errors: ValueError for negative extents;
+    OutOfMemory while evaluating.
+    """
 
 def empty_like(a: array, /, dtype: Dtype | None = None, *, stream: StreamOrDevice = None) -> array:
-    """An array of the shape and dtype of a whose elements do not matter; they are zero."""
+    """An array of the shape and dtype of a whose elements do not matter; they are zero.
+
+    Errors: TypeError for what is no array.
+    """
 
 def equal(a: scalar | array, b: scalar | array, stream: StreamOrDevice = None) -> array:
     """a equals b; NaN equals nothing."""
@@ -999,7 +1043,11 @@ def exp(a: array, /, *, stream: StreamOrDevice = None) -> array:
     """e to the power of a."""
 
 def expand_dims(a: array, /, axis: int | Sequence[int], *, stream: StreamOrDevice = None) -> array:
-    """Axes of extent 1 put in at the given positions of the result."""
+    """Axes of extent 1 put in at the given positions of the result.
+
+    axis: one or several, negative ones count from the end of the result. Dtype: that of a. Errors: ValueError for
+    an axis that the result does not have, or one given twice.
+    """
 
 def expm1(a: array, /, *, stream: StreamOrDevice = None) -> array:
     """exp(a) - 1, accurate near 0."""
@@ -1029,10 +1077,17 @@ def floor_divide(a: scalar | array, b: scalar | array, stream: StreamOrDevice = 
     """a / b rounded to minus infinity; integer division by zero gives 0."""
 
 def full(shape: int | Sequence[int], vals: scalar | array, dtype: Dtype | None = None, *, stream: StreamOrDevice = None) -> array:
-    """An array of a shape with one value everywhere."""
+    """An array of a shape with one value everywhere.
+
+    Shapes: vals broadcasts to shape. Dtype: as given, or that of vals. Errors: ValueError for negative extents
+    and for values that do not broadcast.
+    """
 
 def full_like(a: array, vals: scalar | array, dtype: Dtype | None = None, *, stream: StreamOrDevice = None) -> array:
-    """One value everywhere, in the shape and dtype of a."""
+    """One value everywhere, in the shape and dtype of a.
+
+    Dtype: as given, or that of a. Errors: ValueError for values that do not broadcast to the shape of a.
+    """
 
 def gather_mm(a: array, b: array, /, lhs_indices: array | None = None, rhs_indices: array | None = None, *, sorted_indices: bool = False, stream: StreamOrDevice = None) -> array:
     """Matrix products of picked matrices.
@@ -1068,13 +1123,23 @@ def hanning(M: int, *, stream: StreamOrDevice = None) -> array:
     """
 
 def identity(n: int, dtype: Dtype | None = float32, *, stream: StreamOrDevice = None) -> array:
-    """The (n, n) identity matrix."""
+    """The (n, n) identity matrix.
+
+    Dtype: as given, float32 for None. Errors: ValueError for a negative n.
+    """
 
 def imag(a: array, /, *, stream: StreamOrDevice = None) -> array:
-    """Imaginary part; zeros for a real array."""
+    """Imaginary part; zeros for a real array.
+
+    Shape: that of a. Dtype: float32 for complex64, else that of a. Errors: TypeError for what is no array.
+    """
 
 def inner(a: array, b: array, /, *, stream: StreamOrDevice = None) -> array:
-    """Sums of products over the last axes of both."""
+    """Sums of products over the last axes of both.
+
+    Shapes: (..., n) and (..., n) -> the axes of a without its last, then those of b without its last. Dtype: that
+    of both, promoted. Errors: ValueError where the last axes differ.
+    """
 
 def isclose(a: array, b: array, /, rtol: float = 1e-05, atol: float = 1e-08, *, equal_nan: bool = False, stream: StreamOrDevice = None) -> array:
     """Whether |a - b| <= atol + rtol * |b|, element by element; equal infinities are close.
@@ -1098,7 +1163,11 @@ def isposinf(a: array, stream: StreamOrDevice = None) -> array:
     """Whether each element is plus infinity."""
 
 def kron(a: array, b: array, *, stream: StreamOrDevice = None) -> array:
-    """Kronecker product: blocks of b, each multiplied by an element of a."""
+    """Kronecker product: blocks of b, each multiplied by an element of a.
+
+    Shapes: extents are multiplied axis by axis; the array with fewer axes gets axes of extent 1 in front. Dtype:
+    that of both, promoted. Errors: TypeError for what is no array.
+    """
 
 def left_shift(a: scalar | array, b: scalar | array, stream: StreamOrDevice = None) -> array:
     """a shifted left by b bits; 0 when b is the width or more. The dtype of the operands, uint8 for bool."""
@@ -1219,7 +1288,10 @@ def minmax(a: array, /, axis: None | int | Sequence[int] = None, keepdims: bool 
     """
 
 def moveaxis(a: array, /, source: int, destination: int, *, stream: StreamOrDevice = None) -> array:
-    """One axis moved to another position."""
+    """One axis moved to another position.
+
+    Negative axes count from the end. Dtype: that of a. Errors: ValueError for an axis that does not exist.
+    """
 
 def multiply(a: scalar | array, b: scalar | array, stream: StreamOrDevice = None) -> array:
     """a * b."""
@@ -1237,13 +1309,23 @@ def not_equal(a: scalar | array, b: scalar | array, stream: StreamOrDevice = Non
     """a differs from b."""
 
 def ones(shape: int | Sequence[int], dtype: Dtype | None = float32, *, stream: StreamOrDevice = None) -> array:
-    """An array of ones."""
+    """An array of ones.
+
+    shape: extents, or one. Dtype: as given, float32 for None. Errors: ValueError for negative extents;
+    OutOfMemory while evaluating.
+    """
 
 def ones_like(a: array, /, dtype: Dtype | None = None, *, stream: StreamOrDevice = None) -> array:
-    """Ones of the shape and dtype of a."""
+    """Ones of the shape and dtype of a.
+
+    Errors: TypeError for what is no array.
+    """
 
 def outer(a: array, b: array, /, *, stream: StreamOrDevice = None) -> array:
-    """All products of an element of a with one of b, both flattened."""
+    """All products of an element of a with one of b, both flattened.
+
+    Shapes: n and m elements -> (n, m). Dtype: that of both, promoted. Errors: TypeError for what is no array.
+    """
 
 def pad(a: array, pad_width: int | tuple[int] | tuple[int, int] | list[tuple[int, int]], mode: Literal['constant', 'edge', 'reflect', 'symmetric'] = 'constant', constant_values: scalar | array = 0, *, stream: StreamOrDevice = None) -> array:
     """The array with elements put before and behind it along each axis.
@@ -1286,7 +1368,10 @@ def radians(a: scalar | array, /, *, stream: StreamOrDevice = None) -> array:
     """Degrees to radians."""
 
 def real(a: array, /, *, stream: StreamOrDevice = None) -> array:
-    """Real part; a real array itself."""
+    """Real part; a real array itself.
+
+    Shape: that of a. Dtype: float32 for complex64, else that of a. Errors: TypeError for what is no array.
+    """
 
 def reciprocal(a: array, /, *, stream: StreamOrDevice = None) -> array:
     """1 / a."""
@@ -1320,7 +1405,11 @@ def roll(a: array, shift: int | tuple[int], axis: None | int | tuple[int] = None
     """
 
 def round(a: array, /, decimals: int = 0, stream: StreamOrDevice = None) -> array:
-    """Rounded to a number of decimals, ties to even; negative ones round before the point."""
+    """Rounded to a number of decimals, ties to even; negative ones round before the point.
+
+    Shape: that of a. Dtype: that of a; integers stay unless decimals is negative. Errors: TypeError for what is
+    no array.
+    """
 
 def rsqrt(a: array, /, *, stream: StreamOrDevice = None) -> array:
     """1 / sqrt(a)."""
@@ -1394,7 +1483,10 @@ def square(a: array, /, *, stream: StreamOrDevice = None) -> array:
     """a * a."""
 
 def squeeze(a: array, /, axis: None | int | Sequence[int] = None, *, stream: StreamOrDevice = None) -> array:
-    """Axes of extent 1 taken out: the given ones, or all."""
+    """Axes of extent 1 taken out: the given ones, or all.
+
+    Dtype: that of a. Errors: ValueError for an axis that does not exist or whose extent is not 1.
+    """
 
 def stack(arrays: list[array], axis: int | None = 0, *, stream: StreamOrDevice = None) -> array:
     """Arrays of one shape along a new axis.
@@ -1423,7 +1515,10 @@ def sum(a: array, /, axis: None | int | Sequence[int] = None, keepdims: bool = F
     """
 
 def swapaxes(a: array, /, axis1: int, axis2: int, *, stream: StreamOrDevice = None) -> array:
-    """Two axes exchanged."""
+    """Two axes exchanged.
+
+    Negative axes count from the end. Dtype: that of a. Errors: ValueError for an axis that does not exist.
+    """
 
 def take(a: array, /, indices: int | array, axis: int | None = None, *, stream: StreamOrDevice = None) -> array:
     """Slices of an array picked by position along one axis, or elements of the flattened array.
@@ -1480,7 +1575,11 @@ def transpose(a: array, /, axes: Sequence[int] | None = None, *, stream: StreamO
 permute_dims = transpose
 
 def tri(n: int, m: int | None = None, k: int = 0, dtype: Dtype | None = None, *, stream: StreamOrDevice = None) -> array:
-    """Ones at and below the k-th diagonal of an (n, m) matrix of zeros."""
+    """Ones at and below the k-th diagonal of an (n, m) matrix of zeros.
+
+    m: n where it is None; negative extents count as 0. Dtype: as given, float32 for None. Errors: TypeError for
+    other types.
+    """
 
 def tril(x: array, k: int = 0, *, stream: StreamOrDevice = None) -> array:
     """The last two axes with zeros above the k-th diagonal.
@@ -1512,7 +1611,11 @@ def unique(a: array, /, size: int, return_index: bool = False, return_inverse: b
     """
 
 def unstack(x: array, /, *, axis: int = 0, stream: StreamOrDevice = None) -> tuple[array, ...]:
-    """The slices of an array along an axis, without it."""
+    """The slices of an array along an axis, without it.
+
+    Shapes: (..., n, ...) -> n arrays without that axis. Dtype: that of x. Errors: ValueError for an axis that
+    does not exist.
+    """
 
 def var(a: array, /, axis: None | int | Sequence[int] = None, keepdims: bool = False, ddof: int = 0, *, correction: int | None = None, stream: StreamOrDevice = None) -> array:
     """Variance along axes: the mean square distance from the mean.
@@ -1522,7 +1625,11 @@ def var(a: array, /, axis: None | int | Sequence[int] = None, keepdims: bool = F
     """
 
 def vecdot(a: array, b: array, /, *, axis: int = -1, stream: StreamOrDevice = None) -> array:
-    """Sums of products along one axis; the other axes broadcast. A complex a is conjugated."""
+    """Sums of products along one axis; the other axes broadcast. A complex a is conjugated.
+
+    Shapes: (..., n) and (..., n) -> (...). Dtype: that of both, promoted. Errors: ValueError where the axes
+    differ in extent, or others do not broadcast.
+    """
 
 def view(a: scalar | array, dtype: Dtype, stream: StreamOrDevice = None) -> array:
     """The same bits read as another dtype; the last axis grows or shrinks with the size of the elements.
@@ -1531,11 +1638,21 @@ def view(a: scalar | array, dtype: Dtype, stream: StreamOrDevice = None) -> arra
     """
 
 def where(condition: scalar | array, x: scalar | array, y: scalar | array, /, *, stream: StreamOrDevice = None) -> array:
-    """x where the condition is non-zero, else y; all three broadcast."""
+    """x where the condition is non-zero, else y; all three broadcast.
+
+    Dtype: that of x and y, promoted. Errors: ValueError for shapes that do not broadcast.
+    """
 
 def zeros(shape: int | Sequence[int], dtype: Dtype | None = float32, *, stream: StreamOrDevice = None) -> array:
-    """An array of zeros."""
+    """An array of zeros.
+
+    shape: extents, or one. Dtype: as given, float32 for None. Errors: ValueError for negative extents;
+    OutOfMemory while evaluating.
+    """
 
 def zeros_like(a: array, /, dtype: Dtype | None = None, *, stream: StreamOrDevice = None) -> array:
-    """Zeros of the shape and dtype of a."""
+    """Zeros of the shape and dtype of a.
+
+    Errors: TypeError for what is no array.
+    """
 

@@ -39,34 +39,43 @@ void register_constant(OpRegistry& ops) {
       .signature(
           "(shape: int | Sequence[int], vals: scalar | array, dtype: Dtype | None = None, *, stream: StreamOrDevice = None) -> array")
       .summary("An array of a shape with one value everywhere.")
+      .details(
+          "Shapes: vals broadcasts to shape. Dtype: as given, or that of vals. Errors: ValueError for negative extents and for values that do not broadcast.")
       .sample("", "shape=(2, 3), vals=2.5")
       .oracle("np.full(shape, vals, np.float32)");
   ops.function("zeros")
       .signature(
           "(shape: int | Sequence[int], dtype: Dtype | None = float32, *, stream: StreamOrDevice = None) -> array")
       .summary("An array of zeros.")
+      .details(
+          "shape: extents, or one. Dtype: as given, float32 for None. Errors: ValueError for negative extents; OutOfMemory while evaluating.")
       .sample("", "shape=(2, 3)")
       .oracle("np.zeros(shape, np.float32)");
   ops.function("ones")
       .signature(
           "(shape: int | Sequence[int], dtype: Dtype | None = float32, *, stream: StreamOrDevice = None) -> array")
       .summary("An array of ones.")
+      .details(
+          "shape: extents, or one. Dtype: as given, float32 for None. Errors: ValueError for negative extents; OutOfMemory while evaluating.")
       .sample("", "shape=(2, 3)")
       .oracle("np.ones(shape, np.float32)");
   ops.function("zeros_like")
       .signature("(a: array, /, dtype: Dtype | None = None, *, stream: StreamOrDevice = None) -> array")
       .summary("Zeros of the shape and dtype of a.")
+      .details("Errors: TypeError for what is no array.")
       .sample("(2, 3)")
       .oracle("np.zeros_like(a)");
   ops.function("ones_like")
       .signature("(a: array, /, dtype: Dtype | None = None, *, stream: StreamOrDevice = None) -> array")
       .summary("Ones of the shape and dtype of a.")
+      .details("Errors: TypeError for what is no array.")
       .sample("(2, 3)")
       .oracle("np.ones_like(a)");
   ops.function("full_like")
       .signature(
           "(a: array, vals: scalar | array, dtype: Dtype | None = None, *, stream: StreamOrDevice = None) -> array")
       .summary("One value everywhere, in the shape and dtype of a.")
+      .details("Dtype: as given, or that of a. Errors: ValueError for values that do not broadcast to the shape of a.")
       .sample("(2, 3)", "vals=2.0")
       .oracle("np.full_like(a, vals)");
 }

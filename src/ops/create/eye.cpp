@@ -63,6 +63,7 @@ void register_eye(OpRegistry& ops) {
   ops.function("identity")
       .signature("(n: int, dtype: Dtype | None = float32, *, stream: StreamOrDevice = None) -> array")
       .summary("The (n, n) identity matrix.")
+      .details("Dtype: as given, float32 for None. Errors: ValueError for a negative n.")
       .oracle("np.identity(n, np.float32)")
       .not_differentiable("it has no array operand")
       .sample("", "n=3")
@@ -71,6 +72,8 @@ void register_eye(OpRegistry& ops) {
       .signature(
           "(n: int, m: int | None = None, k: int = 0, dtype: Dtype | None = None, *, stream: StreamOrDevice = None) -> array")
       .summary("Ones at and below the k-th diagonal of an (n, m) matrix of zeros.")
+      .details(
+          "m: n where it is None; negative extents count as 0. Dtype: as given, float32 for None. Errors: TypeError for other types.")
       .oracle("np.tri(n, m, k, np.float32)")
       .not_differentiable("it has no array operand")
       .sample("", "n=3, m=None, k=0")

@@ -8,6 +8,8 @@ void register_divmod(OpRegistry& ops) {
   ops.function("divmod")
       .signature("(a: scalar | array, b: scalar | array, stream: StreamOrDevice = None) -> list[array]")
       .summary("The pair of floor_divide(a, b) and remainder(a, b).")
+      .details(
+          "Shapes: a and b broadcast; both results have their common shape. Dtype: that of both, promoted; not complex. Errors: ValueError for shapes that do not broadcast and for complex numbers.")
       .oracle("list(np.divmod(a, b))")
       .domain("(0.5, 3)")
       .sample("(2, 3), (3,)")

@@ -57,12 +57,16 @@ void register_real(OpRegistry& ops) {
   ops.function("real")
       .signature("(a: array, /, *, stream: StreamOrDevice = None) -> array")
       .summary("Real part; a real array itself.")
+      .details(
+          "Shape: that of a. Dtype: float32 for complex64, else that of a. Errors: TypeError for what is no array.")
       .oracle("np.real(a)")
       .sample("(2, 3)")
       .sample("()");
   ops.function("imag")
       .signature("(a: array, /, *, stream: StreamOrDevice = None) -> array")
       .summary("Imaginary part; zeros for a real array.")
+      .details(
+          "Shape: that of a. Dtype: float32 for complex64, else that of a. Errors: TypeError for what is no array.")
       .oracle("np.imag(a)")
       .sample("(2, 3)")
       .sample("()");

@@ -39,6 +39,8 @@ void register_round(OpRegistry& ops) {
       .signature("(a: array, /, decimals: int = 0, stream: StreamOrDevice = None) -> array")
       .method("(decimals: int = 0, *, stream: StreamOrDevice = None) -> array")
       .summary("Rounded to a number of decimals, ties to even; negative ones round before the point.")
+      .details(
+          "Shape: that of a. Dtype: that of a; integers stay unless decimals is negative. Errors: TypeError for what is no array.")
       .oracle("np.round(a, decimals)")
       .not_differentiable("piecewise constant")
       .sample("[0.5, 1.5, 2.5, -0.5]", "decimals=0")

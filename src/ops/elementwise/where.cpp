@@ -24,6 +24,7 @@ void register_where(OpRegistry& ops) {
       .signature(
           "(condition: scalar | array, x: scalar | array, y: scalar | array, /, *, stream: StreamOrDevice = None) -> array")
       .summary("x where the condition is non-zero, else y; all three broadcast.")
+      .details("Dtype: that of x and y, promoted. Errors: ValueError for shapes that do not broadcast.")
       .oracle("np.where(condition, x, y)")
       .sample("(2, 3), (2, 3), (3,)")
       .sample("(), (2,), ()");

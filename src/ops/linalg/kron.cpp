@@ -20,6 +20,8 @@ void register_kron(OpRegistry& ops) {
   ops.function("kron")
       .signature("(a: array, b: array, *, stream: StreamOrDevice = None) -> array")
       .summary("Kronecker product: blocks of b, each multiplied by an element of a.")
+      .details(
+          "Shapes: extents are multiplied axis by axis; the array with fewer axes gets axes of extent 1 in front. Dtype: that of both, promoted. Errors: TypeError for what is no array.")
       .oracle("np.kron(a, b)")
       .sample("(2, 3), (2, 2)")
       .sample("(2,), (2, 2)")

@@ -295,6 +295,8 @@ void register_matmul(OpRegistry& ops) {
   ops.function("inner")
       .signature("(a: array, b: array, /, *, stream: StreamOrDevice = None) -> array")
       .summary("Sums of products over the last axes of both.")
+      .details(
+          "Shapes: (..., n) and (..., n) -> the axes of a without its last, then those of b without its last. Dtype: that of both, promoted. Errors: ValueError where the last axes differ.")
       .oracle("np.inner(a, b)")
       .sample("(3,), (3,)")
       .sample("(2, 3), (4, 3)")
@@ -302,6 +304,8 @@ void register_matmul(OpRegistry& ops) {
   ops.function("outer")
       .signature("(a: array, b: array, /, *, stream: StreamOrDevice = None) -> array")
       .summary("All products of an element of a with one of b, both flattened.")
+      .details(
+          "Shapes: n and m elements -> (n, m). Dtype: that of both, promoted. Errors: TypeError for what is no array.")
       .oracle("np.outer(a, b)")
       .sample("(3,), (2,)")
       .sample("(2, 2), (3,)")
@@ -309,6 +313,8 @@ void register_matmul(OpRegistry& ops) {
   ops.function("vecdot")
       .signature("(a: array, b: array, /, *, axis: int = -1, stream: StreamOrDevice = None) -> array")
       .summary("Sums of products along one axis; the other axes broadcast. A complex a is conjugated.")
+      .details(
+          "Shapes: (..., n) and (..., n) -> (...). Dtype: that of both, promoted. Errors: ValueError where the axes differ in extent, or others do not broadcast.")
       .oracle("np.sum(np.conj(a) * b, axis)")
       .sample("(2, 3), (2, 3)", "axis=-1")
       .sample("(2, 3), (3,)", "axis=-1")

@@ -44,12 +44,16 @@ void register_atleast(OpRegistry& ops) {
   ops.function("atleast_1d")
       .signature("(*arys: array, stream: StreamOrDevice = None) -> array | list[array]")
       .summary("0-d arrays get one axis.")
+      .details(
+          "Shapes and dtypes stay otherwise. One array gives an array, several give a list. Errors: TypeError for what is no array.")
       .oracle("np.atleast_1d(*arys)")
       .sample("()")
       .sample("(2,), ()");
   ops.function("atleast_2d")
       .signature("(*arys: array, stream: StreamOrDevice = None) -> array | list[array]")
       .summary("Arrays with fewer than two axes get axes of extent 1 in front.")
+      .details(
+          "Shapes and dtypes stay otherwise. One array gives an array, several give a list. Errors: TypeError for what is no array.")
       .oracle("np.atleast_2d(*arys)")
       .sample("()")
       .sample("(2,), (2, 3)");
@@ -57,6 +61,8 @@ void register_atleast(OpRegistry& ops) {
       .signature("(*arys: array, stream: StreamOrDevice = None) -> array | list[array]")
       .summary(
           "Arrays with fewer than three axes get axes of extent 1: (n,) becomes (1, n, 1), (n, m) becomes (n, m, 1).")
+      .details(
+          "Shapes and dtypes stay otherwise. One array gives an array, several give a list. Errors: TypeError for what is no array.")
       .oracle("np.atleast_3d(*arys)")
       .sample("()")
       .sample("(2,), (2, 3)");

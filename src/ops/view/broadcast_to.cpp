@@ -72,6 +72,8 @@ void register_broadcast_to(OpRegistry& ops) {
   ops.function("broadcast_to")
       .signature("(a: scalar | array, /, shape: Sequence[int], *, stream: StreamOrDevice = None) -> array")
       .summary("The array stretched to a shape: extents of 1 and missing axes repeat, without copying.")
+      .details(
+          "Shapes: to shape, with whose last axes those of a agree or are 1. Dtype: that of a. Errors: ValueError for a shape that a does not broadcast to.")
       .oracle("np.broadcast_to(a, shape)")
       .sample("(3,)", "shape=(2, 3)")
       .sample("(2, 1)", "shape=(4, 2, 3)")

@@ -41,6 +41,8 @@ void register_contiguous(OpRegistry& ops) {
   ops.function("contiguous")
       .signature("(a: array, /, allow_col_major: bool = False, *, stream: StreamOrDevice = None) -> array")
       .summary("The same elements in row-major memory; copies only when they are not.")
+      .details(
+          "Shape and dtype: those of a. allow_col_major: memory in column-major order is left as well. Errors: TypeError for what is no array.")
       .oracle("np.ascontiguousarray(a)")
       .sample("(2, 3)");
 }

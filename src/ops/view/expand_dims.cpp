@@ -55,6 +55,8 @@ void register_expand_dims(OpRegistry& ops) {
   ops.function("expand_dims")
       .signature("(a: array, /, axis: int | Sequence[int], *, stream: StreamOrDevice = None) -> array")
       .summary("Axes of extent 1 put in at the given positions of the result.")
+      .details(
+          "axis: one or several, negative ones count from the end of the result. Dtype: that of a. Errors: ValueError for an axis that the result does not have, or one given twice.")
       .oracle("np.expand_dims(a, axis)")
       .sample("(2, 3)", "axis=1")
       .sample("(2, 3)", "axis=(0, -1)")

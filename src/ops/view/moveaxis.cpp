@@ -40,6 +40,8 @@ void register_moveaxis(OpRegistry& ops) {
       .signature("(a: array, /, source: int, destination: int, *, stream: StreamOrDevice = None) -> array")
       .method("(source: int, destination: int, *, stream: StreamOrDevice = None) -> array")
       .summary("One axis moved to another position.")
+      .details(
+          "Negative axes count from the end. Dtype: that of a. Errors: ValueError for an axis that does not exist.")
       .oracle("np.moveaxis(a, source, destination)")
       .sample("(2, 3, 4)", "source=0, destination=-1")
       .sample("(2, 3, 4)", "source=2, destination=0")
@@ -48,6 +50,8 @@ void register_moveaxis(OpRegistry& ops) {
       .signature("(a: array, /, axis1: int, axis2: int, *, stream: StreamOrDevice = None) -> array")
       .method("(axis1: int, axis2: int, *, stream: StreamOrDevice = None) -> array")
       .summary("Two axes exchanged.")
+      .details(
+          "Negative axes count from the end. Dtype: that of a. Errors: ValueError for an axis that does not exist.")
       .oracle("np.swapaxes(a, axis1, axis2)")
       .sample("(2, 3, 4)", "axis1=0, axis2=-1")
       .rejects("(2, 3)", "axis1=0, axis2=2", "ValueError");

@@ -59,6 +59,8 @@ void register_split(OpRegistry& ops) {
   ops.function("unstack")
       .signature("(x: array, /, *, axis: int = 0, stream: StreamOrDevice = None) -> tuple[array, ...]")
       .summary("The slices of an array along an axis, without it.")
+      .details(
+          "Shapes: (..., n, ...) -> n arrays without that axis. Dtype: that of x. Errors: ValueError for an axis that does not exist.")
       .oracle("tuple(np.moveaxis(x, axis, 0))")
       .sample("(2, 3)", "axis=0")
       .sample("(2, 3)", "axis=-1")

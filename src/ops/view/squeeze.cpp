@@ -70,6 +70,7 @@ void register_squeeze(OpRegistry& ops) {
       .signature("(a: array, /, axis: None | int | Sequence[int] = None, *, stream: StreamOrDevice = None) -> array")
       .method("(axis: int | Sequence[int] | None = None, *, stream: StreamOrDevice = None) -> array")
       .summary("Axes of extent 1 taken out: the given ones, or all.")
+      .details("Dtype: that of a. Errors: ValueError for an axis that does not exist or whose extent is not 1.")
       .oracle("np.squeeze(a, axis)")
       .sample("(1, 3, 1)", "axis=0")
       .sample("(1, 3, 1)", "axis=None")
