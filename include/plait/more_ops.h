@@ -42,6 +42,11 @@ PLAIT_API Array tensordot(const Array& a, const Array& b, int axes = 2);
 PLAIT_API std::pair<std::vector<std::vector<int>>, std::string> einsum_path(std::string_view subscripts,
                                                                             const Arrays& operands);
 
+/// Positions along each axis of the elements that are not zero, in row-major order: (count,) of int32, or int64 where the
+/// extent needs it. How many there are has to be known, so it evaluates. Errors: ArgumentError without axes; TransformError
+/// while a function is traced.
+PLAIT_API Arrays nonzero(const Array& a);
+
 /// The inputs themselves, computed only after the dependencies are. Derivatives and batches pass through to the inputs.
 PLAIT_API Arrays depends(const Arrays& inputs, const Arrays& dependencies);
 

@@ -166,6 +166,16 @@ void bind_more_ops(nb::module_& m) {
       nb::kw_only(), nb::arg("stream").none() = nb::none(),
       nb::sig("def conj(self, *, stream: StreamOrDevice = None) -> array"), "Complex conjugate; real numbers stay.");
   m.def(
+      "nonzero",
+      [](const Array& a, StreamArg stream) {
+        const StreamGuard on(stream);
+        return to_tuple(nonzero(a));
+      },
+      nb::arg("a"), nb::kw_only(), nb::arg("stream").none() = nb::none(),
+      nb::sig("def nonzero(a: array, /, *, stream: StreamOrDevice = None) -> tuple[array, ...]"),
+      "Positions along each axis of the elements that are not zero, in row-major order, as int32. Their number has to be\n"
+      "known: it evaluates, and raises TransformError while a function is traced. Errors: ValueError without axes.");
+  m.def(
       "einsum_path",
       [](std::string_view subscripts, const nb::args& operands) {
         const auto [path, text] = einsum_path(subscripts, to_arrays(operands));

@@ -7,6 +7,7 @@
 #include "ops/index/scatter.h"
 #include "ops/prelude.h"
 #include "ops/view/slice.h"
+#include "plait/more_ops.h"
 
 namespace plait {
 namespace {
@@ -35,9 +36,6 @@ struct Selection {
 }
 
 void check_pick(const Array& values) {
-  if (values.dtype() == DType::bool_)
-    throw_index("an array of bool", "arrays of integers",
-                "where(mask, a, other) keeps the shape; a[mask] = value writes through a mask");
   if (!is_integer(values.dtype()))
     throw_index("an array of " + std::string(name_of(values.dtype())), "arrays of integers", "astype(int32) converts");
 }
@@ -333,6 +331,69 @@ Array write(const Array& a, const Selection& s, const Array& value, ScatterMode 
   return s.whole ? back : slice_update_static(a, back, s.part);
 }
 
+/// Where a mask is true, counted through its elements in row-major order. Evaluates it.
+std::vector<int64_t> true_positions(const Array& mask) {
+  const Array flat = reshape(mask, Shape{mask.shape().count()});
+  const Storage& storage = evaluated_storage(flat);
+  std::vector<int64_t> positions;
+  for (int64_t i = 0; i < flat.size(); ++i)
+    if (storage.data()[i * storage.strides[0]] != 0) positions.push_back(i);
+  return positions;
+}
+
+/// The same as positions along each axis: int32, or int64 where extents need it.
+Arrays positions_by_axis(const Array& mask) {
+  std::vector<int64_t> at = true_positions(mask);
+  const std::vector<int64_t> shape = mask.shape().values();
+  const Shape count{static_cast<int64_t>(at.size())};
+  Arrays out(shape.size(), Array());
+  std::vector<int64_t> along(at.size());
+  for (size_t axis = shape.size(); axis-- > 0;) {
+    for (size_t i = 0; i < at.size(); ++i) {
+      along[i] = at[i] % shape[axis];
+      at[i] /= shape[axis];
+    }
+    if (shape[axis] > INT32_MAX)
+      out[axis] = Array::from(std::span<const int64_t>(along), count);
+    else
+      out[axis] = Array::from(std::span<const int32_t>(std::vector<int32_t>(along.begin(), along.end())), count);
+  }
+  return out;
+}
+
+/// Masks replaced by the positions where they are true, one array for each axis that they cover.
+std::vector<Index> without_masks(const Array& a, std::span<const Index> indices) {
+  const auto is_mask = [](const Index& i) { return i.kind == Index::Kind::array && i.values.dtype() == DType::bool_; };
+  if (std::none_of(indices.begin(), indices.end(), is_mask)) return {indices.begin(), indices.end()};
+  const auto axes_of = [&](const Index& i) {
+    if (i.kind == Index::Kind::new_axis || i.kind == Index::Kind::ellipsis) return 0;
+    return is_mask(i) ? i.values.rank() : 1;
+  };
+  int used = 0;
+  for (const Index& i : indices) used += axes_of(i);
+  std::vector<Index> out;
+  int axis = 0;
+  for (const Index& i : indices) {
+    if (i.kind == Index::Kind::ellipsis) axis += std::max(0, a.rank() - used);
+    if (!is_mask(i)) {
+      out.push_back(i);
+      axis += axes_of(i);
+      continue;
+    }
+    const Shape& covers = i.values.shape();
+    bool fits = covers.rank() > 0 && axis + covers.rank() <= a.rank();
+    for (int k = 0; fits && k < covers.rank(); ++k)
+      fits = covers[static_cast<size_t>(k)] == a.shape()[static_cast<size_t>(axis + k)];
+    if (!fits)
+      throw_index("a mask of shape " + to_string(covers) + " from axis " + std::to_string(axis) + " of shape " +
+                      to_string(a.shape()),
+                  "a mask whose shape is that of the axes it covers");
+    for (const Array& positions : positions_by_axis(i.values)) out.push_back(Index::array(positions));
+    axis += covers.rank();
+  }
+  return out;
+}
+
 const Array* only_mask(std::span<const Index> indices) {
   if (indices.size() != 1 || indices[0].kind != Index::Kind::array) return nullptr;
   return indices[0].values.dtype() == DType::bool_ ? &indices[0].values : nullptr;
@@ -367,13 +428,9 @@ Array write_masked(const Array& a, const Array& mask, const Array& value) {
     for (int i = mask.rank(); i < shape.rank(); ++i) row.push_back(shape[static_cast<size_t>(i)]);
     return where(wide, fitted(v, a.dtype(), row), a);
   }
-  // Else the positions are read off the mask, which evaluates it.
+  // Else it has to be known which.
   Shape rows{mask.shape().count()};
-  const Array flat = reshape(mask, rows);
-  const Storage& storage = evaluated_storage(flat);
-  std::vector<int64_t> positions;
-  for (int64_t i = 0; i < flat.size(); ++i)
-    if (storage.data()[i * storage.strides[0]] != 0) positions.push_back(i);
+  const std::vector<int64_t> positions = true_positions(mask);
   Shape selected{static_cast<int64_t>(positions.size())};
   for (int i = mask.rank(); i < shape.rank(); ++i) {
     rows.push_back(shape[static_cast<size_t>(i)]);
@@ -386,7 +443,7 @@ Array write_masked(const Array& a, const Array& mask, const Array& value) {
 }  // namespace
 
 Array get_index(const Array& a, std::span<const Index> indices) {
-  const Selection s = select(a, indices);
+  const Selection s = select(a, without_masks(a, indices));
   Array out = part_of(a, s);
   if (s.picking()) out = pick_from(out, s);
   if (!s.dropped.empty()) out = squeeze(out, Axes(s.dropped));
@@ -396,15 +453,18 @@ Array get_index(const Array& a, std::span<const Index> indices) {
 
 Array set_index(const Array& a, std::span<const Index> indices, const Array& value) {
   if (const Array* mask = only_mask(indices)) return write_masked(a, *mask, value);
-  return write(a, select(a, indices), value, ScatterMode::set);
+  return write(a, select(a, without_masks(a, indices)), value, ScatterMode::set);
 }
 
 Array update_index(const Array& a, std::span<const Index> indices, const Array& value, ScatterMode mode) {
-  if (const Array* mask = only_mask(indices)) {
-    if (mode == ScatterMode::set) return write_masked(a, *mask, value);
-    throw_index("a mask of bool", "integers, slices and arrays of integers", "where(mask, a + b, a) does the same");
-  }
-  return write(a, select(a, indices), value, mode);
+  if (const Array* mask = only_mask(indices); mask && mode == ScatterMode::set) return write_masked(a, *mask, value);
+  return write(a, select(a, without_masks(a, indices)), value, mode);
+}
+
+Arrays nonzero(const Array& a) {
+  if (a.rank() == 0)
+    throw ArgumentError({.op = "nonzero", .got = "an array without axes", .accepts = "at least one", .where = here()});
+  return positions_by_axis(a.dtype() == DType::bool_ ? a : not_equal(a, Array(Scalar(0), a.dtype())));
 }
 
 }  // namespace plait

@@ -19,7 +19,7 @@ struct Index {
   int64_t at = 0;                          // integer; negative counts from the end
   std::optional<int64_t> start = {}, stop = {};  // slice
   int64_t step = 1;                        // slice; not 0
-  Array values = {};                       // array: integers, or bool for a mask (which only writes)
+  Array values = {};                       // array: integers, or bool for a mask
 
   static Index integer(int64_t at) { return {.kind = Kind::integer, .at = at}; }
   static Index slice(std::optional<int64_t> start, std::optional<int64_t> stop, int64_t step = 1) {
@@ -31,12 +31,13 @@ struct Index {
 };
 
 /// a[indices]: integers drop their axis, slices keep it, arrays of integers broadcast together and pick elements; their
-/// axes come first where a slice or new axis separates them, else where the first of them stood.
-/// Errors: IndexError for an integer out of range, too many entries, or an array of floats or bool.
+/// axes come first where a slice or new axis separates them, else where the first of them stood. A mask of bool stands for
+/// the positions along each axis that it covers where it is true, which evaluates it.
+/// Errors: IndexError for an integer out of range, too many entries, an array of floats, or a mask of another shape.
 PLAIT_API Array get_index(const Array& a, std::span<const Index> indices);
 
 /// A copy of `a` in which a[indices] is `value`, converted and broadcast to what is selected. The last of repeated
-/// positions wins. A single mask of bool that covers leading axes selects where it is true.
+/// positions wins.
 /// Errors: as `get_index`; ShapeError when the value does not broadcast.
 PLAIT_API Array set_index(const Array& a, std::span<const Index> indices, const Array& value);
 
