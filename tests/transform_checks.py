@@ -11,6 +11,7 @@ from op_cases import name_of, numpy_of
 from transform_cases import Arrays, Batch, Mapping, Scalar, grads_of, listed
 
 STEP = 1e-6
+COARSE_STEP = 2.0**-7  # where results have fewer bits than arguments
 
 
 def dot(xs: Arrays, ys: Arrays) -> float:
@@ -48,11 +49,13 @@ def gradients(f: Scalar) -> None:
     grads = grads_of(f, len(xs))(*xs)
     for x, g in zip(xs, grads, strict=True):
         assert g.shape == x.shape and g.dtype == x.dtype, f"{f}: a gradient {g.shape} {g.dtype}"
-    want = slope(lambda *a: f(*a).item(), xs, along)
+    coarse = any(o.dtype in (pc.float32, pc.complex64) for o in f.outputs(*xs))
+    near, exact = (1e-4, 1e-5) if coarse else (2e-6, 1e-9)
+    want = slope(lambda *a: f(*a).item(), xs, along, COARSE_STEP if coarse else STEP)
     scale = 1 + abs(want)
-    assert abs(dot(grads, along) - want) < 2e-6 * scale, f"{f}: grad {dot(grads, along)}, differences {want}"
+    assert abs(dot(grads, along) - want) < near * scale, f"{f}: grad {dot(grads, along)}, differences {want}"
     tangent = pc.jvp(f, xs, along)[1][0].item()
-    assert abs(tangent - dot(grads, along)) < 1e-9 * scale, f"{f}: jvp {tangent}, vjp {dot(grads, along)}"
+    assert abs(tangent - dot(grads, along)) < exact * scale, f"{f}: jvp {tangent}, vjp {dot(grads, along)}"
     for i, g in enumerate(grads):
         others = [along[i] if k == i else pc.zeros_like(d) for k, d in enumerate(along)]
         alone = pc.grad(f, argnums=i)(*xs)
@@ -61,8 +64,8 @@ def gradients(f: Scalar) -> None:
         pc.eval(alone, tangent, beside_zeros)
         same(alone, numpy_of(g), g.dtype, f"{f}: argument {i}")
         scale = 1 + abs(dot([g], [along[i]]))
-        assert abs(tangent.item() - dot([g], [along[i]])) < 1e-9 * scale, f"{f}: argument {i}"
-        assert abs(beside_zeros.item() - tangent.item()) < 1e-9 * scale, f"{f}: argument {i} beside zeros"
+        assert abs(tangent.item() - dot([g], [along[i]])) < exact * scale, f"{f}: argument {i}"
+        assert abs(beside_zeros.item() - tangent.item()) < exact * scale, f"{f}: argument {i} beside zeros"
 
 
 def weighted(g: Callable[..., Arrays], along: Arrays) -> Callable[..., pc.array]:
@@ -154,7 +157,7 @@ def kept_dtypes(f: Scalar, tolerance: float) -> None:
     assert [t.dtype for t in tangents] == [o.dtype for o in outs], f
     weights = [f.random(o.shape, o.dtype) for o in outs]
     _, grads = pc.vjp(f.outputs, xs, weights)
-    _, exact = pc.vjp(f.outputs, wide, [w.astype(pc.float64) for w in weights])
+    _, exact = pc.vjp(f.outputs, wide, [w if w.dtype == pc.complex64 else w.astype(pc.float64) for w in weights])
     pc.eval(tangents, grads, exact)
     for x, g, e in zip(xs, grads, exact, strict=True):
         assert g.dtype == x.dtype and g.shape == x.shape, f"{f}: a gradient of {g.dtype}"

@@ -174,6 +174,12 @@ inline Arrays seed_convolutions(const Arrays& in) {
   return results;
 }
 
+inline Arrays seed_spectra(const Arrays& in) {
+  const Function power = [](const Arrays& x) {
+    return Arrays{sum(square(abs(fft::rfftn(x[0], std::nullopt, Axes{0, 1}))), Axes(), false)};
+  };
+  return {fft::ifft(fft::fft(in[0]), 6, 0, "ortho"), fft::irfft(fft::rfft(in[0]), 4), grad(power)(in)[0]};
+}
 inline Arrays seed_numbers(const Arrays& in) {
   const Function drawn = [key = in[1]](const Arrays& x) {
     const Array mean = reshape(slice_axis(x[0], 0, 0, 1, 1), {3});
@@ -217,6 +223,7 @@ inline std::vector<std::pair<Function, Arrays>> seed_functions() {
           {seed_products, {counted({3, 2}), ints}},
           {seed_rows, {m}},
           {seed_convolutions, {counted({2, 9, 4}), counted({6, 3, 2}), counted({1, 5, 6, 2}), counted({3, 2, 2, 2})}},
+          {seed_spectra, {m}},
           {seed_numbers, {counted({3, 3}), random::key(3)}},
           {seed_loops, {counted({2, 3}), counted({3})}}};
 }

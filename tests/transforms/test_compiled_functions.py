@@ -17,6 +17,11 @@ LOOKS = {
     "fast.rope": "whether there are features beyond those that turn",
     "unstack": "the number of results",
 }
+LOOKS |= {
+    f"fft.{way}fft{axes}": "whether an axis is cut or filled up"
+    for way in ("", "i", "r", "ir")
+    for axes in ("", "2", "n")
+}
 
 
 def call_of(case: Case, fixed: list[object], traces: list[int]):

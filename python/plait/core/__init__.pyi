@@ -11,6 +11,7 @@ import numpy
 from plait.core import cuda as cuda
 from plait.core import metal as metal
 from plait.core import fast as fast
+from plait.core import fft as fft
 from plait.core import random as random
 
 P = ParamSpec("P")

@@ -1,18 +1,17 @@
+#include "ops/view/roll.h"
+
 #include "ops/prelude.h"
 #include "ops/view/slice.h"
 
 namespace plait {
-namespace {
 
-Array rolled(const Array& a, int axis, int64_t shift) {
+Array rolled(const Array& a, int axis, Dim shift) {
   const Dim n = a.shape()[axis];
   if (n == 0) return a;
-  const Dim by = Dim(shift) % n;
+  const Dim by = shift % n;
   if (by == 0) return a;
   return concatenate({slice_axis(a, axis, n - by, by), slice_axis(a, axis, 0, n - by)}, axis);
 }
-
-}  // namespace
 
 Array roll(const Array& a, const IntList& shift, const Axes& axis) {
   if (!axis) {
