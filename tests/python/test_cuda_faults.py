@@ -126,6 +126,9 @@ USES = {
 }
 
 
+ALL_USES = USES | {"libcufft.so.12": ("pc.fft.fft(pc.ones(4))", "nvidia-cufft")}  # it does not say for which CUDA it is
+
+
 def error_of(use: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Prints the error of one operation twice; what was there before it, and other operations, are as before."""
     return run(
@@ -145,9 +148,9 @@ def error_of(use: str, **environment: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("name", USES)
+@pytest.mark.parametrize("name", ALL_USES)
 def test_a_library_that_is_too_old(name: str, tmp_path: Path) -> None:
-    use, package = USES[name]
+    use, package = ALL_USES[name]
     done = error_of(use, **played_library(tmp_path, name, ""))
     assert done.stdout.count(f"DeviceError {name}") == 2, done.stdout
     assert f"{tmp_path}/{name} has no " in done.stdout and f"pip install {package}" in done.stdout

@@ -14,6 +14,7 @@ using Table = std::vector<std::pair<std::string_view, Kernel>>;
 void add_convolution_kernels(Table& table);
 void add_copy_kernels(Table& table);
 void add_create_kernels(Table& table);
+void add_fft_kernels(Table& table);
 void add_matmul_kernels(Table& table);
 void add_scan_kernels(Table& table);
 void add_scatter_kernels(Table& table);

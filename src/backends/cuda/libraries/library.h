@@ -14,6 +14,7 @@ struct LibraryName {
 };
 inline constexpr LibraryName kCublasLt{"libcublasLt.so.13", "nvidia-cublas"};
 inline constexpr LibraryName kCudnn{"libcudnn.so.9", "nvidia-cudnn-cu13"};
+inline constexpr LibraryName kCufft{"libcufft.so.12", "nvidia-cufft"};
 inline constexpr LibraryName kNvrtc{"libnvrtc.so.13", "nvidia-cuda-nvrtc"};
 
 /// An open library; it stays open for good.
