@@ -412,6 +412,7 @@ class Former {
     if (!scalar) {
       if (a.space != b.space) return false;
       if (a.reduced != 0 && b.reduced != 0 && a.reduced != b.reduced) return false;
+      if (!runs_alike(into, other) || !runs_alike(other, into)) return false;
       const uint32_t reduced = a.reduced | b.reduced;
       Group both = a;
       both.reduced = reduced;
@@ -419,6 +420,27 @@ class Former {
       if (!both.trailing() && (feeds_rows(a) || feeds_rows(b))) return false;
     }
     return !reaches(into, other) && !reaches(other, into);
+  }
+
+  /// Whether values that nodes of `group` take from `other` run along the same axes of the space in both: x + sum(y, -1) of two (n, n)
+  /// has the sum of row i in column i.
+  bool runs_alike(int32_t group, int32_t other) const {
+    for (uint32_t node : r_.groups[group].nodes) {
+      const bool reduction = g_.nodes[node]->op->kind == OpKind::reduction;
+      for (ValueId v : g_.inputs_of(node)) {
+        const Base base = r_.base_of(g_, v);
+        if (group_of_value(base.value) != other) continue;
+        const AxisMap& there = r_.axes[static_cast<size_t>(producer(g_, base.value))];
+        const AxisMap to = reduction ? base.axes : composed(base.axes, aligned(g_, v, g_.first_value[node]));
+        for (size_t i = 0; i < to.size(); ++i) {
+          if (to[i] == kNoAxis || there[i] == kNoAxis) continue;
+          // A reduction whose operand is elsewhere founded its group: the space is that of the operand.
+          const int8_t here = reduction ? to[i] : r_.axes[node][static_cast<size_t>(to[i])];
+          if (here != there[i]) return false;
+        }
+      }
+    }
+    return true;
   }
 
   bool feeds_rows(const Group& group) const {
