@@ -259,3 +259,58 @@ HADAMARD = {
         "++--++-+-++-+-+----++------+",
     ],
 }
+
+
+def frames_of(n: int, hop: int | None, length: int | None, window: np.ndarray | None) -> tuple[int, np.ndarray]:
+    """The distance between frames, and the window filled up on both sides."""
+    w = np.ones(length or n) if window is None else window
+    before = (n - len(w)) // 2
+    return hop or max(n // 4, 1), np.pad(w, (before, n - len(w) - before))
+
+
+def stft(
+    x: np.ndarray,
+    n: int,
+    hop: int | None = None,
+    length: int | None = None,
+    window: np.ndarray | None = None,
+    center: bool = True,
+    mode: str = "reflect",
+    norm: str = "backward",
+    onesided: bool | None = None,
+) -> np.ndarray:
+    hop, w = frames_of(n, hop, length, window)
+    if center:
+        x = np.pad(x, [(0, 0)] * (x.ndim - 1) + [(n // 2, n // 2)], mode=mode)
+    frames = np.stack([x[..., i : i + n] * w for i in range(0, x.shape[-1] - n + 1, hop)], -2)
+    half = not np.iscomplexobj(frames) if onesided is None else onesided
+    return np.swapaxes((np.fft.rfft if half else np.fft.fft)(frames, norm=norm), -1, -2)
+
+
+def istft(
+    s: np.ndarray,
+    n: int | None = None,
+    hop: int | None = None,
+    length: int | None = None,
+    window: np.ndarray | None = None,
+    center: bool = True,
+    norm: str = "backward",
+    onesided: bool | None = None,
+    samples: int | None = None,
+) -> np.ndarray:
+    half = onesided is not False
+    n = n or (2 * (s.shape[-2] - 1) if half else s.shape[-2])
+    hop, w = frames_of(n, hop, length, window)
+    frames = np.swapaxes(s, -1, -2)
+    frames = np.fft.irfft(frames, n, norm=norm) if half else np.fft.ifft(frames, norm=norm).real
+    out = np.zeros((*s.shape[:-2], (s.shape[-1] - 1) * hop + n))
+    weight = np.zeros(out.shape[-1])
+    for t in range(s.shape[-1]):
+        out[..., t * hop : t * hop + n] += frames[..., t, :] * w
+        weight[t * hop : t * hop + n] += w * w
+    out = np.where(weight == 0, 0, out / np.where(weight == 0, 1, weight))
+    rim = n // 2 if center else 0
+    if samples is None:
+        return out[..., rim : out.shape[-1] - rim]
+    rest = max(rim + samples - out.shape[-1], 0)
+    return np.pad(out, [(0, 0)] * (out.ndim - 1) + [(0, rest)])[..., rim : rim + samples]

@@ -178,7 +178,8 @@ inline Arrays seed_spectra(const Arrays& in) {
   const Function power = [](const Arrays& x) {
     return Arrays{sum(square(abs(fft::rfftn(x[0], std::nullopt, Axes{0, 1}))), Axes(), false)};
   };
-  return {fft::ifft(fft::fft(in[0]), 6, 0, "ortho"), fft::irfft(fft::rfft(in[0]), 4), grad(power)(in)[0]};
+  return {fft::ifft(fft::fft(in[0]), 6, 0, "ortho"), fft::irfft(fft::rfft(in[0]), 4), grad(power)(in)[0],
+          fft::istft(fft::stft(in[0], 2))};
 }
 inline Arrays seed_numbers(const Arrays& in) {
   const Function drawn = [key = in[1]](const Arrays& x) {

@@ -184,3 +184,61 @@ def test_gradient_is_the_adjoint() -> None:
         values = [(np.abs(np.fft.rfft(v) * w) ** 2).sum() for v in (ahead, behind)]
         slopes.append((values[0] - values[1]) / (2 * step))
     np.testing.assert_allclose(np.array(pc.grad(power)(pc.array(x))), slopes, rtol=1e-4, atol=1e-3)
+
+
+def hann(n: int) -> pc.array:
+    return pc.array(0.5 - 0.5 * np.cos(2 * np.pi * np.arange(n) / n), dtype=pc.float32)
+
+
+@pytest.mark.parametrize(
+    ("n_fft", "hop", "window"), [(8, 2, None), (8, 4, hann(8)), (9, 3, hann(7)), (16, 5, None), (5, 1, hann(5))]
+)
+@pytest.mark.parametrize("norm", ["backward", "ortho", "forward"])
+def test_istft_undoes_stft(n_fft: int, hop: int, window: pc.array | None, norm: str) -> None:
+    x = pc.array(RNG.standard_normal((2, 41), np.float32))
+    for onesided in (True, False):
+        spectra = pc.fft.stft(x, n_fft, hop, window=window, norm=norm, onesided=onesided)
+        again = pc.fft.istft(spectra, n_fft, hop, window=window, norm=norm, onesided=onesided, length=41)
+        covered = slice(0, spectra.shape[-1] * hop)
+        np.testing.assert_allclose(np.array(again)[:, covered], np.array(x)[:, covered], atol=2e-6)
+
+
+def test_frames() -> None:
+    x = pc.array(RNG.standard_normal(50, np.float32))
+    assert pc.fft.stft(x).shape == (1025, 1)
+    assert pc.fft.stft(x, 8).shape == (5, 26) and pc.fft.stft(x, 8, center=False).shape == (5, 22)
+    assert pc.fft.stft(x, 8, onesided=False).shape == pc.fft.stft(x * 1j, 8).shape == (8, 26)
+    assert pc.fft.stft(x.reshape(2, 5, 5), 4).shape == (2, 5, 3, 6)
+    assert pc.fft.istft(pc.fft.stft(x, 8)).shape == (50,)
+    assert pc.fft.istft(pc.fft.stft(x, 8, 20), hop_length=20).shape == (40,)  # samples between the frames are 0
+    assert pc.fft.istft(pc.fft.stft(x, 8), length=60).tolist()[54:] == [0.0] * 6
+    np.testing.assert_allclose(
+        np.array(pc.fft.stft(x, 8, window=pc.ones(4))), np.array(pc.fft.stft(x, 8, win_length=4))
+    )
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda x: pc.fft.stft(x + 1j, 8, onesided=True), "complex numbers"),
+        (lambda x: pc.fft.stft(x, 8, window=pc.ones(9)), "window of 9"),
+        (lambda x: pc.fft.istft(pc.fft.stft(x, 8), 10), "5 frequencies"),
+        (lambda x: pc.fft.istft(pc.fft.stft(x, 8), 8, onesided=False), "5 frequencies"),
+        (lambda x: pc.fft.istft(pc.fft.stft(x, 8), 8, window=pc.ones(8) * 1j), "complex window"),
+    ],
+)
+def test_bad_frames(call: Callable[[pc.array], pc.array], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        call(pc.array(RNG.standard_normal(50, np.float32)))
+
+
+def test_gradient_through_frames() -> None:
+    x, window = RNG.standard_normal(20, np.float32), hann(6)
+
+    def power(a: pc.array) -> pc.array:
+        return (pc.abs(pc.fft.stft(a, 6, 2, window=window)) ** 2).sum()
+
+    # The sum of squares is a quadratic form: its gradient along x is twice its value.
+    np.testing.assert_allclose(
+        float((pc.grad(power)(pc.array(x)) * pc.array(x)).sum()), 2 * power(pc.array(x)).item(), rtol=1e-5
+    )

@@ -15,6 +15,8 @@ LOOKS = {
     "diagonal": "whether the offset leaves the matrix",
     "diff": "how often there is something to take differences of",
     "fast.rope": "whether there are features beyond those that turn",
+    "fft.istft": "the length of the frames",
+    "fft.stft": "the length of the window",
     "unstack": "the number of results",
 }
 LOOKS |= {

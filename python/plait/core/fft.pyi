@@ -97,6 +97,15 @@ def irfftn(a: array, s: tuple[int, ...] | None = None, axes: Sequence[int] | Non
     Errors: ValueError for a length below 1, another norm, an axis that does not exist or is named twice.
     """
 
+def istft(stft_matrix: array, n_fft: int | None = None, hop_length: int | None = None, win_length: int | None = None, window: array | None = None, center: bool = True, norm: str = 'backward', onesided: bool | None = None, length: int | None = None, stream: StreamOrDevice = None) -> array:
+    """The signal whose stft, with the same arguments, comes closest in the sum of squares.
+
+    Shapes: (..., frequencies, frames) -> (..., samples). n_fft: from the number of frequencies when not given.
+    length: the signal is cut or zeros are put behind it. Samples that no window reaches are 0. Dtype: float32; of
+    a complex signal the real part. Errors: ValueError for numbers of frequencies, windows and lengths that do not
+    fit. Source: Griffin and Lim, 1984, "Signal estimation from modified short-time Fourier transform".
+    """
+
 def rfft(a: array, n: int | None = None, axis: int = -1, norm: str = 'backward', stream: StreamOrDevice = None) -> array:
     """The first n / 2 + 1 elements of the transform of real numbers along an axis.
 
@@ -127,5 +136,16 @@ def rfftn(a: array, s: tuple[int, ...] | None = None, axes: Sequence[int] | None
     s: a length for each of axes, to which it is cut or filled up with zeros. Dtype: complex64. norm: 'backward'
     divides the inverse by n, 'ortho' both directions by sqrt(n), 'forward' the other direction. Errors:
     ValueError for a length below 1, another norm, an axis that does not exist or is named twice.
+    """
+
+def stft(x: array, n_fft: int = 2048, hop_length: int | None = None, win_length: int | None = None, window: array | None = None, center: bool = True, pad_mode: str = 'reflect', norm: str = 'backward', onesided: bool | None = None, stream: StreamOrDevice = None) -> array:
+    """Short-time Fourier transform: spectra of the overlapping frames of a signal.
+
+    Shapes: x (..., samples) -> (..., frequencies, frames). hop_length: between the starts of frames, n_fft / 4
+    when not given. window: up to n_fft factors, in the middle of the frame, or win_length ones. center: frame t
+    has its middle at t hop_length; the signal is padded by n_fft / 2 on both sides in the mode of `pad`.
+    onesided: the first n_fft / 2 + 1 frequencies, as rfft; when not given, for real signals. Dtype: complex64.
+    Errors: ValueError for a signal too short, a window too long, numbers below 1, onesided=True for complex
+    numbers.
     """
 
