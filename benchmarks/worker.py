@@ -167,8 +167,11 @@ def measure_first(framework: Framework, workload: Workload, body: Body, quick: b
 
 def take_pages() -> None:
     """Touch memory and give it back, so that a virtual machine has it from its host: that is no framework's work."""
-    with mmap.mmap(-1, 1 << 30, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | mmap.MAP_POPULATE):
-        pass
+    for advice in (mmap.MADV_HUGEPAGE, mmap.MADV_NOHUGEPAGE):  # pages of both sizes come from pools of their own
+        with mmap.mmap(-1, 1 << 30, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as pages:
+            pages.madvise(advice)
+            for at in range(0, len(pages), mmap.PAGESIZE):
+                pages[at] = 1
 
 
 def measure_memory(framework: Framework, workload: Workload, body: Body, quick: bool, replies: TextIO) -> None:

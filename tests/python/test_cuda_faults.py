@@ -212,6 +212,27 @@ def test_a_device_fault_is_an_error_and_the_process_goes_on() -> None:
     assert "cudaErrorIllegalAddress" in done.stdout and "only in a new process" in done.stdout
 
 
+def test_a_fork_of_a_process_that_used_the_gpu_keeps_the_cpu() -> None:
+    program = """
+    import os, sys
+    pc.eval(pc.ones(5) + 1)
+    child = os.fork()
+    if child == 0:
+        try:
+            pc.eval(pc.ones(5) + 1)
+        except RuntimeError as error:
+            print(type(error).__name__, error)
+        print(pc.multiply(pc.array([1.0, 2.0]), 2, stream=pc.cpu).tolist())
+        sys.stdout.flush()
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    assert (pc.ones(5) + 1).tolist() == [2.0] * 5
+    """
+    done = run(program)
+    assert "DeviceError device: this process was forked" in done.stdout and 'by "spawn"' in done.stdout, done.stdout
+    assert "[2.0, 4.0]" in done.stdout
+
+
 def test_the_end_of_memory() -> None:
     """What is cached makes room first; then it is an error, after which smaller arrays still find room."""
     program = """
