@@ -3,159 +3,12 @@
 #include <algorithm>
 
 #include "graph/core_attrs.h"
-#include "graph/op.h"
-#include "graph/registry.h"
 
 namespace plait::engine {
 namespace {
 
-constexpr size_t kMaxGroupNodes = 256;   // programs stay small enough for a JIT and for the tile registers
-constexpr int kMaxSearch = 4096;         // dependency searches give up (and do not fuse) beyond this many steps
+constexpr int kMaxSearch = 4096;  // dependency searches give up (and do not fuse) beyond this many steps
 constexpr int kMaxExactSearch = 1 << 16;
-
-enum class IndexMap : uint8_t { none, broadcast, expand, squeeze, reshape };
-
-IndexMap index_map_kind(const OpDef* op) {
-  static const OpDef* broadcast = registry().find("broadcast_to");
-  static const OpDef* expand = registry().find("expand_dims");
-  static const OpDef* squeeze = registry().find("squeeze");
-  static const OpDef* reshape = registry().find("reshape");
-  if (op == broadcast) return IndexMap::broadcast;
-  if (op == expand) return IndexMap::expand;
-  if (op == squeeze) return IndexMap::squeeze;
-  if (op == reshape) return IndexMap::reshape;
-  return IndexMap::none;
-}
-
-// Whether two shapes differ only by extents of 1.
-bool same_but_ones(std::span<const SymbolId> a, std::span<const SymbolId> b) {
-  size_t i = 0, j = 0;
-  for (;;) {
-    while (i < a.size() && a[i] == 1) ++i;
-    while (j < b.size() && b[j] == 1) ++j;
-    if (i == a.size() || j == b.size()) return i == a.size() && j == b.size();
-    if (a[i++] != b[j++]) return false;
-  }
-}
-
-AxisMap identity(size_t rank) {
-  AxisMap axes(rank);
-  for (size_t i = 0; i < rank; ++i) axes[i] = static_cast<int8_t>(i);
-  return axes;
-}
-
-// Axes of the input of an index map in terms of its output's axes.
-AxisMap through(const Graph& g, ValueId out, IndexMap kind) {
-  const uint32_t node = g.values[out].producer;
-  const ValueId in = g.inputs_of(node)[0];
-  const auto from = g.shape(in);
-  const auto to = g.shape(out);
-  AxisMap axes(from.size(), kNoAxis);
-  switch (kind) {
-    case IndexMap::broadcast:
-      for (size_t i = 0; i < from.size(); ++i) {
-        const size_t o = i + to.size() - from.size();
-        if (from[i] == to[o]) axes[i] = static_cast<int8_t>(o);
-      }
-      break;
-    case IndexMap::expand: {
-      const auto& added = g.nodes[node]->attrs_as<ExpandDimsAttrs>().axes;
-      size_t i = 0;
-      for (size_t o = 0; o < to.size(); ++o)
-        if (!std::binary_search(added.begin(), added.end(), static_cast<int>(o))) axes[i++] = static_cast<int8_t>(o);
-      break;
-    }
-    case IndexMap::squeeze: {
-      const auto& removed = g.nodes[node]->attrs_as<SqueezeAttrs>().axes;
-      int8_t o = 0;
-      for (size_t i = 0; i < from.size(); ++i)
-        if (!std::binary_search(removed.begin(), removed.end(), static_cast<int>(i))) axes[i] = o++;
-      break;
-    }
-    case IndexMap::reshape: {
-      size_t o = 0;
-      for (size_t i = 0; i < from.size(); ++i) {
-        if (from[i] == 1) continue;
-        while (to[o] == 1) ++o;
-        axes[i] = static_cast<int8_t>(o++);
-      }
-      break;
-    }
-    case IndexMap::none: return identity(to.size());  // a placeholder or an alias
-  }
-  return axes;
-}
-
-}  // namespace
-
-bool Group::trailing() const {
-  const uint32_t all = space.size() >= 32 ? ~0u : (1u << space.size()) - 1;
-  for (size_t k = 0; k <= space.size(); ++k)
-    if (reduced == (all & ~((1u << k) - 1))) return true;
-  return false;
-}
-
-AxisMap composed(const AxisMap& inner, const AxisMap& outer) {
-  AxisMap axes(inner.size(), kNoAxis);
-  for (size_t i = 0; i < inner.size(); ++i)
-    if (inner[i] != kNoAxis) axes[i] = outer[static_cast<size_t>(inner[i])];
-  return axes;
-}
-
-double relative_size(const Graph& graph, ValueId v) {
-  constexpr double kExtent = 64;
-  double size = size_of(graph.dtype(v));
-  for (const SymbolId s : graph.shape(v)) size *= s == 1 ? 1 : kExtent;
-  return size;
-}
-
-AxisMap operand_axes(const Graph& graph, ValueId v, ValueId output, const AxisMap& axes) {
-  const auto from = graph.shape(v);
-  const auto to = graph.shape(output);
-  AxisMap out(from.size(), kNoAxis);
-  for (size_t i = 0; i < from.size(); ++i) {
-    const size_t o = i + to.size() - from.size();
-    if (from[i] == to[o]) out[i] = axes[o];
-  }
-  return out;
-}
-
-int64_t producer(const Graph& graph, ValueId v) {
-  return graph.values[v].leaf ? int64_t{-1} : int64_t{graph.values[v].producer};
-}
-
-bool passes_on(const OpDef* op) { return op->kind == OpKind::placeholder || op->kind == OpKind::alias; }
-
-ValueId aliased(const Graph& graph, ValueId v) {
-  const uint32_t node = graph.values[v].producer;
-  const auto inputs = graph.inputs_of(node);
-  return inputs[inputs.size() - graph.nodes[node]->avals.size() + graph.values[v].output];
-}
-
-Base Regions::base_of(const Graph& graph, ValueId v) const {
-  Base base{v, identity(graph.shape(v).size())};
-  for (;;) {
-    const int64_t node = producer(graph, base.value);
-    if (node < 0 || roles[static_cast<size_t>(node)] != Role::index_map) return base;
-    const auto n = static_cast<uint32_t>(node);
-    base.axes = composed(through(graph, base.value, index_map_kind(graph.nodes[n]->op)), base.axes);
-    base.value = passes_on(graph.nodes[n]->op) ? aliased(graph, base.value) : graph.inputs_of(n)[0];
-  }
-}
-
-namespace {
-
-/// Axis of an elementwise node's output along which each axis of operand v runs.
-AxisMap aligned(const Graph& g, ValueId operand, ValueId out) {
-  const auto from = g.shape(operand);
-  const auto to = g.shape(out);
-  AxisMap axes(from.size(), kNoAxis);
-  for (size_t i = 0; i < from.size(); ++i) {
-    const size_t o = i + to.size() - from.size();
-    if (from[i] == to[o]) axes[i] = static_cast<int8_t>(o);
-  }
-  return axes;
-}
 
 class Former {
  public:
@@ -176,7 +29,7 @@ class Former {
       const bool joined = how_ != Fuse::nothing && (reduction ? join_reduction(node) : join_elementwise(node));
       if (!joined) found_group(node);
     }
-    find_demand();
+    find_demand(g_, how_, r_);
     return std::move(r_);
   }
 
@@ -213,11 +66,7 @@ class Former {
       case OpKind::control: return Role::kernel;
       case OpKind::view: break;
     }
-    const IndexMap kind = index_map_kind(op);
-    if (kind == IndexMap::none) return Role::view;
-    if (kind == IndexMap::reshape && !same_but_ones(g_.shape(g_.inputs_of(node)[0]), g_.shape(g_.first_value[node])))
-      return Role::view;
-    return Role::index_map;
+    return sees_through(g_, node) ? Role::index_map : Role::view;
   }
 
   int32_t group_of_value(ValueId v) const {
@@ -542,177 +391,22 @@ class Former {
     return false;
   }
 
-  // --- demand ------------------------------------------------------------------------------------------------------
-
-  void find_demand() {
-    auto& demanded = r_.demanded;
-    demanded.assign(g_.values.size(), 0);
-    reader_.assign(g_.values.size(), kNoGroup);
-    last_.assign(g_.values.size(), 0);
-    for (uint32_t node = static_cast<uint32_t>(g_.nodes.size()); node-- > 0;) {
-      const ValueId out = g_.first_value[node];
-      if (g_.needed[node])
-        for (size_t k = 0; k < g_.nodes[node]->avals.size(); ++k) demanded[out + k] = 1;
-      note_last_use(node);
-      switch (r_.roles[node]) {
-        case Role::kernel:
-          for (ValueId v : g_.inputs_of(node)) demanded[v] = 1;
-          break;
-        case Role::view:
-        case Role::index_map:
-          if (!passes_on(g_.nodes[node]->op)) {
-            if (demanded[out]) demanded[g_.inputs_of(node)[0]] = 1;
-            break;
-          }
-          for (size_t k = 0; k < g_.nodes[node]->avals.size(); ++k)
-            if (demanded[out + k]) demanded[aliased(g_, static_cast<ValueId>(out + k))] = 1;
-          break;
-        case Role::barrier:
-          for (ValueId v : g_.inputs_of(node)) {
-            const ValueId base = r_.base_of(g_, v).value;
-            const int64_t p = producer(g_, base);
-            if (p < 0 || r_.roles[static_cast<size_t>(p)] != Role::constant) demanded[base] = 1;
-          }
-          for (size_t k = 0; k < g_.nodes[node]->avals.size(); ++k) {
-            demanded[out + k] = 1;
-            demanded[aliased(g_, static_cast<ValueId>(out + k))] = 1;
-          }
-          break;
-        case Role::constant:
-        case Role::unused: break;
-        case Role::grouped:
-          for (ValueId v : g_.inputs_of(node)) find_demand_for(node, v);
-      }
-    }
-    for (const Group& group : r_.groups) again_.push_back(group.nodes.size());
-    for (const Group& group : r_.groups) demand_of_readers(group);
-  }
-
-  // The newest node that looks at each value, also through views.
-  void note_last_use(uint32_t node) {
-    const Role role = r_.roles[node];
-    if (role == Role::unused) return;
-    uint32_t last = node;
-    if (role == Role::view || role == Role::index_map || role == Role::barrier)
-      for (size_t k = 0; k < g_.nodes[node]->avals.size(); ++k) last = std::max(last, last_[g_.first_value[node] + k]);
-    for (ValueId v : g_.inputs_of(node)) last_[v] = std::max(last_[v], last);
-  }
-
-  void find_demand_for(uint32_t node, ValueId v) {
-    const bool reduction = g_.nodes[node]->op->kind == OpKind::reduction;
-    const Base base = r_.base_of(g_, v);
-    const int64_t p = producer(g_, base.value);
-    const int32_t group = r_.group_of[node];
-    if (p >= 0 && r_.group_of[static_cast<size_t>(p)] == group) return;
-    // Reductions read constants from memory: a scalar has no row to run over.
-    if (p >= 0 && r_.roles[static_cast<size_t>(p)] == Role::constant && !reduction) return;
-    int32_t& reader = reader_[base.value];
-    if (p >= 0 && (reader == kNoGroup || reader == group) && may_compute_again(static_cast<uint32_t>(p), node, v, base))
-      reader = group;
-    else
-      r_.demanded[base.value] = 1;
-  }
-
-  // Whether the region of `node` could compute its operand itself: once for each element, not more often.
-  bool may_compute_again(uint32_t operand, uint32_t node, ValueId v, const Base& base) const {
-    const Group& group = r_.groups[r_.group_of[node]];
-    if (how_ == Fuse::nothing || r_.roles[operand] != Role::grouped ||
-        g_.nodes[operand]->op->kind != OpKind::elementwise || g_.nodes[node]->op->kind != OpKind::elementwise ||
-        g_.places[operand] != group.place)
-      return false;
-    const AxisMap axes = composed(base.axes, operand_axes(g_, v, g_.first_value[node], r_.axes[node]));
-    uint32_t covered = 0;
-    for (const int8_t axis : axes)
-      if (axis != kNoAxis) covered |= 1u << axis;
-    for (size_t i = 0; i < group.space.size(); ++i)
-      if (group.space[i] != 1 && !(covered >> i & 1)) return false;
-    return true;
-  }
-
-  // Values that only one other region reads: they are stored, or that region computes them again where it then has less
-  // to read. In a gradient it is the backward pass, which wants several values of a forward region made of one.
-  void demand_of_readers(const Group& group) {
-    double stored = 0, read = 0;
-    std::vector<ValueId> values, from;
-    for (const uint32_t node : group.nodes) {
-      const ValueId v = g_.first_value[node];
-      if (reader_[v] == kNoGroup || r_.demanded[v]) continue;
-      values.push_back(v);
-      stored += relative_size(g_, v);
-    }
-    if (values.empty()) return;
-    const size_t more = sources_of(values, from);
-    uint32_t then = 0;  // when the readers run, at the latest
-    for (const ValueId v : values) then = std::max(then, r_.groups[reader_[v]].nodes.back());
-    for (const ValueId v : from)
-      if (!stays_until(v, then)) read += relative_size(g_, v);
-    const bool fits = std::all_of(values.begin(), values.end(), [&](ValueId v) {
-      return again_[static_cast<size_t>(reader_[v])] + more <= kMaxGroupNodes;
-    });
-    if (fits && read < stored) {
-      for (const ValueId v : from) r_.demanded[v] = 1;
-      for (const ValueId v : values) again_[static_cast<size_t>(reader_[v])] += more;
-    } else {
-      for (const ValueId v : values) r_.demanded[narrowest(v)] = 1;
-    }
-  }
-
-  // Whether a value is in memory anyway when a node runs.
-  bool stays_until(ValueId v, uint32_t node) const {
-    const int64_t p = producer(g_, v);
-    return p < 0 || g_.needed[static_cast<size_t>(p)] || (r_.demanded[v] && last_[v] > node);
-  }
-
-  // What values of one region are computed from: other regions' values, reductions, and what is in memory anyway. The result
-  // is how many values that takes; the search ends where it is too many.
-  size_t sources_of(const std::vector<ValueId>& values, std::vector<ValueId>& from) const {
-    std::vector<ValueId> work = values, seen = values;
-    while (!work.empty()) {
-      const auto node = static_cast<uint32_t>(producer(g_, work.back()));
-      work.pop_back();
-      for (ValueId v : g_.inputs_of(node)) {
-        const ValueId base = r_.base_of(g_, v).value;
-        if (std::find(seen.begin(), seen.end(), base) != seen.end()) continue;
-        seen.push_back(base);
-        if (seen.size() > kMaxGroupNodes) return seen.size();
-        const int64_t p = producer(g_, base);
-        if (p >= 0 && r_.roles[static_cast<size_t>(p)] == Role::constant) continue;
-        const bool inside = p >= 0 && r_.group_of[static_cast<size_t>(p)] == r_.group_of[node] && !r_.demanded[base] &&
-                            g_.nodes[static_cast<size_t>(p)]->op->kind == OpKind::elementwise;
-        (inside ? work : from).push_back(base);
-      }
-    }
-    return seen.size();
-  }
-
-  // The value itself, or the narrower one in its region that it was converted from.
-  ValueId narrowest(ValueId v) const {
-    for (;;) {
-      const auto node = static_cast<uint32_t>(producer(g_, v));
-      const auto inputs = g_.inputs_of(node);
-      if (inputs.size() != 1) return v;
-      const ValueId from = r_.base_of(g_, inputs[0]).value;
-      const int64_t p = producer(g_, from);
-      if (p < 0 || r_.group_of[static_cast<size_t>(p)] != r_.group_of[node] ||
-          g_.nodes[static_cast<size_t>(p)]->op->kind != OpKind::elementwise ||
-          relative_size(g_, from) >= relative_size(g_, v) || g_.rank(from) != g_.rank(v))
-        return v;
-      v = from;
-    }
-  }
-
   const Graph& g_;
   const Fuse how_;
   Regions r_;
   std::vector<uint8_t> after_;
-  std::vector<uint32_t> last_;  // per value: the newest node that looks at it
-  std::vector<size_t> again_;  // per group: its operations, with those of other groups that it does again
-  std::vector<int32_t> reader_;  // per value: the only other region that reads it, and could compute it
   mutable std::vector<uint32_t> seen_nodes_, seen_groups_;  // number of the search that came by last
   mutable uint32_t searches_ = 0;
 };
 
 }  // namespace
+
+bool Group::trailing() const {
+  const uint32_t all = space.size() >= 32 ? ~0u : (1u << space.size()) - 1;
+  for (size_t k = 0; k <= space.size(); ++k)
+    if (reduced == (all & ~((1u << k) - 1))) return true;
+  return false;
+}
 
 Regions form_regions(const Graph& graph, Fuse how) { return Former(graph, how).run(); }
 

@@ -27,12 +27,19 @@ struct Base {
 };
 
 inline constexpr int32_t kNoGroup = -1;
+inline constexpr size_t kMaxGroupNodes = 256;  // programs stay small enough for a JIT and for the tile registers
+
+/// Each axis as itself.
+AxisMap identity(size_t rank);
 
 /// Axes of a value in terms of a third one's: `inner` in terms of the second's, those in terms of the third's.
 AxisMap composed(const AxisMap& inner, const AxisMap& outer);
 
 /// How much memory a value takes, where all axes are equally long: a plan serves every extent.
 double relative_size(const Graph& graph, ValueId v);
+
+/// Axes of an elementwise node's output along which those of operand v run.
+AxisMap aligned(const Graph& graph, ValueId v, ValueId output);
 
 /// Axes along which those of operand v of an elementwise node run, where those of the node's output run along `axes`.
 AxisMap operand_axes(const Graph& graph, ValueId v, ValueId output, const AxisMap& axes);
@@ -72,11 +79,16 @@ bool passes_on(const OpDef* op);
 /// The value that output v of such a node is.
 ValueId aliased(const Graph& graph, ValueId v);
 
+/// Whether a view only renames axes, or adds and removes some of extent 1.
+bool sees_through(const Graph& graph, uint32_t node);
+
 /// How far to go; `nothing` makes each a region of one node. Groups that run as one may come to depend on each other in a
 /// circle unless dependencies are followed `exactly`, which takes longer.
 enum class Fuse : uint8_t { nothing, quickly, exactly };
 
 Regions form_regions(const Graph& graph, Fuse how);
+/// Fills in Regions::demanded; the last step of forming them.
+void find_demand(const Graph& graph, Fuse how, Regions& regions);
 
 /// Builds program and bindings of one group. `node_values` receives nothing outside; outputs are the demanded values.
 RegionStep lower_group(const Graph& graph, const Regions& regions, const Group& group);

@@ -22,7 +22,7 @@ MOVING = {"float16", "bfloat16", "float32", "float64", "complex64"}
 ELSEWHERE = {
     "call_without_rules": "python/test_export.py",
     "cond": "transforms/test_control_flow.py",
-    "scan": "transforms/test_control_flow.py",
+    "scan": "transforms/test_scan.py",
     "while_loop": "transforms/test_control_flow.py",
     "custom_call": "transforms/test_custom.py",
     "depends": "transforms/test_custom.py",

@@ -139,6 +139,14 @@ class CpuRegion final : public CompiledRegion {
   mutable std::atomic<int64_t> work_ = 0;  // elements times instructions so far
 };
 
+/// Fills in nodes, constants and phases from the program.
+void lower_program(CpuRegion& region);
+/// Lays the nodes out for one layout. Errors: jit::NoExecutableMemory.
+Schedule make_schedule(const CpuRegion& region, Layout layout, bool buffered, bool assembled);
+/// Joins neighbouring steps on floats of one width into chains. `node_of_step[i]`: the node that step i computes, or -1;
+/// `uses[id]`: the last step that reads the value.
+void make_chains(const CpuRegion& region, const std::vector<Slot>& slots, const std::vector<int>& node_of_step,
+                 const std::vector<int>& uses, Phase& phase);
 void run_elementwise(const CpuRegion& region, const RegionBinding& binding);
 void run_rows(const CpuRegion& region, const RegionBinding& binding);
 
