@@ -15,7 +15,8 @@ import pytest
 
 import plait.core as pc
 import transform_checks as check
-from op_cases import Case, Function
+from gen.samples import Function
+from op_cases import Case
 from transform_cases import EXAMPLES, SAMPLED, Batch, Scalar, batches, grads_of
 from written_functions import WRITTEN, WRITTEN_COMPLEX, rows_of
 

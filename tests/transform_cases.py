@@ -10,7 +10,8 @@ from typing import Protocol
 import numpy as np
 
 import plait.core as pc
-from op_cases import FUNCTIONS, Case, Function, cases, dtype_of, inexact, numpy_of
+from gen.samples import FUNCTIONS, Function
+from op_cases import Case, cases, dtype_of, inexact, numpy_of
 
 SAMPLED = [f for f in FUNCTIONS if f.samples]
 SMOOTH = [f for f in SAMPLED if f.differentiable]

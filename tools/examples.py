@@ -1,31 +1,34 @@
 #!/usr/bin/env python3
-"""Makes schema/examples.json: for each public function an example that was run, from one of its samples.
+"""Makes schema/examples.json, an example that was run for each public name, and schema/docstrings.json, what the extension
+says of names that are bound by hand.
 
-examples.py            for the functions that have none, and for those whose example gives another result now
+examples.py            for the names that have none, and for those whose example gives another result now
 examples.py --all      for all
 
-docs/ops shows them (tools/gen.py --update puts them there), tests/python/test_reference.py runs them again.
+Examples come from samples of the op files, or from tools/written_examples.txt. docs/ops shows them (tools/gen.py --update
+puts them there), tests/python/test_reference.py runs them again.
 """
 
 from __future__ import annotations
 
 import ast
+import contextlib
 import json
 import sys
+import tempfile
 import zlib
 from pathlib import Path
 
 import numpy as np
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "tests"))
-from op_cases import DTYPES, FUNCTIONS, Case, Function, dtype_of, name_of  # noqa: E402
+from gen.interpreter import run
+from gen.samples import DTYPES, FUNCTIONS, Function
+from gen.written import DOCSTRINGS, Written, written
 
+ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = ROOT / "schema/examples.json"
+WRITTEN = ROOT / "tools/written_examples.txt"
 MOST_SHOWN = 24  # elements
-BY_HAND = {
-    "random.seed": ["pc.random.seed(7)", "pc.random.randint(0, 10, (4,))"],
-}
 
 
 def nice(shape: tuple[int, ...], function: Function, seed: int) -> np.ndarray:
@@ -46,7 +49,6 @@ def literal(value: object) -> str:
 
 def lines_of(function: Function, sample: dict[str, str]) -> list[str]:
     """Statements, the last of which gives the result."""
-    case = Case(function, sample, function.dtype)
     text = sample["inputs"].strip()
     elements = ast.parse(f"({text},)", mode="eval").body.elts if text else []  # type: ignore[attr-defined]
     names = [p.name for p in function.params if p.takes_arrays or p.how == "positional" or p.how == "either"]
@@ -55,7 +57,7 @@ def lines_of(function: Function, sample: dict[str, str]) -> list[str]:
     many = next((p for p in function.params if p.how == "all" or p.takes_list), None)
     before: list[str] = []
     spelled: list[object] = []
-    for i, (element, value) in enumerate(zip(elements, case.values, strict=True)):
+    for i, element in enumerate(elements):
         source = ast.unparse(element)
         if isinstance(element, ast.Tuple):
             shape = ast.literal_eval(source)
@@ -73,17 +75,16 @@ def lines_of(function: Function, sample: dict[str, str]) -> list[str]:
         name = name.strip("_") + "_" if name in ("lambda", "in") else name
         before.append(f"{name} = {array}")
         spelled.append(name)
-        del value
-    names_of = {name_of(d): f"pc.{name_of(d)}" for d in (dtype_of(n) for n in DTYPES)} | {"bool_": "pc.bool_"}
+    names_of = {name: f"pc.{name}" for name in DTYPES if name != "bool"} | {"bool_": "pc.bool_"}
     keywords = {k: names_of.get(v, v) for k, v in keywords.items()}
-    args, given = case.bound(list(spelled), dict(keywords))
+    args, given = function.bound(list(spelled), dict(keywords))
     positional = ["[" + ", ".join(map(str, a)) + "]" if isinstance(a, list) else str(a) for a in args]
     call = ", ".join([*positional, *(f"{k}={v}" for k, v in given.items())])
     return [*before, f"pc.{function.name}({call})"]
 
 
-def run(lines: list[str]) -> list[str]:
-    """The statements as one sees them in an interpreter, and what the last one gives."""
+def run_sample(lines: list[str]) -> list[str]:
+    """As `run`, with the shape of a result that is too large to be shown."""
     import plait.core as pc
 
     scope: dict[str, object] = {"pc": pc, "nan": np.nan, "inf": np.inf}
@@ -92,13 +93,9 @@ def run(lines: list[str]) -> list[str]:
     result = eval(lines[-1], scope)
     parts = result if isinstance(result, (tuple, list)) else [result]
     if any(isinstance(p, pc.array) and p.size > MOST_SHOWN for p in parts):
-        lines = [
-            *lines[:-1],
-            f"{lines[-1]}.shape" if isinstance(result, pc.array) else f"[r.shape for r in {lines[-1]}]",
-        ]
-        result = eval(lines[-1], scope)
-    text = [] if result is None else repr(result).splitlines()
-    return [*(f">>> {line}" for line in lines), *text]
+        shape = f"{lines[-1]}.shape" if isinstance(result, pc.array) else f"[r.shape for r in {lines[-1]}]"
+        lines = [*lines[:-1], shape]
+    return run("\n".join(f">>> {line}" for line in lines))
 
 
 def cost(sample: dict[str, str]) -> tuple[int, int]:
@@ -113,31 +110,59 @@ def cost(sample: dict[str, str]) -> tuple[int, int]:
 
 
 def example(function: Function) -> list[str]:
-    if function.name in BY_HAND:
-        return run(BY_HAND[function.name])
     plain = [s for s in function.samples if "nan" not in s["inputs"] and "inf" not in s["inputs"]] or function.samples
     for sample in sorted(plain, key=cost):
         try:
-            return run(lines_of(function, sample))
+            return run_sample(lines_of(function, sample))
         except Exception as error:
             problem = f"{function}({sample['inputs']}, {sample['keywords']}): {type(error).__name__}: {error}"
     raise SystemExit(f"no example: {problem if function.samples else function.name + ' has no samples'}")
 
 
+def written_examples() -> dict[str, str]:
+    """Name -> text, from tools/written_examples.txt."""
+    parts = WRITTEN.read_text().split("\n== ")[1:]
+    return {part.partition("\n")[0]: part.partition("\n")[2] for part in parts}
+
+
+def object_of(w: Written) -> object:
+    """What it names: a function, a class, or what a class has for it."""
+    import plait.core as pc
+
+    found: object = pc
+    for part in w.full.split("."):
+        found = vars(found)[part]
+    return found
+
+
+def text_of(thing: object) -> str:
+    """The docstring alone, without the signatures that nanobind puts above it."""
+    thing = getattr(thing, "fget", thing)
+    if overloads := getattr(thing, "__nb_signature__", None):
+        return "\n".join(dict.fromkeys(text for _, text, *_ in overloads if text))
+    return getattr(thing, "__doc__", None) or ""
+
+
+def docstrings() -> dict[str, str]:
+    registry = {str(f) for f in FUNCTIONS}
+    every = [w for w in written() if w.full not in registry]
+    return {w.full: text for c in every for w in (c, *c.members) if (text := text_of(object_of(w)))}
+
+
 def main() -> None:
     everything = "--all" in sys.argv[1:]
     known = json.loads(EXAMPLES.read_text()) if EXAMPLES.exists() else {}
-    made = {}
+    made = {name: run(text) for name, text in written_examples().items()}
     for function in sorted(FUNCTIONS, key=str):
+        if function.name in made:
+            continue
         have = known.get(function.name)
-        if have and not everything:
-            statements = [line.removeprefix(">>> ") for line in have if line.startswith(">>> ")]
-            made[function.name] = run(statements)
-        else:
-            made[function.name] = example(function)
-    EXAMPLES.write_text(json.dumps(made, indent=1) + "\n")
+        made[function.name] = run("\n".join(have)) if have and not everything else example(function)
+    EXAMPLES.write_text(json.dumps(dict(sorted(made.items())), indent=1) + "\n")
+    DOCSTRINGS.write_text(json.dumps(dict(sorted(docstrings().items())), indent=1, ensure_ascii=False) + "\n")
     print(f"{len(made)} examples, {len(made.keys() - known.keys())} new")
 
 
 if __name__ == "__main__":
-    main()
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):  # some write files
+        main()

@@ -324,7 +324,9 @@ void bind_compile(nb::module_& m) {
       nb::sig(
           "def compile(fun: Callable[P, R], inputs: object | None = None, outputs: object | None = None, shapeless: bool = False) -> Callable[P, R]"),
       "fun, run once for each structure of its arguments and replayed from then on. inputs and outputs: containers of arrays that fun reads and "
-      "assigns. Extents and numbers are symbolic; where fun looks at one, another runs fun again.");
+      "assigns. Extents and numbers are symbolic; where fun looks at one, another runs fun again.\n\n"
+      "Errors: TypeError for what cannot be called; when it is called, what fun raises, and TransformError where fun asks for the\n"
+      "value of an array.");
   m.def(
       "disable_compile", [] { compile_enabled = false; }, nb::sig("def disable_compile() -> None"),
       "From now on compiled functions are run as they are written.");

@@ -272,7 +272,8 @@ void bind_control_flow(nb::module_& m) {
   m.def("map", map_call, nb::arg("f").none(), nb::arg("xs").none(),
         nb::sig("def map(f: Callable[[Any], Any], xs: Any) -> Any"),
         "f(x) for each x along the first axis of xs, one after another and as one operation; results are stacked.\n\n"
-        "xs and results are trees of arrays. vmap does all at once instead, and needs the memory for it.");
+        "xs and results are trees of arrays. vmap does all at once instead, and needs the memory for it.\n"
+        "Errors: ValueError for first extents of xs that differ, and for xs without an array.");
   m.def(
       "while_loop", while_call, nb::arg("cond_fun").none(), nb::arg("body_fun").none(), nb::arg("init_val").none(),
       nb::sig("def while_loop(cond_fun: Callable[[Any], Any], body_fun: Callable[[Any], Any], init_val: Any) -> Any"),

@@ -229,10 +229,11 @@ void bind_dtypes(nb::module_& m) {
 
   m.def("issubdtype", is_subtype, nb::arg(), nb::arg(),
         nb::sig("def issubdtype(arg1: Dtype | DtypeCategory, arg2: Dtype | DtypeCategory) -> bool"),
-        "Whether a dtype or category lies within another.");
+        "Whether a dtype or category lies within another.\n\nErrors: TypeError for what is neither.");
   m.def("isdtype", is_dtype_kind, nb::arg("dtype"), nb::arg("kind"),
         nb::sig("def isdtype(dtype: Dtype, kind: Dtype | str | tuple[Dtype | str, ...]) -> bool"),
-        "Whether a dtype is of a kind, as the array API standard names them: \"integral\", \"real floating\", ...");
+        "Whether a dtype is of a kind, as the array API standard names them: \"integral\", \"real floating\", ...\n\n"
+        "Errors: ValueError for a kind that it does not name.");
   m.def(
       "can_cast",
       [](nb::handle from, DType to) {
@@ -241,9 +242,11 @@ void bind_dtypes(nb::module_& m) {
         return can_cast(to_dtype(from.ptr()), to);
       },
       nb::arg("from_"), nb::arg("to"), nb::sig("def can_cast(from_: array | Dtype, to: Dtype) -> bool"),
-      "Whether every value of one dtype has a place in another, as promotion sees it.");
+      "Whether every value of one dtype has a place in another, as promotion sees it.\n\nErrors: TypeError for what is no array or "
+      "Dtype.");
   m.def("result_type", result_type, nb::sig("def result_type(*arrays_and_dtypes: array | Dtype) -> Dtype"),
-        "The dtype that all of them meet in.");
+        "The dtype that all of them meet in: that of their sum.\n\n"
+        "Errors: TypeError for what is neither array nor Dtype, ValueError for no argument.");
 
   nb::class_<FloatInfo>(m, "finfo", "Limits of a dtype of floats.")
       .def(

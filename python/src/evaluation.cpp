@@ -182,9 +182,9 @@ void bind_evaluation(nb::module_& m) {
   m.def("eval", eval_trees, nb::sig("def eval(*args) -> None"),
         "Computes every array in the given trees (nested dicts, lists and tuples) now.\n\n"
         "Errors: what the pending operations raise, naming the line that made them; KeyboardInterrupt on Ctrl-C.");
-  m.def(
-      "async_eval", async_eval_trees, nb::sig("def async_eval(*args)"),
-      "Starts computing every array in the given trees, in the background. Errors surface when a result is asked for.");
+  m.def("async_eval", async_eval_trees, nb::sig("def async_eval(*args)"),
+        "Starts computing every array in the given trees, in the background.\n\n"
+        "Errors: as eval, when a result is asked for.");
 
   // Of the default device: the host's memory, or the GPU's own.
   m.def(
@@ -209,12 +209,14 @@ void bind_evaluation(nb::module_& m) {
       "set_memory_limit",
       [](nb::handle limit) { return set_memory_limit(default_device(), checked_limit(limit, "set_memory_limit")); },
       nb::arg("limit"), nb::sig("def set_memory_limit(limit: int) -> int"),
-      "Sets the most bytes arrays may use at once, past which OutOfMemory is raised; returns the limit before.");
+      "Sets the most bytes arrays may use at once, past which OutOfMemory is raised; returns the limit before.\n\n"
+      "Errors: TypeError for what is no number of bytes.");
   m.def(
       "set_cache_limit",
       [](nb::handle limit) { return set_cache_limit(default_device(), checked_limit(limit, "set_cache_limit")); },
       nb::arg("limit"), nb::sig("def set_cache_limit(limit: int) -> int"),
-      "Sets the most bytes kept for reuse; returns the limit before.");
+      "Sets the most bytes kept for reuse; returns the limit before.\n\n"
+      "Errors: TypeError for what is no number of bytes.");
   m.def(
       "set_wired_limit",
       [](nb::handle limit) {
@@ -222,7 +224,7 @@ void bind_evaluation(nb::module_& m) {
         return std::exchange(wired, checked_limit(limit, "set_wired_limit"));
       },
       nb::arg("limit"), nb::sig("def set_wired_limit(limit: int) -> int"),
-      "Has no effect on Linux; returns the limit before.");
+      "Has no effect on Linux; returns the limit before.\n\nErrors: TypeError for what is no number of bytes.");
   m.def("get_array_buffer_size", buffer_size, nb::sig("def get_array_buffer_size(*args) -> int"),
         "Bytes of the buffers behind evaluated arrays.\n\nErrors: ValueError for an array that is not evaluated.");
 }

@@ -318,7 +318,8 @@ void bind_export(nb::module_& m) {
   m.def("export_to_dot", export_to_dot, nb::arg("file"), nb::arg("args"), nb::arg("kwargs"),
         nb::sig("def export_to_dot(file: object, *args, **kwargs) -> None"),
         "Writes the graph of arrays that are not computed yet as text for Graphviz, to a file or an object with a "
-        "method write. Arrays given by name are labelled so.");
+        "method write. Arrays given by name are labelled so.\n\n"
+        "Errors: ValueError for what is no array or no file; RuntimeError for a file that cannot be written.");
 }
 
 }  // namespace plait::python

@@ -90,16 +90,17 @@ void bind_inspection(nb::module_& m) {
   m.def(
       "set_eager", debug::set_eager, nb::arg("on"), nb::sig("def set_eager(on: bool) -> bool"),
       "Whether this thread evaluates each operation when it is made; returns what was set before. plait.debug.eager is "
-      "a\nblock with it.");
+      "a\nblock with it.\n\nErrors: TypeError for what is no bool.");
   m.def(
       "set_nan_check", set_nan_check, nb::arg("nan"), nb::arg("inf"), nb::arg("deep"),
       nb::sig("def set_nan_check(nan: bool, inf: bool, deep: bool) -> tuple[bool, bool, bool]"),
       "What the evaluations that this thread asks for look for; returns what was set before. plait.debug.check_nan is "
-      "a\nblock with it.");
+      "a\nblock with it.\n\nErrors: TypeError for what is no bool; evaluations that find one raise NanError.");
   m.def(
       "explain_arrays", [](nb::handle tree, bool analyze) { return explained(arrays_of(tree), analyze); },
       nb::arg("tree"), nb::arg("analyze"), nb::sig("def explain_arrays(tree: object, analyze: bool) -> dict[str, Any]"),
-      "The plan for evaluating the arrays of a tree; plait.debug.explain shows it.");
+      "The plan for evaluating the arrays of a tree; plait.debug.explain shows it. analyze: evaluates them, and says how "
+      "long\neach step took.\n\nErrors: with analyze, as eval.");
   m.def(
       "explain_call",
       [](const nb::object& fun, const nb::tuple& args, const nb::dict& kwargs, bool analyze) {
@@ -109,7 +110,8 @@ void bind_inspection(nb::module_& m) {
       nb::arg("fun"), nb::arg("args"), nb::arg("kwargs"), nb::arg("analyze"),
       nb::sig("def explain_call(fun: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], analyze: bool) "
               "-> dict[str, Any]"),
-      "The same for what a call returns; plait.debug.explain shows it.");
+      "The same for what a call returns; plait.debug.explain shows it.\n\nErrors: those of the call; with analyze, as "
+      "eval.");
 }
 
 }  // namespace plait::python

@@ -119,7 +119,7 @@ void bind_jacobian(nb::module_& m) {
       [](const nb::object& fun, const Numbers& argnums) { return derived("jacrev", jacobian_backwards, fun, argnums); },
       nb::arg("fun").none(), nb::arg("argnums") = 0,
       nb::sig("def jacrev(fun: Callable[P, Any], argnums: int | Sequence[int] = 0) -> Callable[P, Any]"),
-      "As jacfwd, computed backwards: for few results and many inputs.");
+      "As jacfwd, computed backwards: for few results and many inputs.\n\nShapes: as jacfwd. Errors: as jacfwd.");
   m.def(
       "hessian",
       [](const nb::object& fun, const Numbers& argnums) {
@@ -129,7 +129,7 @@ void bind_jacobian(nb::module_& m) {
       nb::arg("fun").none(), nb::arg("argnums") = 0,
       nb::sig("def hessian(fun: Callable[P, Any], argnums: int | Sequence[int] = 0) -> Callable[P, Any]"),
       "The second derivatives of fun by the arguments at argnums: jacfwd of jacrev. Shapes are result.shape + first.shape +\n"
-      "second.shape; trees nest as those of the two.");
+      "second.shape; trees nest as those of the two. Errors: as jacfwd.");
 }
 
 }  // namespace plait::python

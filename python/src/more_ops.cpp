@@ -114,7 +114,7 @@ void bind_other_devices(nb::module_& m) {
       "Empty: there is no such device.");
   metal.def(
       "start_capture", [](nb::str) {}, nb::arg("path"), nb::sig("def start_capture(path: str) -> None"),
-      "Does nothing here.");
+      "Does nothing here.\n\nErrors: TypeError for what is no text.");
   metal.def("stop_capture", [] {}, nb::sig("def stop_capture() -> None"), "Does nothing here.");
   for (const char* name : {"clear_cache", "get_active_memory", "get_cache_memory", "get_peak_memory",
                            "reset_peak_memory", "set_cache_limit", "set_memory_limit", "set_wired_limit"})
@@ -189,7 +189,8 @@ void bind_more_ops(nb::module_& m) {
       },
       nb::arg("subscripts"), nb::arg("operands"),
       nb::sig("def einsum_path(subscripts: str, *operands) -> tuple[list[tuple[int, ...]], str]"),
-      "The order in which einsum contracts its arrays, as positions among those left, and what that costs as text.");
+      "The order in which einsum contracts its arrays, as positions among those left, and what that costs as text.\n\n"
+      "Errors: ValueError for subscripts that are malformed or do not fit the shapes.");
   m.def(
       "arange",
       [](const Scalar& stop, const std::optional<Scalar>& step, std::optional<DType> dtype, StreamArg stream) {
@@ -262,7 +263,8 @@ void bind_more_ops(nb::module_& m) {
       .def("__plait_array__", [](const ArrayLike& a) { return *array_like(a.object); });
   m.def("device_info", device_info, nb::arg("d").none() = nb::none(),
         nb::sig("def device_info(d: None | Device | DeviceType = None) -> dict[str, str | int]"),
-        "What is known of a device: architecture and name; empty for one that is not there.");
+        "What is known of a device: architecture and name; empty for one that is not there.\n\n"
+        "Errors: TypeError for what is no device.");
   bind_other_devices(m);
 }
 

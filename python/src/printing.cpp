@@ -33,11 +33,13 @@ void bind_printing(nb::module_& m) {
   m.def(
       "set_printoptions", [](int precision) { set_print_options({precision}); }, nb::arg("precision") = -1,
       nb::sig("def set_printoptions(precision: int = -1) -> None"),
-      "Sets digits after the point; -1 prints six significant digits, as short as they can be.");
+      "Sets digits after the point; -1 prints six significant digits, as short as they can be.\n\nErrors: TypeError for what is no "
+      "int.");
   m.def(
       "printoptions", [](int precision) { return PrintOptionsContext{{precision}, {}}; }, nb::arg("precision") = -1,
       nb::sig("def printoptions(precision: int = -1) -> _PrintOptionsContext"),
-      "A context manager: options in force within the block.");
+      "A context manager: options in force within the block, as set_printoptions sets them.\n\nErrors: TypeError for "
+      "what is no int.");
 }
 
 }  // namespace plait::python

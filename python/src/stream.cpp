@@ -154,27 +154,29 @@ void bind_streams(nb::module_& m) {
         return StreamContext(nb::borrow(s.object));
       },
       nb::arg("s"), nb::sig("def stream(s: Stream | ThreadLocalStream | Device | DeviceType) -> StreamContext"),
-      "A context manager: operations made within the block go to the stream, or the device's default stream.");
+      "A context manager: operations made within the block go to the stream, or the device's default stream.\n\n"
+      "Errors: DeviceError when the device is not there, TypeError for what is no stream or device.");
   m.def(
       "default_device", [] { return default_device(); }, nb::sig("def default_device() -> Device"),
       "The device of new operations.");
   m.def(
       "set_default_device", [](DeviceArg d) { set_default_device(d.device); }, nb::arg("device"),
       nb::sig("def set_default_device(device: Device | DeviceType) -> None"),
-      "Chooses the device of new operations.\n\nErrors: DeviceError when it is not there.");
+      "Chooses the device of new operations.\n\nErrors: DeviceError when it is not there, TypeError for what is no device.");
   m.def(
       "default_stream", [](DeviceArg d) { return default_stream(d.device); }, nb::arg("device"),
       nb::sig("def default_stream(device: Device | DeviceType) -> Stream"),
-      "The stream of new operations on a device.");
+      "The stream of new operations on a device.\n\nErrors: DeviceError when it is not there, TypeError for what is no device.");
   m.def(
       "set_default_stream", [](Stream s) { set_default_stream(s); }, nb::arg("stream"),
       nb::sig("def set_default_stream(stream: Stream) -> None"),
-      "Chooses the stream of new operations on the stream's device, for the calling thread.");
+      "Chooses the stream of new operations on the stream's device, for the calling thread.\n\nErrors: TypeError for "
+      "what is no Stream.");
   for (const char* name : {"new_stream", "new_thread_unsafe_stream"})
     m.def(
         name, [](DeviceArg d) { return new_stream(d.device); }, nb::arg("device"),
         nb::sig((std::string("def ") + name + "(device: Device | DeviceType) -> Stream").c_str()),
-        "A new stream on a device.");
+        "A new stream on a device.\n\nErrors: DeviceError when it is not there, TypeError for what is no device.");
   m.def(
       "new_thread_local_stream",
       [](DeviceArg d) {
@@ -183,16 +185,19 @@ void bind_streams(nb::module_& m) {
         return ThreadLocalStream{++next, d.device};
       },
       nb::arg("device"), nb::sig("def new_thread_local_stream(device: Device | DeviceType) -> ThreadLocalStream"),
-      "A stream of its own for each thread that uses it.");
+      "A stream of its own for each thread that uses it.\n\nErrors: DeviceError when it is not there, TypeError for what is no device.");
   m.def(
       "clear_streams", [] {}, nb::sig("def clear_streams() -> None"),
       "Forgets streams nobody uses; here they hold nothing.");
   m.def(
       "is_available", [](DeviceArg d) { return is_available(d.device); }, nb::arg("device"),
-      nb::sig("def is_available(device: Device | DeviceType) -> bool"), "Whether operations can run on a device.");
+      nb::sig("def is_available(device: Device | DeviceType) -> bool"),
+      "Whether operations can run on a device.\n\nErrors: TypeError for what is no device.");
   m.def(
       "device_count", [](DeviceType t) { return device_count(t); }, nb::arg("device_type"),
-      nb::sig("def device_count(device_type: DeviceType) -> int"), "Number of devices of a kind.");
+      nb::sig("def device_count(device_type: DeviceType) -> int"),
+      "Number of devices of a kind.\n\nErrors: TypeError for "
+      "what is no DeviceType.");
   m.def(
       "synchronize",
       [](StreamArg s) {
@@ -202,7 +207,8 @@ void bind_streams(nb::module_& m) {
       },
       nb::arg("stream").none() = nb::none(),
       nb::sig("def synchronize(stream: Stream | ThreadLocalStream | Device | DeviceType | None = None) -> None"),
-      "Waits for everything submitted to a stream.");
+      "Waits for everything submitted to a stream, by default that of the default device.\n\n"
+      "Errors: TypeError for what is no stream or device.");
 }
 
 }  // namespace plait::python

@@ -50,7 +50,7 @@ void bind_transfers(nb::module_& m) {
       },
       nb::arg("policy"), nb::sig("def set_transfer_guard(policy: str) -> str"),
       "What happens at a transfer between memories, in the whole process: 'allow', 'log' (a line on stderr) or 'error'\n"
-      "(DeviceError with the line that caused it). Returns the policy before.");
+      "(DeviceError with the line that caused it). Returns the policy before.\n\nErrors: ValueError for another policy.");
   m.def(
       "set_fallback",
       [](const std::string& policy) {
@@ -59,7 +59,7 @@ void bind_transfers(nb::module_& m) {
       },
       nb::arg("policy"), nb::sig("def set_fallback(policy: str) -> str"),
       "What happens when an operation has no kernel on the device it was put on: 'log' (it runs on the CPU; said once for\n"
-      "each operation), 'allow' (silently) or 'error'. Returns the policy before.");
+      "each operation), 'allow' (silently) or 'error'. Returns the policy before.\n\nErrors: ValueError for another policy.");
 }
 
 }  // namespace plait::python

@@ -311,7 +311,10 @@ void bind_transforms(nb::module_& m) {
       nb::arg("fun"), nb::arg("primals"), nb::arg("cotangents"),
       nb::sig(
           "def vjp(fun: Callable, primals: list[array], cotangents: list[array]) -> tuple[list[array], list[array]]"),
-      "Outputs of fun, and the product of the cotangents (one for each output) with its Jacobian, one for each primal.");
+      "Outputs of fun, and the product of the cotangents (one for each output) with its Jacobian, one for each primal.\n\n"
+      "Shapes: a cotangent as its output, a gradient as its primal. Integer and bool primals have zeros.\n"
+      "Errors: ValueError for counts and shapes that do not fit, and for what is no array; TransformError for an op that is\n"
+      "not differentiable.");
   m.def(
       "jvp",
       [](const nb::object& fun, nb::handle primals, nb::handle tangents) {
@@ -320,7 +323,8 @@ void bind_transforms(nb::module_& m) {
       },
       nb::arg("fun"), nb::arg("primals"), nb::arg("tangents"),
       nb::sig("def jvp(fun: Callable, primals: list[array], tangents: list[array]) -> tuple[list[array], list[array]]"),
-      "Outputs of fun, and the product of its Jacobian with the tangents (one for each primal), one for each output.");
+      "Outputs of fun, and the product of its Jacobian with the tangents (one for each primal), one for each output.\n\n"
+      "Shapes: a tangent as its primal, a result as its output. Errors: as vjp.");
 
   const auto differentiate = [](bool only_grad) {
     return [only_grad](const nb::object& fun, const Numbers& argnums, const Names& argnames) {
@@ -335,13 +339,17 @@ void bind_transforms(nb::module_& m) {
       "grad", differentiate(true), nb::arg("fun"), nb::arg("argnums") = nb::none(), nb::arg("argnames") = nb::list(),
       nb::sig(
           "def grad(fun: Callable[P, R], argnums: int | Sequence[int] | None = None, argnames: str | Sequence[str] = []) -> Callable[P, Any]"),
-      "A function that returns the gradient of fun, a scalar, with respect to the arguments at argnums (the first by default) and argnames.");
+      "A function that returns the gradient of fun, a scalar, with respect to the arguments at argnums (the first by default) and argnames.\n\n"
+      "Arguments may be trees of arrays; a gradient has the shapes and dtypes of its argument, and is a tuple of these for several\n"
+      "argnums. Errors, when it is called: ValueError for a result that is not one element, for arguments that are not there or\n"
+      "hold no array; TransformError for an op that is not differentiable.");
   m.def(
       "value_and_grad", differentiate(false), nb::arg("fun"), nb::arg("argnums") = nb::none(),
       nb::arg("argnames") = nb::list(),
       nb::sig(
           "def value_and_grad(fun: Callable[P, R], argnums: int | Sequence[int] | None = None, argnames: str | Sequence[str] = []) -> Callable[P, tuple[R, Any]]"),
-      "A function that returns fun's result and its gradient. When fun returns a tuple the first entry is differentiated, the others are passed through.");
+      "A function that returns fun's result and its gradient. When fun returns a tuple the first entry is differentiated, the others are passed through.\n\n"
+      "Shapes and dtypes: as grad. Errors: as grad.");
 
   m.def(
       "vmap",
@@ -354,7 +362,10 @@ void bind_transforms(nb::module_& m) {
       },
       nb::arg("fun"), nb::arg("in_axes").none() = 0, nb::arg("out_axes").none() = 0,
       nb::sig("def vmap(fun: Callable[P, R], in_axes: object = 0, out_axes: object = 0) -> Callable[P, R]"),
-      "fun over a batch: in_axes names the batch axis of each argument (None: shared), out_axes where it goes in each result.");
+      "fun over a batch: in_axes names the batch axis of each argument (None: shared), out_axes where it goes in each result.\n\n"
+      "Axes are ints or trees of these that match the arguments and results; all mapped extents are equal. Errors, when it is\n"
+      "called: ValueError for extents that differ, for axes that do not exist or do not match; TransformError for an op without\n"
+      "a rule.");
 }
 
 }  // namespace plait::python

@@ -5,7 +5,8 @@ import builtins
 import pytest
 
 import plait.core as pc
-from op_cases import FUNCTIONS, Case, Function
+from gen.samples import FUNCTIONS, Function
+from op_cases import Case
 
 REJECTED = [(f, i) for f in FUNCTIONS for i in range(len(f.rejects))]
 

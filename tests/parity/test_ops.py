@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 import plait.core as pc
-from op_cases import DTYPES, FUNCTIONS, LAYOUTS, PRIMITIVES, SHAPES_ONLY, Case, Function, assert_close, cases, inexact
+from gen.samples import DTYPES, FUNCTIONS, PRIMITIVES, Function
+from op_cases import LAYOUTS, SHAPES_ONLY, Case, assert_close, cases, inexact
 
 WITH_ORACLE = [f for f in FUNCTIONS if f.entry["oracle"]]
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import plait.core as pc
-from op_cases import Case, Function, cases, inexact, numpy_of
+from gen.samples import Function
+from op_cases import Case, cases, inexact, numpy_of
 from transform_cases import SAMPLED, listed
 from written_functions import FIXED_EXTENTS, WRITTEN, rows_of
 

@@ -3,7 +3,8 @@
 import pytest
 
 import transform_checks as check
-from op_cases import Case, Function
+from gen.samples import Function
+from op_cases import Case
 from transform_cases import EXAMPLES, SMOOTH, differentiable_cases
 
 

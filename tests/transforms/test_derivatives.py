@@ -4,7 +4,8 @@ import pytest
 
 import plait.core as pc
 import transform_checks as check
-from op_cases import Function, numpy_of
+from gen.samples import Function
+from op_cases import numpy_of
 from transform_cases import SAMPLED, SMOOTH, accepted_cases, differentiable_cases, finite, grads_of, integer_cases
 
 # Of several results some move: a function without derivative as a whole, whose gradients are not all zero.

@@ -3,7 +3,7 @@
 import pytest
 
 import transform_checks as check
-from op_cases import Function
+from gen.samples import Function
 from transform_cases import SAMPLED, batches
 
 
