@@ -123,27 +123,37 @@ void real_even(const KernelArgs& args, const Call& call, const Batch& batch) {
   });
 }
 
-void real_odd(const KernelArgs& args, const Call& call, const Batch& batch) {
+/// Odd lengths have no half: transforms whole lines of complex numbers. fill(line, at) makes one of what stands at an offset of
+/// the input, take(line, at) writes what is wanted of a result.
+template <class Fill, class Take>
+void whole_lines(const Call& call, const Batch& batch, bool inverse, Fill fill, Take take) {
   const int64_t n = call.n;
   const CopyAxis& lane = batch.lane();
-  const Fft fft(n, false, call.scale, {lane.extent, false});
+  const Fft fft(n, inverse, call.scale, {lane.extent, false});
   batch.for_each(fft, n, [&](int64_t from, int64_t to, int64_t lines) {
     Scratch scratch;
     float* x = scratch.take<float>(2 * n * lines);
     float* y = scratch.take<float>(2 * n * lines);
-    const float* in = args.inputs[0].as<float>() + from;
-    float* out = args.outputs[0].as<float>() + 2 * to;
-    for (int64_t l = 0; l < lines; ++l)
-      for (int64_t j = 0; j < n; ++j) {
-        x[2 * (l * n + j)] = in[l * lane.from + j * batch.from_step];
-        x[2 * (l * n + j) + 1] = 0;
-      }
+    for (int64_t l = 0; l < lines; ++l) fill(x + 2 * l * n, from + l * lane.from);
     fft.run({x, 1, n}, {y, 1, n}, lines);
-    for (int64_t l = 0; l < lines; ++l)
-      for (int64_t k = 0; k <= n / 2; ++k)
-        for (int part = 0; part < 2; ++part)
-          out[2 * (l * lane.to + k * batch.to_step) + part] = y[2 * (l * n + k) + part];
+    for (int64_t l = 0; l < lines; ++l) take(y + 2 * l * n, to + l * lane.to);
   });
+}
+
+void real_odd(const KernelArgs& args, const Call& call, const Batch& batch) {
+  const auto fill = [&](float* line, int64_t at) {
+    const float* in = args.inputs[0].as<float>() + at;
+    for (int64_t j = 0; j < call.n; ++j) {
+      line[2 * j] = in[j * batch.from_step];
+      line[2 * j + 1] = 0;
+    }
+  };
+  const auto take = [&](const float* line, int64_t at) {
+    float* out = args.outputs[0].as<float>() + 2 * at;
+    for (int64_t k = 0; k <= call.n / 2; ++k)
+      for (int part = 0; part < 2; ++part) out[2 * k * batch.to_step + part] = line[2 * k + part];
+  };
+  whole_lines(call, batch, false, fill, take);
 }
 
 void run_real(const KernelArgs& args) {
@@ -180,27 +190,20 @@ void to_real_even(const KernelArgs& args, const Call& call, const Batch& batch) 
 // The other half of the spectrum is the conjugate of what is given.
 void to_real_odd(const KernelArgs& args, const Call& call, const Batch& batch) {
   const int64_t n = call.n;
-  const CopyAxis& lane = batch.lane();
-  const Fft fft(n, true, call.scale, {lane.extent, false});
-  batch.for_each(fft, n, [&](int64_t from, int64_t to, int64_t lines) {
-    Scratch scratch;
-    float* x = scratch.take<float>(2 * n * lines);
-    float* y = scratch.take<float>(2 * n * lines);
-    for (int64_t l = 0; l < lines; ++l) {
-      const float* in = args.inputs[0].as<float>() + 2 * (from + l * lane.from);
-      float* line = x + 2 * l * n;
-      line[0] = in[0], line[1] = 0;
-      for (int64_t k = 1; k <= n / 2; ++k) {
-        const float* a = in + 2 * k * batch.from_step;
-        line[2 * k] = line[2 * (n - k)] = a[0];
-        line[2 * k + 1] = a[1], line[2 * (n - k) + 1] = -a[1];
-      }
+  const auto fill = [&](float* line, int64_t at) {
+    const float* in = args.inputs[0].as<float>() + 2 * at;
+    line[0] = in[0], line[1] = 0;
+    for (int64_t k = 1; k <= n / 2; ++k) {
+      const float* a = in + 2 * k * batch.from_step;
+      line[2 * k] = line[2 * (n - k)] = a[0];
+      line[2 * k + 1] = a[1], line[2 * (n - k) + 1] = -a[1];
     }
-    fft.run({x, 1, n}, {y, 1, n}, lines);
-    float* out = args.outputs[0].as<float>() + to;
-    for (int64_t l = 0; l < lines; ++l)
-      for (int64_t j = 0; j < n; ++j) out[l * lane.to + j * batch.to_step] = y[2 * (l * n + j)];
-  });
+  };
+  const auto take = [&](const float* line, int64_t at) {
+    float* out = args.outputs[0].as<float>() + at;
+    for (int64_t j = 0; j < n; ++j) out[j * batch.to_step] = line[2 * j];
+  };
+  whole_lines(call, batch, true, fill, take);
 }
 
 void run_to_real(const KernelArgs& args) {
