@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Makes schema/examples.json, an example that was run for each public name, and schema/docstrings.json, what the extension
-says of names that are bound by hand.
+"""Makes schema/examples.json, an example that was run for each public name, and schema/docstrings.json, what the
+extension says of names that are bound by hand.
 
 examples.py            for the names that have none, and for those whose example gives another result now
 examples.py --all      for all
 
-Examples come from samples of the op files, or from tools/written_examples.txt. docs/ops shows them (tools/gen.py --update
-puts them there), tests/python/test_reference.py runs them again.
+Examples come from samples of the op files, or from tools/written_examples.txt. docs/ops shows them (tools/gen.py
+--update puts them there), tests/python/test_reference.py runs them again.
 """
 
 from __future__ import annotations

@@ -1,45 +1,18 @@
-#include "ops/prelude.h"
+#include "ops/reduce/extreme.h"
 
 namespace plait {
-namespace {
-
-// The cotangent goes to the elements that equal the result, in equal parts.
-Array shares(const ReduceAttrs& attrs, const Array& x, const Array& y) {
-  const Array result = attrs.keepdims ? y : expand_dims(y, attrs.axes);
-  const Array hit = astype(equal(x, result), x.dtype());
-  return divide(hit, sum(hit, attrs.axes, true));
-}
-
-Grads vjp_min(const ReduceAttrs& attrs, const VjpArgs& at) {
-  const Array g = attrs.keepdims ? at.cotangent() : expand_dims(at.cotangent(), attrs.axes);
-  return {multiply(g, shares(attrs, at.input(0), at.output()))};
-}
-
-Arrays jvp_min(const ReduceAttrs& attrs, const JvpArgs& at) {
-  return {sum(multiply(at.tangent(0), shares(attrs, at.input(0), at.output())), attrs.axes, attrs.keepdims)};
-}
-
-}  // namespace
 
 Array min(const Array& a, const Axes& axis, bool keepdims) {
   static const OpHandle op("min");
-  const ReduceAttrs attrs{checked_axes("min", axis, a.rank()), keepdims};
-  for (int i : attrs.axes)
-    if (a.shape()[i] == 0)
-      throw ShapeError(
-          {.op = "min",
-           .got = "an array of shape " + to_string(a.shape()) + " has nothing along axis " + std::to_string(i),
-           .accepts = "at least one element",
-           .where = here()});
-  return attrs.axes.empty() ? a : op(attrs, {a});
+  return extreme(op, "min", a, axis, keepdims);
 }
 
 void register_min(OpRegistry& ops) {
   ops.reduction("min", ir::Op::reduce_min)
       .summary("Smallest element along axes; NaN wins.")
       .input("a")
-      .vjp(vjp_min)
-      .jvp(jvp_min);
+      .vjp(vjp_extreme)
+      .jvp(jvp_extreme);
   ops.function("min")
       .signature(
           "(a: array, /, axis: None | int | Sequence[int] = None, keepdims: bool = False, *, stream: StreamOrDevice = None) -> array")
