@@ -1,15 +1,13 @@
 """Every primitive can run and has its rules, or says why not; every function has samples, which all tests go by."""
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT / "tools"))
-from gen.coverage import BY_HAND, cuda_kernels, kernels  # noqa: E402
+from gen.coverage import BY_HAND, cuda_kernels, kernels
 
+ROOT = Path(__file__).parent.parent
 SCHEMA = json.loads((ROOT / "schema/ops.json").read_text())
 PRIMITIVES = [p for p in SCHEMA["primitives"] if p["kind"] not in ("constant", "placeholder")]
 NO_OPERAND = "it has no array operand"

@@ -44,7 +44,7 @@ def reached() -> dict[str, set[str]]:
     """The digits of all calls of a rule ("multiply vjp"): which inputs it was called for."""
     environment = {
         **os.environ,
-        "PYTHONPATH": os.pathsep.join([str(TESTS), os.environ.get("PYTHONPATH", "")]),
+        "PYTHONPATH": os.pathsep.join([str(TESTS), str(TESTS.parent / "tools"), os.environ.get("PYTHONPATH", "")]),
         "PLAIT_COUNT_RULES": "1",
         "PLAIT_SIMULATE_GPU": "1",
     }
