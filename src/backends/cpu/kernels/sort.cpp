@@ -1,6 +1,9 @@
 #include <algorithm>
 #include <complex>
+#include <cstddef>
+#include <limits>
 
+#include "backends/cpu/order.h"
 #include "backends/cpu/radix_sort.h"
 #include "backends/cpu/scratch.h"
 #include "backends/cpu/sort_key.h"
@@ -92,46 +95,39 @@ void argsort(const KernelArgs& args) {
 
 // The k largest of a row: candidates are collected until there are twice as many as wanted, then the smaller half goes and what
 // remains says how large the next one has to be. Nearly all elements are turned down by one comparison.
-template <class T>
-void top_of_row(const T* from, int64_t n, int64_t k, uint32_t* to) {
-  using Map = cpu::SortKey<T>;
-  using Key = typename Map::Key;
-  using Item = cpu::Keyed<Key>;
-  constexpr int64_t kBlock = 64;  // elements compared at once
+void top_of_row(const cpu::OrderKernels& order, const void* row, int64_t n, int64_t k, uint32_t* to) {
   cpu::Scratch scratch;
-  Item* const items = scratch.take<Item>(2 * k + kBlock);
-  int64_t count = 0;
-  Key least = 0;  // of those kept; an equal one that comes later is the larger
-  const auto keep_largest = [&] {
-    std::nth_element(items, items + (count - k), items + count);
-    std::copy(items + (count - k), items + count, items);
-    count = k;
-    least = items[0].key;
-  };
-  for (int64_t begin = 0; begin < n; begin += kBlock) {
-    const int64_t size = std::min(kBlock, n - begin);
-    Key keys[kBlock];
-    for (int64_t i = 0; i < size; ++i) keys[i] = Map::equal_as_number(Map::of(from[begin + i]));
-    unsigned any = 0;
-    for (int64_t i = 0; i < size; ++i) any |= keys[i] >= least;
-    if (!any) continue;
-    for (int64_t i = 0; i < size; ++i)
-      if (keys[i] >= least) items[count++] = {keys[i], static_cast<uint32_t>(begin + i)};
-    if (count >= 2 * k) keep_largest();
+  const int64_t room = 2 * k + cpu::kOrderRoom;
+  cpu::OrderItem* const items = scratch.take<cpu::OrderItem>(room);
+  cpu::OrderSearch search{.row = row,
+                          .n = n,
+                          .begin = 0,
+                          .least = std::numeric_limits<int64_t>::min(),
+                          .items = items,
+                          .count = 0,
+                          .room = room};
+  for (;;) {
+    order.collect(search);
+    if (search.begin == n) break;
+    std::nth_element(items, items + (search.count - k), items + search.count);
+    std::copy(items + (search.count - k), items + search.count, items);
+    search.count = k;
+    search.least = items[0].key;  // an equal one that comes later is the larger
   }
-  std::sort(items, items + count);
-  for (int64_t i = 0; i < k; ++i) to[i] = items[count - k + i].at;
+  std::nth_element(items, items + (search.count - k), items + search.count);
+  std::sort(items + (search.count - k), items + search.count);
+  for (int64_t i = 0; i < k; ++i) to[i] = items[search.count - k + i].at;
 }
 
 void top_positions(const KernelArgs& args) {
   const TensorView& in = args.inputs[0];
   const int64_t n = in.shape.back(), k = args.outputs[0].shape.back();
   if (k == 0 || in.count() == 0) return;
-  dispatch_keyed(args, [&]<class T>() {
-    parallel_for(in.count() / n, std::max<int64_t>(1, kSortGrain / n), [&](int64_t begin, int64_t end) {
-      for (int64_t r = begin; r < end; ++r)
-        top_of_row(in.as<T>() + r * n, n, k, args.outputs[0].as<uint32_t>() + r * k);
-    });
+  if (in.dtype == DType::complex64) return kernels().find(args.op, Backend::reference)->run(args);
+  const cpu::OrderKernels& order = cpu::order_kernels(in.dtype);
+  parallel_for(in.count() / n, std::max<int64_t>(1, kSortGrain / n), [&](int64_t begin, int64_t end) {
+    for (int64_t r = begin; r < end; ++r)
+      top_of_row(order, in.as<std::byte>() + r * n * size_of(in.dtype), n, k, args.outputs[0].as<uint32_t>() + r * k);
   });
 }
 
