@@ -5,6 +5,7 @@
 
 #include "ops/create/iota.h"
 #include "ops/index/scatter.h"
+#include "ops/nonzero.h"
 #include "ops/prelude.h"
 #include "ops/view/slice.h"
 #include "plait/more_ops.h"
@@ -331,36 +332,6 @@ Array write(const Array& a, const Selection& s, const Array& value, ScatterMode 
   return s.whole ? back : slice_update_static(a, back, s.part);
 }
 
-/// Where a mask is true, counted through its elements in row-major order. Evaluates it.
-std::vector<int64_t> true_positions(const Array& mask) {
-  const Array flat = reshape(mask, Shape{mask.shape().count()});
-  const Storage& storage = evaluated_storage(flat);
-  std::vector<int64_t> positions;
-  for (int64_t i = 0; i < flat.size(); ++i)
-    if (storage.data()[i * storage.strides[0]] != 0) positions.push_back(i);
-  return positions;
-}
-
-/// The same as positions along each axis: int32, or int64 where extents need it.
-Arrays positions_by_axis(const Array& mask) {
-  std::vector<int64_t> at = true_positions(mask);
-  const std::vector<int64_t> shape = mask.shape().values();
-  const Shape count{static_cast<int64_t>(at.size())};
-  Arrays out(shape.size(), Array());
-  std::vector<int64_t> along(at.size());
-  for (size_t axis = shape.size(); axis-- > 0;) {
-    for (size_t i = 0; i < at.size(); ++i) {
-      along[i] = at[i] % shape[axis];
-      at[i] /= shape[axis];
-    }
-    if (shape[axis] > INT32_MAX)
-      out[axis] = Array::from(std::span<const int64_t>(along), count);
-    else
-      out[axis] = Array::from(std::span<const int32_t>(std::vector<int32_t>(along.begin(), along.end())), count);
-  }
-  return out;
-}
-
 /// Masks replaced by the positions where they are true, one array for each axis that they cover.
 std::vector<Index> without_masks(const Array& a, std::span<const Index> indices) {
   const auto is_mask = [](const Index& i) { return i.kind == Index::Kind::array && i.values.dtype() == DType::bool_; };
@@ -388,7 +359,7 @@ std::vector<Index> without_masks(const Array& a, std::span<const Index> indices)
       throw_index("a mask of shape " + to_string(covers) + " from axis " + std::to_string(axis) + " of shape " +
                       to_string(a.shape()),
                   "a mask whose shape is that of the axes it covers");
-    for (const Array& positions : positions_by_axis(i.values)) out.push_back(Index::array(positions));
+    for (const Array& positions : nonzero(i.values)) out.push_back(Index::array(positions));
     axis += covers.rank();
   }
   return out;
@@ -399,12 +370,29 @@ const Array* only_mask(std::span<const Index> indices) {
   return indices[0].values.dtype() == DType::bool_ ? &indices[0].values : nullptr;
 }
 
+bool begins_with(const Shape& shape, const Shape& first) {
+  if (first.rank() > shape.rank()) return false;
+  for (size_t i = 0; i < static_cast<size_t>(first.rank()); ++i)
+    if (shape[i] != first[i]) return false;
+  return true;
+}
+
+/// The array with its first axes as one.
+Array rows_of(const Array& a, int axes) {
+  Shape shape{1};
+  for (int i = 0; i < a.rank(); ++i) {
+    const Dim extent = a.shape()[static_cast<size_t>(i)];
+    if (i < axes)
+      shape[0] = shape[0] * extent;
+    else
+      shape.push_back(extent);
+  }
+  return reshape(a, shape);
+}
+
 Array write_masked(const Array& a, const Array& mask, const Array& value) {
   const Shape& shape = a.shape();
-  bool prefix = mask.rank() <= shape.rank();
-  for (int i = 0; prefix && i < mask.rank(); ++i)
-    prefix = mask.shape()[static_cast<size_t>(i)] == shape[static_cast<size_t>(i)];
-  if (!prefix)
+  if (!begins_with(shape, mask.shape()))
     throw_index("a mask of shape " + to_string(mask.shape()) + " for shape " + to_string(shape),
                 "a mask whose shape begins the array's");
   Array v = value.dtype() == a.dtype() ? value : astype(value, a.dtype());
@@ -429,20 +417,17 @@ Array write_masked(const Array& a, const Array& mask, const Array& value) {
     return where(wide, fitted(v, a.dtype(), row), a);
   }
   // Else it has to be known which.
-  Shape rows{mask.shape().count()};
-  const std::vector<int64_t> positions = true_positions(mask);
-  Shape selected{static_cast<int64_t>(positions.size())};
-  for (int i = mask.rank(); i < shape.rank(); ++i) {
-    rows.push_back(shape[static_cast<size_t>(i)]);
-    selected.push_back(shape[static_cast<size_t>(i)]);
-  }
-  const Array at = Array::from(std::span<const int64_t>(positions), Shape{static_cast<int64_t>(positions.size())});
-  return reshape(scatter_rows(reshape(a, rows), at, fitted(v, a.dtype(), selected), ScatterMode::set), shape);
+  const Array rows = rows_of(a, mask.rank()), at = true_positions(mask);
+  Shape selected = rows.shape();
+  selected[0] = at.size();
+  return reshape(scatter_rows(rows, at, fitted(v, a.dtype(), selected), ScatterMode::set), shape);
 }
 
 }  // namespace
 
 Array get_index(const Array& a, std::span<const Index> indices) {
+  if (const Array* mask = only_mask(indices); mask && mask->rank() > 0 && begins_with(a.shape(), mask->shape()))
+    return take(rows_of(a, mask->rank()), true_positions(*mask), 0);
   const Selection s = select(a, without_masks(a, indices));
   Array out = part_of(a, s);
   if (s.picking()) out = pick_from(out, s);
@@ -459,12 +444,6 @@ Array set_index(const Array& a, std::span<const Index> indices, const Array& val
 Array update_index(const Array& a, std::span<const Index> indices, const Array& value, ScatterMode mode) {
   if (const Array* mask = only_mask(indices); mask && mode == ScatterMode::set) return write_masked(a, *mask, value);
   return write(a, select(a, without_masks(a, indices)), value, mode);
-}
-
-Arrays nonzero(const Array& a) {
-  if (a.rank() == 0)
-    throw ArgumentError({.op = "nonzero", .got = "an array without axes", .accepts = "at least one", .where = here()});
-  return positions_by_axis(a.dtype() == DType::bool_ ? a : not_equal(a, Array(Scalar(0), a.dtype())));
 }
 
 }  // namespace plait

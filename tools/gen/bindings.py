@@ -36,7 +36,9 @@ def python_default(param: Param) -> str:
 
 
 def argument(param: Param) -> str:
-    text = "nb::arg()" if param.how == "positional" else f'nb::arg("{param.name}")'
+    # Arrays before the slash have no name; a number or dtype there goes by keyword too, as it does in MLX.
+    unnamed = param.how == "positional" and "array" in param.annotation
+    text = "nb::arg()" if unnamed else f'nb::arg("{param.name}")'
     if "None" in re.split(r"[ |]+", param.annotation):
         text += ".none()"
     return text + (f" = {python_default(param)}" if param.optional else "")
