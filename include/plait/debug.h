@@ -33,6 +33,12 @@ PLAIT_API NanCheck nan_check();
 /// For the calling thread; returns what was set before. The process's switch stays.
 PLAIT_API NanCheck set_nan_check(NanCheck check);
 
+/// Whether positions outside of an axis are looked for where a device finds them late, on GPUs; PLAIT_CHECK_POSITIONS=0 is off
+/// from the start. Off, what is read there is zero and what is written there is left out. The CPU always raises.
+PLAIT_API bool position_check();
+/// For the process; returns what was set before.
+PLAIT_API bool set_position_check(bool on);
+
 /// One step of a plan: a region (operations fused into one pass over memory), a kernel or a view.
 struct PlannedStep {
   std::string kind;

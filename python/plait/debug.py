@@ -26,7 +26,7 @@ from typing import Any, TextIO
 
 import plait.core as pc
 
-__all__ = ["Explanation", "Step", "Trace", "check_nan", "eager", "explain"]
+__all__ = ["Explanation", "Step", "Trace", "check_nan", "eager", "explain", "unchecked_positions"]
 
 
 @contextlib.contextmanager
@@ -50,6 +50,21 @@ def check_nan(*, inf: bool = False, deep: bool = False) -> Iterator[None]:
         yield
     finally:
         pc.set_nan_check(*before)
+
+
+@contextlib.contextmanager
+def unchecked_positions() -> Iterator[None]:
+    """Let a GPU go on where an index lies outside of its axis, while the block lasts, in the whole process.
+
+    What is read there is zero, and what is written there is left out.  Otherwise such an index is an IndexError that
+    names its line, raised by whoever looks at an array that came of it; on the CPU it always is.
+    PLAIT_CHECK_POSITIONS=0 does the same from the start.
+    """
+    before = pc.set_position_check(False)
+    try:
+        yield
+    finally:
+        pc.set_position_check(before)
 
 
 @contextlib.contextmanager

@@ -97,6 +97,11 @@ void bind_inspection(nb::module_& m) {
       "What the evaluations that this thread asks for look for; returns what was set before. plait.debug.check_nan is "
       "a\nblock with it.\n\nErrors: TypeError for what is no bool; evaluations that find one raise NanError.");
   m.def(
+      "set_position_check", debug::set_position_check, nb::arg("on"),
+      nb::sig("def set_position_check(on: bool) -> bool"),
+      "Whether positions outside of an axis that a GPU finds late are raised, in the whole process; returns what was set "
+      "before.\nplait.debug.unchecked_positions is a block without it.\n\nErrors: TypeError for what is no bool.");
+  m.def(
       "explain_arrays", [](nb::handle tree, bool analyze) { return explained(arrays_of(tree), analyze); },
       nb::arg("tree"), nb::arg("analyze"), nb::sig("def explain_arrays(tree: object, analyze: bool) -> dict[str, Any]"),
       "The plan for evaluating the arrays of a tree; plait.debug.explain shows it. analyze: evaluates them, and says how "

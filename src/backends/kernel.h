@@ -44,7 +44,7 @@ struct KernelArgs {
   std::span<const TensorView> outputs;
   AttrsView attrs;  // args.attrs.get<int64_t>("axis")
   uint32_t queue = 0;  // on a device: where the work is enqueued
-  // On a device, of a kernel that `checks_positions`: where one is noted that lies outside, with `source` of the operation.
+  // On a device, of a kernel that `checks_positions`: where one is noted that lies outside, null where nobody wants to know, with `source` of the operation.
   memory::PositionNote* note = nullptr;
   uint32_t source = 0;
 };

@@ -2,13 +2,16 @@
 
 #include <atomic>
 #include <cstdio>
+#include <cstdlib>
 #include <mutex>
+#include <string_view>
 #include <unordered_map>
 #include <unordered_set>
 
 #include "backends/device_library.h"
 #include "backends/simulated/simulated.h"
 #include "base/trace.h"
+#include "plait/debug.h"
 #include "plait/error.h"
 
 namespace plait::engine {
@@ -126,3 +129,21 @@ void finish(Stream stream) {
 }
 
 }  // namespace plait::engine
+
+namespace plait {
+namespace {
+
+std::atomic<bool>& looks_at_positions() {
+  static std::atomic<bool> on{[] {
+    const char* value = std::getenv("PLAIT_CHECK_POSITIONS");
+    return !value || std::string_view(value) != "0";
+  }()};
+  return on;
+}
+
+}  // namespace
+
+bool debug::position_check() { return looks_at_positions(); }
+bool debug::set_position_check(bool on) { return looks_at_positions().exchange(on); }
+
+}  // namespace plait

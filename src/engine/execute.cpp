@@ -8,6 +8,7 @@
 #include "graph/core_attrs.h"
 #include "graph/op.h"
 #include "memory/residency.h"
+#include "plait/debug.h"
 
 namespace plait::engine {
 namespace {
@@ -326,7 +327,7 @@ class Run {
       to.back().data = address(results_[out + k]);
     }
     KernelArgs args = arguments(node, in, to);
-    if (on_device_ && kernel.checks_positions) args.note = note()->note();
+    if (on_device_ && kernel.checks_positions && debug::position_check()) args.note = note()->note();
     kernel.run(args);
   }
 

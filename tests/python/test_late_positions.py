@@ -165,3 +165,21 @@ def test_what_runs_on_the_host(gpu: dict[str, str]) -> None:
         """,
         gpu,
     )
+
+
+def test_the_check_can_be_switched_off(gpu: dict[str, str]) -> None:
+    run(
+        """
+        import os
+        from plait import debug
+        with debug.unchecked_positions():
+            bad = picks([1, 7])
+            written = pc.zeros(4).at[pc.array([0, 9])].add(1.0)
+            pc.eval(bad, written)
+            if not os.environ.get("PLAIT_SIMULATE_GPU"):
+                assert bad.tolist() == [1, 0] and written.tolist() == [1, 0, 0, 0]
+        assert told(picks([1, 7]).tolist) == LINE
+        """,
+        gpu,
+    )
+    run("assert picks([1, 7]).shape == (2,); pc.eval(picks([1, 7]))", {**gpu, "PLAIT_CHECK_POSITIONS": "0"})
