@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 
+#include "base/statics.h"
 #include "plait/error.h"
 
 namespace plait {
@@ -20,7 +21,7 @@ struct Handlers {
 constinit Handlers handlers[kOrders][kMostOfOne] = {};
 constinit bool registered = false;
 
-void before_fork() {
+void take_locks() {
   for (auto& order : handlers)
     for (const Handlers& h : order)
       if (h.before) h.before();
@@ -34,12 +35,31 @@ void after_fork() {
       if (auto* handler = handlers[order][i].*Which) handler();
 }
 
+// A thread that initialises a static may want a lock, and one that holds a lock may come to a static: neither can be waited
+// for while the other is kept out. So locks are given back as long as some static is not done.
+void before_fork() {
+  for (;;) {
+    statics::wait();
+    take_locks();
+    if (statics::hold()) return;
+    after_fork<&Handlers::in_parent>();
+  }
+}
+void after_in_parent() {
+  statics::let_go();
+  after_fork<&Handlers::in_parent>();
+}
+void after_in_child() {
+  statics::start_anew();
+  after_fork<&Handlers::in_child>();
+}
+
 }  // namespace
 
 void at_fork(ForkOrder order, void (*before)(), void (*in_parent)(), void (*in_child)()) {
   if (!registered) {
     registered = true;
-    ::pthread_atfork(before_fork, after_fork<&Handlers::in_parent>, after_fork<&Handlers::in_child>);
+    ::pthread_atfork(before_fork, after_in_parent, after_in_child);
   }
   for (Handlers& h : handlers[static_cast<int>(order)])
     if (!h.before) {
