@@ -1,5 +1,6 @@
 #include <algorithm>
-#include <cstring>
+#include <atomic>
+#include <type_traits>
 
 #include "backends/kernel.h"
 #include "backends/positions.h"
@@ -8,6 +9,54 @@
 
 namespace plait {
 namespace {
+
+/// Positions as they are read: negative ones count from the end, and one outside of the axis counts as 0 and is remembered.
+template <class I>
+struct Reader {
+  const I* at;
+  int64_t n;
+  bool outside = false;
+
+  int64_t operator()(int64_t i) {
+    int64_t x = static_cast<int64_t>(at[i]);
+    if constexpr (std::is_signed_v<I>) x += x < 0 ? n : 0;
+    const bool inside = static_cast<uint64_t>(x) < static_cast<uint64_t>(n);
+    outside |= !inside;
+    return inside ? x : 0;
+  }
+};
+
+/// Calls body(reader, begin, end) for parts of `count` elements of work, and raises IndexError if a position lies outside.
+template <class F>
+void read_positions(const KernelArgs& args, const TensorView& at, int64_t n, int64_t count, int64_t grain, F body) {
+  if (n == 0) check_positions(args.op, at, n);
+  std::atomic<bool> outside = false;
+  const auto with = [&]<class I>(const I* positions) {
+    parallel_for(count, grain, [&](int64_t begin, int64_t end) {
+      Reader<I> reader{positions, n};
+      body(reader, begin, end);
+      if (reader.outside) outside = true;
+    });
+    if (outside) check_positions(args.op, at, n);  // names the first
+  };
+  switch (at.dtype) {
+    case DType::int32: return with(at.as<const int32_t>());
+    case DType::uint32: return with(at.as<const uint32_t>());
+    case DType::int64: return with(at.as<const int64_t>());
+    default: return with(checked_positions(args.op, at, n).data());
+  }
+}
+
+// Elements by their size, as integers of it.
+template <class F>
+void dispatch_size(int bytes, F body) {
+  switch (bytes) {
+    case 1: return body.template operator()<uint8_t>();
+    case 2: return body.template operator()<uint16_t>();
+    case 4: return body.template operator()<uint32_t>();
+    default: return body.template operator()<uint64_t>();
+  }
+}
 
 // a is (batch, before, n, after), at (batch, m), the result (batch, before, m, after).
 void run_take(const KernelArgs& args) {
@@ -25,26 +74,20 @@ void run_take(const KernelArgs& args) {
     check_positions(args.op, at, n);
     return;
   }
-  const std::vector<int64_t> rows = checked_positions(args.op, at, n);
-  const int64_t bytes = after * size_of(a.dtype);
-  const char* from = a.as<char>();
-  char* to = args.outputs[0].as<char>();
-  parallel_for(batch * before * m, row_grain(std::max<int64_t>(bytes / 4, 4)), [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      const int64_t group = i / m;
-      const int64_t row = rows[static_cast<size_t>(group / before * m + i % m)];
-      std::memcpy(to + i * bytes, from + (group * n + row) * bytes, static_cast<size_t>(bytes));
-    }
-  });
-}
-
-template <class T>
-void take_along(const T* from, const int64_t* rows, T* to, int64_t outer, int64_t n, int64_t m, int64_t inner) {
-  parallel_for(outer * m, row_grain(inner), [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      const T* block = from + i / m * n * inner;
-      for (int64_t k = 0; k < inner; ++k) to[i * inner + k] = block[rows[i * inner + k] * inner + k];
-    }
+  dispatch_size(size_of(a.dtype), [&]<class T>() {
+    const T* from = a.as<T>();
+    T* to = args.outputs[0].as<T>();
+    read_positions(args, at, n, batch * before * m, row_grain(after), [&](auto& reader, int64_t begin, int64_t end) {
+      int64_t group = begin / m, j = begin % m;
+      for (int64_t i = begin; i < end; ++i) {
+        const T* row = from + (group * n + reader(group / before * m + j)) * after;
+        if (after == 1)
+          to[i] = *row;
+        else
+          std::copy_n(row, after, to + i * after);
+        if (++j == m) j = 0, ++group;
+      }
+    });
   });
 }
 
@@ -55,14 +98,18 @@ void run_take_along(const KernelArgs& args) {
   for (size_t i = 0; i < axis; ++i) outer *= a.shape[i];
   for (size_t i = axis + 1; i < a.shape.size(); ++i) inner *= a.shape[i];
   const int64_t n = a.shape[axis], m = args.inputs[1].shape[axis];
-  const std::vector<int64_t> rows = checked_positions(args.op, args.inputs[1], n);
-  void* to = args.outputs[0].data;
-  switch (size_of(a.dtype)) {
-    case 1: return take_along(a.as<uint8_t>(), rows.data(), static_cast<uint8_t*>(to), outer, n, m, inner);
-    case 2: return take_along(a.as<uint16_t>(), rows.data(), static_cast<uint16_t*>(to), outer, n, m, inner);
-    case 4: return take_along(a.as<uint32_t>(), rows.data(), static_cast<uint32_t*>(to), outer, n, m, inner);
-    default: return take_along(a.as<uint64_t>(), rows.data(), static_cast<uint64_t*>(to), outer, n, m, inner);
-  }
+  dispatch_size(size_of(a.dtype), [&]<class T>() {
+    const T* from = a.as<T>();
+    T* to = args.outputs[0].as<T>();
+    read_positions(args, args.inputs[1], n, outer * m, row_grain(inner), [&](auto& reader, int64_t begin, int64_t end) {
+      int64_t group = begin / m, j = begin % m;
+      for (int64_t i = begin; i < end; ++i) {
+        const T* block = from + group * n * inner;
+        for (int64_t k = i * inner; k < (i + 1) * inner; ++k) to[k] = block[reader(k) * inner + (k - i * inner)];
+        if (++j == m) j = 0, ++group;
+      }
+    });
+  });
 }
 
 }  // namespace
