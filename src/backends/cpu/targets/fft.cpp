@@ -315,9 +315,25 @@ void twist(const FftTwist& at) {
 
 // --- products, and the halves of real transforms ---------------------------------------------------------------------
 
+template <int... i>
+PLAIT_SIMD V reversed(V a, std::integer_sequence<int, i...>) {
+  return __builtin_shufflevector(a, a, (kL - 1 - i)...);
+}
+PLAIT_SIMD Complex load_reversed(const float* from) {
+  const Complex a = load_pairs(from);
+  return {reversed(a.re, Lanes()), reversed(a.im, Lanes())};
+}
+
 void multiply(const FftProduct& at) {
   const float sign_a = at.conjugate_a ? -1.0f : 1.0f, scale_im = at.conjugate_to ? -at.scale : at.scale;
-  for (int64_t k = 0; k < at.n; ++k) {
+  int64_t k = 0;
+  if (at.a_step == 1 && at.to_step == 1)
+    for (; k + kL <= at.n; k += kL) {
+      const Complex a = load_pairs(at.a + 2 * k), b = load_pairs(at.b + 2 * k);
+      const Complex ab = times({a.re, a.im * sign_a}, b.re, b.im);
+      store_pairs(at.to + 2 * k, {ab.re * at.scale, ab.im * scale_im}, Lanes());
+    }
+  for (; k < at.n; ++k) {
     const float a_re = at.a[2 * k * at.a_step], a_im = at.a[2 * k * at.a_step + 1] * sign_a;
     const float b_re = at.b[2 * k], b_im = at.b[2 * k + 1];
     at.to[2 * k * at.to_step] = (a_re * b_re - a_im * b_im) * at.scale;
@@ -327,7 +343,7 @@ void multiply(const FftProduct& at) {
 
 // With e and o the transforms of the even and odd elements, z = e + i o and x[k] = e[k] + w^k o[k].
 void unfold(const float* z, const float* roots, int64_t h, int64_t begin, int64_t end, float* to, int64_t step) {
-  for (int64_t k = begin; k < end; ++k) {
+  const auto one = [&](int64_t k) __attribute__((always_inline)) {
     const float* a = z + 2 * (k == h ? 0 : k);
     const float* b = z + 2 * (k == 0 ? 0 : h - k);
     const float e_re = 0.5f * (a[0] + b[0]), e_im = 0.5f * (a[1] - b[1]);
@@ -335,11 +351,21 @@ void unfold(const float* z, const float* roots, int64_t h, int64_t begin, int64_
     const float w_re = roots[2 * k], w_im = roots[2 * k + 1];
     to[2 * k * step] = e_re + (w_re * o_re - w_im * o_im);
     to[2 * k * step + 1] = e_im + (w_re * o_im + w_im * o_re);
-  }
+  };
+  int64_t k = begin;
+  if (k == 0 && k < end) one(k++);
+  if (step == 1)
+    for (; k + kL <= end && k + kL <= h; k += kL) {
+      const Complex a = load_pairs(z + 2 * k), b = load_reversed(z + 2 * (h - k - kL + 1));
+      const Complex e{0.5f * (a.re + b.re), 0.5f * (a.im - b.im)}, o{0.5f * (a.im + b.im), 0.5f * (b.re - a.re)};
+      const Complex w = load_pairs(roots + 2 * k);
+      store_pairs(to + 2 * k, sum(e, times(o, w.re, w.im)), Lanes());
+    }
+  for (; k < end; ++k) one(k);
 }
 
 void fold(const float* x, int64_t step, const float* roots, int64_t h, int64_t begin, int64_t end, float* z) {
-  for (int64_t k = begin; k < end; ++k) {
+  const auto one = [&](int64_t k) __attribute__((always_inline)) {
     const float* a = x + 2 * k * step;
     const float* b = x + 2 * (h - k) * step;
     const float a_im = k == 0 ? 0 : a[1], b_im = k == 0 ? 0 : b[1];
@@ -348,7 +374,17 @@ void fold(const float* x, int64_t step, const float* roots, int64_t h, int64_t b
     const float o_re = d_re * w_re - d_im * w_im, o_im = d_re * w_im + d_im * w_re;
     z[2 * k] = e_re - o_im;
     z[2 * k + 1] = e_im + o_re;
-  }
+  };
+  int64_t k = begin;
+  if (k == 0 && k < end) one(k++);
+  if (step == 1)
+    for (; k + kL <= end && k + kL <= h; k += kL) {
+      const Complex a = load_pairs(x + 2 * k), b = load_reversed(x + 2 * (h - k - kL + 1));
+      const Complex w = load_pairs(roots + 2 * k);
+      const Complex o = times({a.re - b.re, a.im + b.im}, w.re, -w.im);
+      store_pairs(z + 2 * k, {a.re + b.re - o.im, a.im - b.im + o.re}, Lanes());
+    }
+  for (; k < end; ++k) one(k);
 }
 
 }  // namespace
