@@ -84,9 +84,10 @@ void each_depth(const GemmTile& tile, int element_bytes, const GemmShape& shape,
                 int64_t column, int64_t columns, const GemmResult& result, Step step) {
   const int64_t sum_bytes = element_bytes == 8 ? 8 : 4;
   Scratch scratch;
-  Target to{static_cast<char*>(result.into) + (row * result.stride + column) * sum_bytes, result.stride, rows, columns,
-            false};
-  if (result.into == nullptr) {  // whole tiles, so that no edge needs care
+  Target to{nullptr, result.stride, rows, columns, false};
+  if (result.into != nullptr) {
+    to.c = static_cast<char*>(result.into) + (row * result.stride + column) * sum_bytes;
+  } else {  // whole tiles, so that no edge needs care
     to.stride = round_up(columns, tile.b.width);
     to.c = scratch.take<char>(round_up(rows, tile.a.width) * to.stride * sum_bytes);
     to.whole_tiles = true;
