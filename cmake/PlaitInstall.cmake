@@ -21,6 +21,10 @@ if(PLAIT_ONEDNN)
   endforeach()
 endif()
 
+if(PLAIT_LAPACK)
+  install(PROGRAMS ${PlaitOpenBLAS_LIBRARY} DESTINATION lib)
+endif()
+
 if(NOT SKBUILD)  # a wheel has them among its metadata
   install(FILES LICENSE THIRD_PARTY.md DESTINATION share/doc/plait)
   install(DIRECTORY licenses DESTINATION share/doc/plait)

@@ -18,6 +18,13 @@ target_link_libraries(plait_private INTERFACE plait_flags Threads::Threads ${CMA
 target_compile_definitions(plait_private INTERFACE
   PLAIT_WITH_ONEDNN=$<BOOL:${PLAIT_ONEDNN}>)
 
+# LAPACK is opened when a program first needs it, from beside libplait or, in a build tree, from where the package lies.
+if(PLAIT_LAPACK)
+  find_package(PlaitOpenBLAS REQUIRED)
+  get_filename_component(lapack_dir ${PlaitOpenBLAS_LIBRARY} DIRECTORY)
+  list(APPEND CMAKE_BUILD_RPATH ${lapack_dir})
+endif()
+
 set(sources "")
 foreach(room IN LISTS PLAIT_ROOMS)
   file(GLOB_RECURSE room_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/${room}/*.cpp)

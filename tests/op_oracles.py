@@ -314,3 +314,62 @@ def istft(
         return out[..., rim : out.shape[-1] - rim]
     rest = max(rim + samples - out.shape[-1], 0)
     return np.pad(out, [(0, 0)] * (out.ndim - 1) + [(0, rest)])[..., rim : rim + samples]
+
+
+def lu_factor(a: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Elimination with the largest element of a column as pivot, of each matrix of a batch."""
+    lu, rows = np.array(a), a.shape[-2]
+    pivots = np.zeros((*a.shape[:-2], min(a.shape[-2:])), np.uint32)
+    for at in np.ndindex(*a.shape[:-2]):
+        x = lu[at]
+        for i in range(pivots.shape[-1]):
+            k = i + int(np.argmax(np.abs(x[i:, i].real) + np.abs(x[i:, i].imag)))
+            pivots[(*at, i)] = k
+            x[[i, k]] = x[[k, i]]
+            x[i + 1 :, i] /= x[i, i]
+            x[i + 1 :, i + 1 :] -= np.outer(x[i + 1 : rows, i], x[i, i + 1 :])
+    return lu, pivots
+
+
+def lu(a: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    packed, pivots = lu_factor(a)
+    rows, k = a.shape[-2], min(a.shape[-2:])
+    order = np.zeros(a.shape[:-1], np.uint32)
+    for at in np.ndindex(*a.shape[:-2]):
+        stands = np.arange(rows)
+        for i, pivot in enumerate(pivots[at]):
+            stands[[i, pivot]] = stands[[pivot, i]]
+        order[at] = np.argsort(stands)
+    return order, np.tril(packed[..., :k], -1) + np.eye(rows, k), np.triu(packed[..., :k, :])
+
+
+def turned(v: np.ndarray) -> np.ndarray:
+    """Columns whose first large element is positive."""
+    if not v.shape[-2]:
+        return np.ones_like(v)
+    size = np.abs(v)
+    at = np.argmax(size >= 0.618 * size.max(-2, keepdims=True), -2, keepdims=True)
+    first = np.take_along_axis(v, at, -2)
+    return first.conj() / np.abs(first)
+
+
+def eigh(a: np.ndarray, uplo: str) -> tuple[np.ndarray, np.ndarray]:
+    w, v = np.linalg.eigh(np.asarray(a), uplo)
+    return w, v * turned(v)
+
+
+def svd(a: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    u, s, vt = np.linalg.svd(np.asarray(a), full_matrices=False)
+    turns = turned(u)
+    return u * turns, s, vt * np.swapaxes(turns.conj(), -1, -2)
+
+
+def eig(a: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    w, v = np.linalg.eig(np.asarray(a))
+    return w, v * turned(v)
+
+
+def cross(a: np.ndarray, b: np.ndarray, axis: int) -> np.ndarray:
+    x, y = (np.moveaxis(v, axis, -1) for v in (np.asarray(a), np.asarray(b)))
+    x, y = (np.concatenate([v, np.zeros((*v.shape[:-1], 3 - v.shape[-1]), v.dtype)], -1) for v in (x, y))
+    return np.moveaxis(np.cross(x, y), -1, axis)

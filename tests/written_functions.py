@@ -178,6 +178,10 @@ WRITTEN: dict[str, tuple[Function, list[Maker]]] = {
         lambda x, w: pc.conv_general(x, w, padding=([2], [1]), input_dilation=2, flip=True),
         [floats(2, 4, 2), floats(3, 3, 2)],
     ),
+    "the rest of a basis": (
+        lambda a: [rest @ rest.T for rest in (pc.linalg.svd(a)[0][:, 2:], pc.linalg.svd(a.T)[2][2:].T)],
+        [floats(4, 2)],
+    ),
     "drawn with a covariance": (
         lambda mean, half: pc.random.multivariate_normal(mean, half @ half.T + pc.eye(3), shape=(2,), key=KEY) ** 2,
         [floats(3), floats(3, 3)],
@@ -211,6 +215,7 @@ FIXED_EXTENTS = {
     "convolution without padding",
     "convolution in three axes",
     "transposed convolution",
+    "the rest of a basis",
     "drawn with a covariance",
     "drawn from a trace's bounds",
     "write masked",

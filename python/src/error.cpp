@@ -3,9 +3,11 @@
 #include <typeindex>
 #include <unordered_map>
 
+#include "base/matrix_error.h"
 #include "bind.h"
 #include "graph/source.h"
 #include "memory/position_note.h"
+#include "plait/linalg_error.h"
 
 namespace plait::python {
 namespace {
@@ -120,6 +122,9 @@ void bind_errors(nb::module_& m) {
                       {base_class, PyExc_ValueError});
   add<OutOfMemory>(m, "OutOfMemory", "Memory beyond the limit or beyond what the machine has.",
                    {base_class, PyExc_MemoryError, PyExc_RuntimeError});
+  add<LinAlgError>(m, "LinAlgError", "A matrix that has no inverse or no root, or on which an iteration fails.",
+                   {base_class, PyExc_RuntimeError, PyExc_ValueError});
+  classes()[typeid(MatrixError)] = classes().at(typeid(LinAlgError));
   add<NanError>(m, "NanError", "A NaN, or an infinity, that a check was looking for.",
                 {base_class, PyExc_FloatingPointError});
   add<FileError>(m, "FileError", "A file that cannot be read or written.", {base_class, PyExc_RuntimeError});

@@ -7,6 +7,7 @@
 
 #include "bind.h"
 #include "engine/devices.h"
+#include "plait/linalg.h"
 #include "plait/ops.h"
 
 namespace plait::python {
@@ -57,6 +58,18 @@ Array tensordot_of(const Array& a, const Array& b, nb::handle axes, StreamArg st
       throw nb::type_error("tensordot: axes is an int, or a list of two lists of axes");
   return tensordot(a, b, std::vector<int>(sides[0].begin(), sides[0].end()),
                    std::vector<int>(sides[1].begin(), sides[1].end()));
+}
+
+Array norm_of(const Array& a, nb::handle order, const Axes& axis, bool keepdims, StreamArg stream) {
+  const StreamGuard on(stream);
+  if (order.is_none()) return linalg::norm(a, {}, axis, keepdims);
+  if (nb::isinstance<nb::str>(order)) return linalg::norm(a, nb::cast<std::string_view>(order), axis, keepdims);
+  double number = 0;
+  if (!nb::try_cast(order, number))
+    throw ArgumentTypeError({.op = "linalg.norm",
+                             .got = "ord of type " + nb::cast<std::string>(nb::type_name(order.type())),
+                             .accepts = "a number, 'fro', 'nuc' or None"});
+  return linalg::norm(a, number, axis, keepdims);
 }
 
 /// An object with __plait_array__, marked as such.
@@ -232,6 +245,18 @@ void bind_more_ops(nb::module_& m) {
           "def tensordot(a: array, b: array, /, axes: int | list[Sequence[int]] = 2, *, stream: StreamOrDevice = None) -> array"),
       "Sums of products over pairs of axes: the last axes of a with the first of b, or a list of a's and a list of b's.\n\n"
       "Errors: AxisError, ShapeError, DTypeError for integers.");
+  submodule(m, "core.linalg")
+      .def(
+          "norm", norm_of, nb::arg(), nb::arg("ord").none() = nb::none(), nb::arg("axis").none() = nb::none(),
+          nb::arg("keepdims") = false, nb::kw_only(), nb::arg("stream").none() = nb::none(),
+          nb::sig(
+              "def norm(a: array, /, ord: None | int | float | str = None, axis: None | int | list[int] = None, keepdims: "
+              "bool = False, *, stream: StreamOrDevice = None) -> array"),
+          "Norms of vectors along one axis, or of matrices along two.\n\n"
+          "Without axis: of all elements, and with an ord of a vector or a matrix. Vectors: sum(|a|**ord)**(1/ord), the largest or\n"
+          "smallest element for inf and -inf, the number of those that are not 0 for 0. Matrices: the largest or smallest sum of a\n"
+          "column (1, -1) or row (inf, -inf), the largest or smallest singular value (2, -2), their sum ('nuc'), the 2-norm of the\n"
+          "elements ('fro').\n\nErrors: ArgumentError for another ord, ShapeError, AxisError.");
   m.def(
       "conv_general",
       [](const Array& input, const Array& weight, const IntList& stride, nb::handle padding,

@@ -57,7 +57,7 @@ struct Kernel {
   bool output_aliases_input0 =
       false;  // output 0 starts as a copy of input 0 (scatter, slice_update): the engine copies,
   // or donates the input's memory when nobody else needs it
-  bool checks_positions = false;  // IndexError on the CPU, a note in KernelArgs on a device
+  bool checks_positions = false;  // IndexError or LinAlgError on the CPU, a note in KernelArgs on a device
   bool (*takes)(const KernelArgs&) =
       nullptr;  // on a device: whether it can, by dtypes, extents and attributes (no data
   // is there yet); null: always. What it can't runs on the CPU

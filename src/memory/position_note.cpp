@@ -4,6 +4,8 @@
 #include <mutex>
 #include <utility>
 
+#include "base/matrix_error.h"
+
 namespace plait::memory {
 namespace {
 
@@ -74,7 +76,10 @@ bool HeldNote::clear() const { return over() && static_cast<volatile PositionNot
 
 void HeldNote::check() const {
   const volatile PositionNote& seen = *note_;
-  if (const char* const op = seen.op) throw PositionError(op, seen.given, seen.n, seen.most, describe_(seen.source));
+  const char* const op = seen.op;
+  if (!op) return;
+  if (seen.matrices > 0) throw MatrixError(op, seen.given, seen.n, seen.matrices, {}, describe_(seen.source));
+  throw PositionError(op, seen.given, seen.n, seen.most, describe_(seen.source));
 }
 
 }  // namespace plait::memory

@@ -14,13 +14,14 @@
 
 namespace plait::memory {
 
-/// Of several positions any one is kept.
+/// Of several positions any one is kept. Linear algebra notes a matrix that it cannot do in the same way.
 struct PositionNote {
   const char* op = nullptr;  // of an operation, for good; null: nothing happened. Written last
-  int64_t given = 0;
-  int64_t n = 0;  // extent of the axis
+  int64_t given = 0;  // of a matrix: what LAPACK says of it
+  int64_t n = 0;  // extent of the axis; of a matrix: its number in the batch
   int64_t most = 0;  // the last position that is accepted
   uint32_t source = 0;
+  int64_t matrices = 0;  // of the batch; 0: a position was noted
 };
 
 /// The error for such a position. `most` is n - 1 but where more than one element is looked at.
@@ -47,7 +48,7 @@ class PLAIT_API HeldNote {
   }
   /// Whether the run is over and found nothing.
   bool clear() const;
-  /// To be called where the marks were waited for, without locks: the line is asked for. Errors: PositionError.
+  /// To be called where the marks were waited for, without locks: the line is asked for. Errors: PositionError, MatrixError.
   void check() const;
 
  private:

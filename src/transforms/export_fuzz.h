@@ -214,6 +214,16 @@ inline Arrays seed_loops(const Arrays& in) {
                      [](const Arrays& c) { return Arrays{c[0] * 2.0F + 1.0F}; }, {in[1]})[0]};
 }
 
+inline Arrays seed_matrices(const Arrays& in) {
+  const Array& a = in[0];
+  const Array square = matmul(transpose(a), a) + eye(3);
+  Arrays results{linalg::cholesky(square), linalg::solve(square, sum(a, Axes{0}, false)), linalg::pinv(a)};
+  for (const Arrays& all : {linalg::lu_factor(a), linalg::qr(a), linalg::eigh(square), linalg::svd(a),
+                            linalg::svd(a, false), linalg::eig(square)})
+    results.insert(results.end(), all.begin(), all.end());
+  return results;
+}
+
 /// Functions that between them have every primitive with attributes or a shape rule of its own.
 inline std::vector<std::pair<Function, Arrays>> seed_functions() {
   const Array ints = Array::from<int32_t>(std::vector<int32_t>{1, 0, 2}, {3});
@@ -226,7 +236,8 @@ inline std::vector<std::pair<Function, Arrays>> seed_functions() {
           {seed_convolutions, {counted({2, 9, 4}), counted({6, 3, 2}), counted({1, 5, 6, 2}), counted({3, 2, 2, 2})}},
           {seed_spectra, {m}},
           {seed_numbers, {counted({3, 3}), random::key(3)}},
-          {seed_loops, {counted({2, 3}), counted({3})}}};
+          {seed_loops, {counted({2, 3}), counted({3})}},
+          {seed_matrices, {counted({4, 3})}}};
 }
 
 /// Files of these functions, written below `folder`; with and without shapeless.

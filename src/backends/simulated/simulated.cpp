@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/interrupt.h"
+#include "base/matrix_error.h"
 #include "plait/error.h"
 
 namespace plait {
@@ -228,6 +229,9 @@ void Simulated::run_kernel(const KernelArgs& args) {
       kernels().find(args.op)->run(args);
     } catch (const memory::PositionError& e) {  // found late, as on a device
       if (args.note && !args.note->op) *args.note = {args.op.data(), e.given, e.n, e.most, args.source};
+    } catch (const MatrixError& e) {
+      check_internal(args.note != nullptr, "a kernel that checks matrices does not say so");
+      if (!args.note->op) *args.note = {args.op.data(), e.what_failed, e.matrix, 0, args.source, e.matrices};
     } catch (...) {
       error = std::current_exception();
     }
