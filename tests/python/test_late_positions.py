@@ -1,4 +1,7 @@
-"""Positions outside of an axis that a device finds late: who is told what. On a simulated GPU and a real one."""
+"""Positions outside of an axis, and matrices that cannot be done, which a device finds late: who is told what.
+
+On a simulated GPU and a real one.
+"""
 
 import os
 import subprocess
@@ -183,3 +186,29 @@ def test_the_check_can_be_switched_off(gpu: dict[str, str]) -> None:
         gpu,
     )
     run("assert picks([1, 7]).shape == (2,); pc.eval(picks([1, 7]))", {**gpu, "PLAIT_CHECK_POSITIONS": "0"})
+
+
+def test_matrices_that_cannot_be_done(gpu: dict[str, str]) -> None:
+    run(
+        """
+        eyes = pc.stack([pc.eye(3)] * 4)
+
+        def inverse(a):
+            return pc.linalg.inv(a)
+
+        bad = inverse(eyes * pc.array([1.0, 1.0, 0.0, 1.0])[:, None, None])
+        fine = inverse(eyes)
+        pc.async_eval(fine)
+        pc.async_eval(bad)
+        for look in (bad.tolist, (bad + 1).tolist, lambda: pc.eval(bad[0]), bad.tolist):
+            try:
+                look()
+            except pc.LinAlgError as error:
+                assert error.op == "triangular_solve" and "(2) of the batch" in error.got, error
+                assert error.where.endswith("in inverse"), error.where
+            else:
+                raise AssertionError("nothing was raised")
+        assert fine.tolist() == eyes.tolist()
+        """,
+        gpu,
+    )

@@ -272,6 +272,10 @@ def test_shapes_of_nothing() -> None:
     assert linalg.solve(pc.eye(2), pc.zeros((2, 0))).shape == (2, 0)
 
 
+# A device says late which one it was, and counts through the batch.
+IN_BATCH = "(1, 1) of the batch" if pc.default_device() == pc.cpu else "(3) of the batch"
+
+
 def test_errors_name_the_matrix_and_the_line() -> None:
     good, bad = np.eye(2, dtype=np.float32), np.ones((2, 2), np.float32)
     batch = array(np.stack([np.stack([good, good]), np.stack([good, bad])]))
@@ -279,12 +283,13 @@ def test_errors_name_the_matrix_and_the_line() -> None:
         lazy = call(batch)
         with pytest.raises(pc.LinAlgError) as error:
             pc.eval(lazy)
-        assert "(1, 1) of the batch" in error.value.got and "test_linalg.py" in error.value.where
+        assert IN_BATCH in error.value.got and "test_linalg.py" in error.value.where
         assert isinstance(error.value, (RuntimeError,)) and isinstance(error.value, ValueError)
         with pytest.raises(pc.LinAlgError):  # and again
             pc.eval(lazy)
-    with pytest.raises(pc.LinAlgError, match=r"order 2.*\(1, 1\) of the batch"):
+    with pytest.raises(pc.LinAlgError, match="order 2") as error:
         pc.eval(linalg.cholesky(batch))
+    assert IN_BATCH in error.value.got
     with pytest.raises(pc.LinAlgError, match="singular"):
         pc.eval(linalg.inv(pc.zeros((2, 2))))
     kept = pc.ones(3) * 2
@@ -375,11 +380,12 @@ def test_gradients_of_triangles_lie_in_them() -> None:
 
 def test_batches_have_the_bits_of_single_matrices() -> None:
     x = positive(12, 50).astype(np.float32)
-    for name, f in FACTORIZATIONS.items():
-        together = results(f(array(x)))
-        for i in (0, 17, 49):
-            for have, want in zip(together, results(f(array(x[i]))), strict=True):
-                assert np.array_equal(have[i], want), name
+    with pc.stream(pc.cpu):  # a GPU has other algorithms for many matrices
+        for name, f in FACTORIZATIONS.items():
+            together = results(f(array(x)))
+            for i in (0, 17, 49):
+                for have, want in zip(together, results(f(array(x[i]))), strict=True):
+                    assert np.array_equal(have[i], want), name
 
 
 def test_wide_right_hand_sides_have_the_bits_of_narrow_ones() -> None:

@@ -1249,6 +1249,12 @@ def matmul(a: array, b: array, /, *, stream: StreamOrDevice = None) -> array:
     float32. Errors: ValueError for shapes that do not fit, 0-d arrays and integers.
     """
 
+def matrix_norm(a: array, /, ord: None | int | float | str = None, axis: None | int | list[int] = None, keepdims: bool = False, *, stream: StreamOrDevice = None) -> array:
+    """linalg.norm under the name that the interface gives it here.
+
+    All arguments and errors are those of linalg.norm: without axis all axes count, not the last two alone.
+    """
+
 def matrix_transpose(a: array, /, *, stream: StreamOrDevice = None) -> array:
     """The last two axes exchanged.
 

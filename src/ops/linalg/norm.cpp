@@ -150,6 +150,20 @@ void register_norm(OpRegistry& ops) {
       .rejects("(2, 2, 2)", "axis=[0, 1, 2]", "ArgumentError")
       .rejects("(2, 2)", "axis=[0, 0]", "ArgumentError")
       .rejects("(2,)", "axis=3", "AxisError");
+  ops.function("matrix_norm")
+      .signature(
+          "(a: array, /, ord: None | int | float | str = None, axis: None | int | list[int] = None, keepdims: bool = False, *, "
+          "stream: StreamOrDevice = None) -> array")
+      .summary("linalg.norm under the name that the interface gives it here.")
+      .details(
+          "All arguments and errors are those of linalg.norm: without axis all axes count, not the last two alone.")
+      .oracle("np.linalg.norm(np.asarray(a), ord, tuple(axis) if isinstance(axis, list) else axis, keepdims)")
+      .domain("(0.5, 2)")
+      .sample("(2, 3)", "ord=None, axis=None")
+      .sample("(2, 3, 2)", "ord='fro', axis=[1, 2]")
+      .sample("(3, 2)", "ord=1, axis=None, keepdims=True")
+      .rejects("(2, 2)", "ord='zzz'", "ArgumentError")
+      .rejects("(2, 2, 2)", "ord='fro'", "ShapeError");
 }
 
 }  // namespace plait

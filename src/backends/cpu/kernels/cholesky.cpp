@@ -37,6 +37,8 @@ void run(const KernelArgs& args) {
 
 }  // namespace
 
-void register_cpu_kernels_cholesky(KernelTable& table) { table.add("cholesky", Backend::cpu, {.run = run, .checks_positions = true}); }
+void register_cpu_kernels_cholesky(KernelTable& table) {
+  table.add("cholesky", Backend::cpu, {.run = run, .checks_positions = true});
+}
 
 }  // namespace plait

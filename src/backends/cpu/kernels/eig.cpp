@@ -93,6 +93,8 @@ void run(const KernelArgs& args) {
 
 }  // namespace
 
-void register_cpu_kernels_eig(KernelTable& table) { table.add("eig", Backend::cpu, {.run = run, .checks_positions = true}); }
+void register_cpu_kernels_eig(KernelTable& table) {
+  table.add("eig", Backend::cpu, {.run = run, .checks_positions = true});
+}
 
 }  // namespace plait

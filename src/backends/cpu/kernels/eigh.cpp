@@ -72,6 +72,8 @@ void run(const KernelArgs& args) {
 
 }  // namespace
 
-void register_cpu_kernels_eigh(KernelTable& table) { table.add("eigh", Backend::cpu, {.run = run, .checks_positions = true}); }
+void register_cpu_kernels_eigh(KernelTable& table) {
+  table.add("eigh", Backend::cpu, {.run = run, .checks_positions = true});
+}
 
 }  // namespace plait

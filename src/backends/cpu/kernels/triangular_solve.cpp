@@ -34,8 +34,7 @@ void solve_all(const KernelArgs& args, const Settings& settings) {
   const auto* const left = a.as<T>();
   if (!settings.unit)
     for (int64_t i = 0; i < batch; ++i)
-      if (const int at = zero_on_diagonal(left + i * n * n, n))
-        throw cpu::matrix_error("triangular_solve", at, a, i);
+      if (const int at = zero_on_diagonal(left + i * n * n, n)) throw cpu::matrix_error("triangular_solve", at, a, i);
   std::copy(b.as<T>(), b.as<T>() + b.count(), x.as<T>());
   // Columns are independent of each other: a wide right-hand side is cut as well.
   const double square = static_cast<double>(n) * static_cast<double>(n);
