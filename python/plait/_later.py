@@ -8,7 +8,7 @@ import plait.core as pc
 
 
 def core_function(name: str) -> Any:
-    """The function `name` of plait.core, "linalg.qr" for one in a submodule.
+    """The function `name` of plait.core, "fast.x" for one in a submodule.
 
     Errors: NotImplementedError when this version has none.
     """

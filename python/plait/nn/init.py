@@ -11,7 +11,6 @@ from collections.abc import Callable
 from typing import Literal
 
 import plait.core as pc
-from plait._later import core_function
 
 
 def constant(value: float, dtype: pc.Dtype = pc.float32) -> Callable[[pc.array], pc.array]:
@@ -156,8 +155,7 @@ def orthogonal(gain: float = 1.0, dtype: pc.Dtype = pc.float32) -> Callable[[pc.
         if a.ndim != 2:
             raise ValueError(f"orthogonal: the array must be a matrix, got shape {a.shape}")
         n = max(a.shape)
-        q: pc.array
-        q, r = core_function("linalg.qr")(pc.random.normal(shape=(n, n)), stream=pc.cpu)
+        q, r = pc.linalg.qr(pc.random.normal(shape=(n, n)))
         # With the signs of r's diagonal the distribution is uniform over rotations.
         q = q * pc.sign(pc.diag(r))
         return (gain * q[: a.shape[0], : a.shape[1]]).astype(dtype)

@@ -156,7 +156,7 @@ void register_norm(OpRegistry& ops) {
           "stream: StreamOrDevice = None) -> array")
       .summary("linalg.norm under the name that the interface gives it here.")
       .details(
-          "All arguments and errors are those of linalg.norm: without axis all axes count, not the last two alone.")
+          "Without axis all axes count, not the last two alone. Further as linalg.norm. Errors: ArgumentError, ShapeError, AxisError.")
       .oracle("np.linalg.norm(np.asarray(a), ord, tuple(axis) if isinstance(axis, list) else axis, keepdims)")
       .domain("(0.5, 2)")
       .sample("(2, 3)", "ord=None, axis=None")
