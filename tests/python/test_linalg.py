@@ -327,6 +327,69 @@ def test_scales() -> None:
         close(linalg.solve(array(x), array(x)), np.eye(4))
 
 
+def test_many_small_matrices() -> None:
+    x, b = positive(3, 20_000), drawn(20_000, 3, 2)
+    for dtype, scale in ((np.float32, 10), (np.float64, 10)):
+        a, right = array(x.astype(dtype)), array(b.astype(dtype))
+        lower = linalg.cholesky(a)
+        close(lower @ across(lower), x, scale)
+        close(a @ linalg.solve(a, right), b, scale)
+        close(a @ linalg.inv(a), identity(a), scale)
+        close(linalg.det(a), np.linalg.det(x), scale)
+        w, v = linalg.eigh(a)
+        close(v * w[:, None, :] @ across(v), x, scale)
+        q, r = linalg.qr(a)
+        close(q @ r, x, scale)
+        u, s, vh = linalg.svd(a)
+        close(u * s[:, None, :] @ vh, x, scale)
+
+
+def test_matrices_that_share_memory() -> None:
+    x = positive(4)
+    a = array(x)
+    repeated = pc.broadcast_to(a, (3, 2, 4, 4))
+    windows = pc.as_strided(array(drawn(43)), (7, 4, 4), (5, 1, 3))
+    for name, f in FACTORIZATIONS.items():
+        for many in (repeated, windows) if name != "cholesky" else (repeated,):
+            copied = results(f(array(np.array(many).copy())))
+            for have, want in zip(results(f(many)), copied, strict=True):
+                np.testing.assert_array_equal(have, want, name)
+    close(linalg.solve(pc.broadcast_to(a, (3, 4, 4)), pc.broadcast_to(pc.ones(1, dtype=pc.float64), (4, 5))), np.broadcast_to(np.linalg.solve(x, np.ones((4, 5))), (3, 4, 5)))  # fmt: skip # noqa: E501
+    assert np.array_equal(np.array(a), x)  # nothing was overwritten
+
+
+def test_ill_conditioned_matrices() -> None:
+    n = 10
+    hilbert = 1 / (1.0 + np.add.outer(np.arange(n), np.arange(n)))
+    a, b = array(hilbert), array(np.ones(n))
+    assert np.abs(np.array(a @ linalg.solve(a, b)) - 1).max() < 1e-3  # the residual is small, whatever the solution
+    lower = linalg.cholesky(a)
+    close(lower @ lower.T, hilbert)
+    u, s, vh = linalg.svd(a)
+    close(u * s @ vh, hilbert)
+    close(across(u) @ u, np.eye(n))
+    close(linalg.eigvalsh(a), np.linalg.eigvalsh(hilbert))
+    zero = pc.zeros((4, 4))
+    assert linalg.svd(zero, compute_uv=False).tolist() == [0] * 4 and linalg.eigvalsh(zero).tolist() == [0] * 4
+    close(across(linalg.svd(zero)[0]) @ linalg.svd(zero)[0], np.eye(4))
+    close(across(linalg.qr(zero)[0]) @ linalg.qr(zero)[0], np.eye(4))
+
+
+@pytest.mark.parametrize("dtype", REAL, ids=str)
+def test_the_smallest_and_largest_numbers(dtype: pc.Dtype) -> None:
+    limits = np.finfo(np.float32 if dtype == pc.float32 else np.float64)
+    x = positive(5)
+    for size in (limits.tiny * 8, limits.max / 64):
+        a = array((x * size).astype(limits.dtype))
+        for have, want in (
+            (linalg.eigvalsh(a), np.linalg.eigvalsh(x)),
+            (linalg.svd(a, compute_uv=False), np.linalg.svd(x, compute_uv=False)),
+            (linalg.qr(a)[1], np.linalg.qr(x)[1]),
+        ):
+            np.testing.assert_allclose(np.array(have) / size, want, rtol=0, atol=50 * TOLERANCE[dtype])
+        close(linalg.qr(a)[0], np.linalg.qr(x)[0], 10)
+
+
 # ---- derivatives -----------------------------------------------------------------------------------------------------
 
 
