@@ -1,4 +1,4 @@
-// Kernels of opaque ops on CUDA devices, one for each op that the reference has (covariance_root stays on the CPU).
+// Kernels of opaque ops on CUDA devices, one for each op that the reference has (covariance_root, pinv and eig stay on the CPU).
 #pragma once
 
 #include <string_view>

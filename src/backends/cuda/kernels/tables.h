@@ -14,6 +14,7 @@ using Table = std::vector<std::pair<std::string_view, Kernel>>;
 void add_convolution_kernels(Table& table);
 void add_copy_kernels(Table& table);
 void add_create_kernels(Table& table);
+void add_factorization_kernels(Table& table);
 void add_fft_kernels(Table& table);
 void add_matmul_kernels(Table& table);
 void add_scan_kernels(Table& table);
@@ -22,5 +23,6 @@ void add_search_kernels(Table& table);
 void add_slice_dynamic_kernels(Table& table);
 void add_sort_kernels(Table& table);
 void add_take_kernels(Table& table);
+void add_triangular_kernels(Table& table);
 
 }  // namespace plait::cuda

@@ -68,7 +68,7 @@ DeviceError library_error(const LibraryName& name, std::string got, std::string 
 
 std::string missing_libraries() {
   std::string missing;
-  for (const LibraryName& name : {kCublasLt, kCudnn, kCufft, kNvrtc}) {
+  for (const LibraryName& name : {kCublasLt, kCublas, kCusolver, kCudnn, kCufft, kNvrtc}) {
     std::error_code error;
     bool found = false;
     for (const std::string& directory : directories())

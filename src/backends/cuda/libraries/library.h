@@ -13,6 +13,8 @@ struct LibraryName {
   const char* package;  // what brings it: "nvidia-cublas"
 };
 inline constexpr LibraryName kCublasLt{"libcublasLt.so.13", "nvidia-cublas"};
+inline constexpr LibraryName kCublas{"libcublas.so.13", "nvidia-cublas"};
+inline constexpr LibraryName kCusolver{"libcusolver.so.12", "nvidia-cusolver"};
 inline constexpr LibraryName kCudnn{"libcudnn.so.9", "nvidia-cudnn-cu13"};
 inline constexpr LibraryName kCufft{"libcufft.so.12", "nvidia-cufft"};
 inline constexpr LibraryName kNvrtc{"libnvrtc.so.13", "nvidia-cuda-nvrtc"};

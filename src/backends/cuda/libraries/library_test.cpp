@@ -52,7 +52,8 @@ TEST(CudaLibrary, OneForAnotherCudaIsRefused) {
 TEST(CudaLibrary, MissingOnesAreFoundWithoutOpening) {
   const auto directory = std::filesystem::temp_directory_path() / "plait_library_test_present";
   std::filesystem::create_directories(directory);
-  for (const LibraryName& name : {kCublasLt, kCudnn, kCufft, kNvrtc}) std::ofstream(directory / name.file) << "there";
+  for (const LibraryName& name : {kCublasLt, kCublas, kCusolver, kCudnn, kCufft, kNvrtc})
+    std::ofstream(directory / name.file) << "there";
   ::setenv("PLAIT_CUDA_LIBRARY_PATH", directory.c_str(), 1);
   EXPECT_EQ(missing_libraries(), "");
   std::filesystem::remove(directory / kCudnn.file);
