@@ -44,7 +44,8 @@ struct KernelArgs {
   std::span<const TensorView> outputs;
   AttrsView attrs;  // args.attrs.get<int64_t>("axis")
   uint32_t queue = 0;  // on a device: where the work is enqueued
-  // On a device, of a kernel that `checks_positions`: where one is noted that lies outside, null where nobody wants to know, with `source` of the operation.
+  // On a device, of a kernel that `checks_positions`: where one is noted that lies outside, null where nobody wants to know, with
+  // `source` of the operation. Of one that `checks_matrices`: where one is noted that it cannot do, never null.
   memory::PositionNote* note = nullptr;
   uint32_t source = 0;
 };
@@ -57,7 +58,8 @@ struct Kernel {
   bool output_aliases_input0 =
       false;  // output 0 starts as a copy of input 0 (scatter, slice_update): the engine copies,
   // or donates the input's memory when nobody else needs it
-  bool checks_positions = false;  // IndexError or LinAlgError on the CPU, a note in KernelArgs on a device
+  bool checks_positions = false;  // IndexError on the CPU, a note in KernelArgs on a device
+  bool checks_matrices = false;  // LinAlgError likewise
   bool (*takes)(const KernelArgs&) =
       nullptr;  // on a device: whether it can, by dtypes, extents and attributes (no data
   // is there yet); null: always. What it can't runs on the CPU

@@ -327,7 +327,8 @@ class Run {
       to.back().data = address(results_[out + k]);
     }
     KernelArgs args = arguments(node, in, to);
-    if (on_device_ && kernel.checks_positions && debug::position_check()) args.note = note()->note();
+    const bool checks = kernel.checks_matrices || (kernel.checks_positions && debug::position_check());
+    if (on_device_ && checks) args.note = note()->note();
     kernel.run(args);
   }
 

@@ -38,7 +38,7 @@ void run(const KernelArgs& args) {
 }  // namespace
 
 void register_cpu_kernels_cholesky(KernelTable& table) {
-  table.add("cholesky", Backend::cpu, {.run = run, .checks_positions = true});
+  table.add("cholesky", Backend::cpu, {.run = run, .checks_matrices = true});
 }
 
 }  // namespace plait

@@ -94,7 +94,7 @@ void run(const KernelArgs& args) {
 }  // namespace
 
 void register_cpu_kernels_eig(KernelTable& table) {
-  table.add("eig", Backend::cpu, {.run = run, .checks_positions = true});
+  table.add("eig", Backend::cpu, {.run = run, .checks_matrices = true});
 }
 
 }  // namespace plait

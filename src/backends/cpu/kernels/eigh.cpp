@@ -73,7 +73,7 @@ void run(const KernelArgs& args) {
 }  // namespace
 
 void register_cpu_kernels_eigh(KernelTable& table) {
-  table.add("eigh", Backend::cpu, {.run = run, .checks_positions = true});
+  table.add("eigh", Backend::cpu, {.run = run, .checks_matrices = true});
 }
 
 }  // namespace plait

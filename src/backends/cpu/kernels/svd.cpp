@@ -160,8 +160,8 @@ void run_complement(const KernelArgs& args) {
 }  // namespace
 
 void register_cpu_kernels_svd(KernelTable& table) {
-  table.add("svd", Backend::cpu, {.run = run, .checks_positions = true});
-  table.add("pinv", Backend::cpu, {.run = run_pinv, .checks_positions = true});
+  table.add("svd", Backend::cpu, {.run = run, .checks_matrices = true});
+  table.add("pinv", Backend::cpu, {.run = run_pinv, .checks_matrices = true});
   table.add("orthonormal_complement", Backend::cpu, {.run = run_complement});
 }
 

@@ -61,7 +61,7 @@ void run(const KernelArgs& args) {
 }  // namespace
 
 void register_cpu_kernels_triangular_solve(KernelTable& table) {
-  table.add("triangular_solve", Backend::cpu, {.run = run, .checks_positions = true});
+  table.add("triangular_solve", Backend::cpu, {.run = run, .checks_matrices = true});
 }
 
 }  // namespace plait

@@ -355,12 +355,12 @@ bool fits(const KernelArgs& args) {
 }  // namespace
 
 void add_factorization_kernels(Table& table) {
-  table.push_back({"cholesky", {.run = run_cholesky, .checks_positions = true}});
+  table.push_back({"cholesky", {.run = run_cholesky, .checks_matrices = true}});
   table.push_back({"lu_factor", {.run = run_lu}});
   table.push_back({"qr", {.run = run_qr, .takes = fits}});
   table.push_back({"orthonormal_complement", {.run = run_complement, .takes = fits}});
-  table.push_back({"eigh", {.run = run_eigh, .checks_positions = true}});
-  table.push_back({"svd", {.run = run_svd, .checks_positions = true}});
+  table.push_back({"eigh", {.run = run_eigh, .checks_matrices = true}});
+  table.push_back({"svd", {.run = run_svd, .checks_matrices = true}});
 }
 
 }  // namespace plait::cuda

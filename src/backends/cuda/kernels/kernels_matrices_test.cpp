@@ -109,7 +109,7 @@ std::vector<Tensor> factors(const std::string& op, const std::vector<Attr>& give
                         .outputs = out_views,
                         .attrs = attrs.view(),
                         .queue = device.queue(),
-                        .note = kernel.checks_positions ? note : nullptr};
+                        .note = kernel.checks_matrices ? note : nullptr};
   EXPECT_TRUE(!kernel.takes || kernel.takes(args)) << op;
   kernel.run(args);
   for (size_t i = 0; i < out.size(); ++i) device.get(out[i], out_views[i].data);

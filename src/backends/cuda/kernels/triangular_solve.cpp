@@ -66,7 +66,7 @@ bool fits(const KernelArgs& args) {
 }  // namespace
 
 void add_triangular_kernels(Table& table) {
-  table.push_back({"triangular_solve", {.run = run, .checks_positions = true, .takes = fits}});
+  table.push_back({"triangular_solve", {.run = run, .checks_matrices = true, .takes = fits}});
 }
 
 }  // namespace plait::cuda
