@@ -1252,7 +1252,8 @@ def matmul(a: array, b: array, /, *, stream: StreamOrDevice = None) -> array:
 def matrix_norm(a: array, /, ord: None | int | float | str = None, axis: None | int | list[int] = None, keepdims: bool = False, *, stream: StreamOrDevice = None) -> array:
     """linalg.norm under the name that the interface gives it here.
 
-    All arguments and errors are those of linalg.norm: without axis all axes count, not the last two alone.
+    Without axis all axes count, not the last two alone. Further as linalg.norm. Errors: ArgumentError,
+    ShapeError, AxisError.
     """
 
 def matrix_transpose(a: array, /, *, stream: StreamOrDevice = None) -> array:
