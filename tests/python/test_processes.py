@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,15 @@ DTYPES = [
     *(pc.bool_, pc.uint8, pc.uint16, pc.uint32, pc.uint64, pc.int8, pc.int16, pc.int32, pc.int64),
     *(pc.float16, pc.bfloat16, pc.float32, pc.float64, pc.complex64),
 ]
+
+
+@pytest.fixture(autouse=True)
+def on_the_cpu() -> Iterator[None]:
+    """A GPU that the parent used is closed to its forks (test_cuda_faults.py)."""
+    before = pc.default_device()
+    pc.set_default_device(pc.cpu)
+    yield
+    pc.set_default_device(before)
 
 
 def again(a: Any, protocol: int = pickle.DEFAULT_PROTOCOL) -> Any:
