@@ -10,6 +10,7 @@
 
 #include "plait/array.h"
 #include "plait/export_function.h"
+#include "plait/more_ops.h"
 #include "plait/ops.h"
 
 namespace {

@@ -10,9 +10,25 @@
 
 #include "plait/array.h"
 #include "plait/axes.h"
+#include "plait/stream.h"
 
 /// Functions whose Python form takes several shapes of argument, with one plain C++ form each.
 namespace plait {
+
+/// Values from 0, or from `start`, up to `stop`, without it. plait/ops.h has the form with steps and a dtype.
+/// Errors: ArgumentError for a range without an end.
+PLAIT_API Array arange(const Scalar& stop);
+PLAIT_API Array arange(const Scalar& start, const Scalar& stop);
+
+/// Variance along axes, and its root, with `correction` taken off the number of elements: any finite number, as the array API
+/// standard has it. Errors: AxisError, ArgumentError.
+PLAIT_API Array corrected_var(const Array& a, const Axes& axis, bool keepdims, double correction);
+PLAIT_API Array corrected_std(const Array& a, const Axes& axis, bool keepdims, double correction);
+
+/// Elements along an axis from the largest on where `descending`, and where they stood; equal ones stay in order.
+/// Errors: AxisError.
+PLAIT_API Array sort(const Array& a, std::optional<int> axis, bool descending);
+PLAIT_API Array argsort(const Array& a, std::optional<int> axis, bool descending);
 
 /// The shape that all of them broadcast to. Errors: ArgumentError when there is none, ShapeError when they do not fit.
 PLAIT_API Shape broadcast_shapes(std::span<const Shape> shapes);
@@ -46,6 +62,19 @@ PLAIT_API std::pair<std::vector<std::vector<int>>, std::string> einsum_path(std:
 /// extent needs it. How many there are has to be known, so it evaluates. Errors: ArgumentError without axes; TransformError
 /// while a function is traced.
 PLAIT_API Arrays nonzero(const Array& a);
+
+/// The different elements, sorted: (count,). A NaN is equal to nothing, so each counts. How many there are has to be known, so it
+/// evaluates. Errors: TransformError while a function is traced.
+PLAIT_API Array unique_values(const Array& a);
+/// The same, with where each stands first (count,), for each element its place among them (the shape of a), and how often each
+/// occurs (count,). Dtypes: that of a, then int32, or int64 where there are more elements.
+PLAIT_API Arrays unique_all(const Array& a);
+
+/// The device that an array's elements are or will be computed on; the CPU for those that came from outside. Any device may
+/// read them.
+PLAIT_API Device device_of(const Array& a);
+/// The same elements, computed on a device, so that its memory has them. Errors: DeviceError when it is not there.
+PLAIT_API Array to_device(const Array& a, Device device);
 
 /// The inputs themselves, computed only after the dependencies are. Derivatives and batches pass through to the inputs.
 PLAIT_API Arrays depends(const Arrays& inputs, const Arrays& dependencies);

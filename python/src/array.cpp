@@ -1,5 +1,5 @@
 // The type `array`: life, properties, and what makes it behave like a number or a sequence. Arithmetic is in
-// array_number.cpp, indexing in array_index.cpp, shared memory in array_share.cpp.
+// array_number.cpp, indexing in array_index.cpp, operators as named methods in array_operators.cpp, shared memory in array_share.cpp.
 #include "array.h"
 
 #include <new>
@@ -224,10 +224,6 @@ void describe_init() {
       nb::is_method(), nb::name("__init__"), nb::arg("val"), nb::arg("dtype").none() = nb::none(),
       nb::sig("def __init__(self, val: scalar | list | tuple | DLPackCompatible | array, dtype: Dtype | None = None)"));
   if (PyDict_SetItemString(array_type()->tp_dict, "__init__", described.ptr()) != 0) throw nb::python_error();
-  // Names of division that programs for this interface may ask for.
-  for (const auto& [alias, name] : {std::pair{"__div__", "__truediv__"}, {"__rdiv__", "__rtruediv__"}})
-    if (PyDict_SetItemString(array_type()->tp_dict, alias, PyDict_GetItemString(array_type()->tp_dict, name)) != 0)
-      throw nb::python_error();
   PyType_Modified(array_type());
 }
 
@@ -269,6 +265,7 @@ void bind_array(nb::module_& m) {
   m.attr("array") = nb::borrow(reinterpret_cast<PyObject*>(array_type_object));
   bind_methods();
   describe_init();
+  describe_operators();
 }
 
 }  // namespace plait::python

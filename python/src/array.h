@@ -46,6 +46,8 @@ Array make_array(nb::handle source, nb::handle dtype);
 void add_number_slots(PyType_Slot*& at);
 void add_index_slots(PyType_Slot*& at);
 void add_sharing_slots(PyType_Slot*& at);
+/// Gives a + b, a[i] and the like functions under their names, once the type has its slots.
+void describe_operators();
 
 /// Runs `f`, turning C++ exceptions into Python ones; for functions that CPython calls directly.
 void set_python_error() noexcept;

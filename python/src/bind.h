@@ -60,6 +60,8 @@ void bind_inspection(nb::module_& m);
 void bind_transfers(nb::module_& m);
 void bind_generated(nb::module_& m);
 void bind_more_ops(nb::module_& m);
+void bind_array_api(nb::module_& m);
+void bind_array_api_forms(nb::module_& m);
 void bind_transforms(nb::module_& m);
 void bind_compile(nb::module_& m);
 void bind_custom_functions(nb::module_& m);

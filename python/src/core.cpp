@@ -77,6 +77,8 @@ NB_MODULE(core, m) {
   bind_constants(m);
   bind_generated(m);
   bind_more_ops(m);
+  bind_array_api_forms(m);
+  bind_array_api(m);
   bind_transforms(m);
   bind_compile(m);
   bind_custom_functions(m);

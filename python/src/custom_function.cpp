@@ -340,8 +340,8 @@ void bind_custom_functions(nb::module_& m) {
       nb::arg("fun"), nb::sig("def checkpoint(fun: Callable[P, R]) -> Callable[P, R]"),
       "fun, which keeps for the gradient only its arguments, and the arrays from outside that it uses: what it computes in "
       "between is computed again when the gradient needs it.\n\nErrors: TypeError for what cannot be called.");
-  m.def("depends", depends_on,
-        nb::sig("def depends(inputs: array | Sequence[array], dependencies: array | Sequence[array], /)"),
+  m.def("depends", depends_on, nb::arg("inputs"), nb::arg("dependencies"),
+        nb::sig("def depends(inputs: array | Sequence[array], dependencies: array | Sequence[array])"),
         "The inputs, a list where several were given, computed only after the dependencies.\n\n"
         "Errors: TypeError for what is no array.");
 }

@@ -1,7 +1,9 @@
 // Dtype objects, their categories, and what is asked about them.
 #include <cmath>
+#include <optional>
 #include <string>
 #include <unordered_map>
+#include <vector>
 
 #include "bind.h"
 
@@ -83,22 +85,41 @@ bool is_dtype_kind(DType d, nb::handle kind) {
 // A cast that keeps the kind or widens it, and never loses range within the integers.
 bool can_cast(DType from, DType to) { return promote(from, to) == to; }
 
+/// The dtype of an array, or a dtype itself.
+std::optional<DType> dtype_of(nb::handle o) {
+  if (is_dtype(o.ptr())) return to_dtype(o.ptr());
+  if (is_array(o.ptr())) return value_of(o.ptr()).dtype();
+  return std::nullopt;
+}
+
 DType result_type(const nb::args& operands) {
   std::optional<DType> common;
+  std::vector<Scalar> numbers;  // they follow the dtype of the others
   for (nb::handle o : operands) {
-    DType d{};
-    if (is_dtype(o.ptr())) {
-      d = to_dtype(o.ptr());
-    } else if (is_array(o.ptr())) {
-      d = value_of(o.ptr()).dtype();
+    if (const std::optional<DType> d = dtype_of(o)) {
+      common = common ? promote(*common, *d) : *d;
+    } else if (is_scalar(o.ptr())) {
+      numbers.push_back(to_scalar(o.ptr()));
     } else {
-      throw nb::type_error("result_type: each argument is an array or a Dtype");
+      throw nb::type_error("result_type: each argument is an array, a Dtype or a number");
     }
-    common = common ? promote(*common, d) : d;
   }
   if (!common)
-    throw ArgumentError({.op = "result_type", .got = "no argument", .accepts = "at least one array or Dtype"});
+    throw ArgumentError({.op = "result_type",
+                         .got = numbers.empty() ? "no argument" : "numbers alone",
+                         .accepts = "at least one array or Dtype"});
+  for (const Scalar& s : numbers) common = s.dtype_with(*common);
   return *common;
+}
+
+/// The argument of finfo and iinfo.
+DType described(const char* op, nb::handle o) {
+  const std::optional<DType> d = dtype_of(o);
+  if (!d)
+    throw ArgumentTypeError({.op = op,
+                             .got = std::string("a value of type ") + Py_TYPE(o.ptr())->tp_name,
+                             .accepts = "a Dtype or an array"});
+  return *d;
 }
 
 struct FloatInfo {
@@ -156,8 +177,8 @@ std::string shortest(double value) {
 nb::object array_namespace_info(nb::object m) {
   // A plain namespace of functions, as the array API standard describes it.
   nb::dict capabilities;
-  capabilities["boolean indexing"] = false;
-  capabilities["data-dependent shapes"] = false;
+  capabilities["boolean indexing"] = true;
+  capabilities["data-dependent shapes"] = true;
   capabilities["max dimensions"] = 10;
   nb::dict defaults;
   defaults["real floating"] = nb::cast(DType::float32);
@@ -180,7 +201,14 @@ nb::object array_namespace_info(nb::object m) {
         return out;
       },
       nb::kw_only(), nb::arg("device") = nb::none(), nb::arg("kind") = nb::none());
-  info.attr("devices") = nb::cpp_function([m] { return nb::make_tuple(m.attr("Device")(m.attr("cpu"))); });
+  info.attr("devices") = nb::cpp_function([m] {
+    nb::list all;
+    for (const char* type : {"cpu", "gpu"}) {
+      const int count = nb::cast<int>(m.attr("device_count")(m.attr(type)));
+      for (int i = 0; i < count; ++i) all.append(m.attr("Device")(m.attr(type), i));
+    }
+    return nb::tuple(all);
+  });
   info.attr("default_device") = nb::cpp_function([m] { return m.attr("default_device")(); });
   return info;
 }
@@ -213,7 +241,7 @@ void bind_dtypes(nb::module_& m) {
     m.attr(attribute(static_cast<DType>(d)).c_str()) = o;
     objects[d] = o.release().ptr();  // for the life of the process
   }
-  m.attr("bool_") = nb::handle(objects[0]);
+  m.attr("bool") = nb::handle(objects[0]);
 
   auto categories = nb::enum_<Category>(m, "DtypeCategory", "Sets of dtypes, as in NumPy's hierarchy.");
   for (const auto& [name, value] : {std::pair{"complexfloating", Category::complexfloating},
@@ -244,14 +272,15 @@ void bind_dtypes(nb::module_& m) {
       nb::arg("from_"), nb::arg("to"), nb::sig("def can_cast(from_: array | Dtype, to: Dtype) -> bool"),
       "Whether every value of one dtype has a place in another, as promotion sees it.\n\nErrors: TypeError for what is no array or "
       "Dtype.");
-  m.def("result_type", result_type, nb::sig("def result_type(*arrays_and_dtypes: array | Dtype) -> Dtype"),
-        "The dtype that all of them meet in: that of their sum.\n\n"
-        "Errors: TypeError for what is neither array nor Dtype, ValueError for no argument.");
+  m.def("result_type", result_type, nb::sig("def result_type(*arrays_and_dtypes: array | Dtype | scalar) -> Dtype"),
+        "The dtype that all of them meet in: that of their sum. Numbers follow that of the others.\n\n"
+        "Errors: TypeError for what is neither array, Dtype nor number, ValueError for no argument and for numbers alone.");
 
   nb::class_<FloatInfo>(m, "finfo", "Limits of a dtype of floats.")
       .def(
-          "__init__", [](FloatInfo* self, DType d) { new (self) FloatInfo(float_info(d)); }, nb::arg(),
-          nb::sig("def __init__(self, arg: Dtype, /) -> None"))
+          "__init__",
+          [](FloatInfo* self, nb::handle type) { new (self) FloatInfo(float_info(described("finfo", type))); },
+          nb::arg(), nb::sig("def __init__(self, arg: Dtype | array, /) -> None"))
       .def_prop_ro("dtype", [](const FloatInfo& f) { return f.dtype; })
       .def_ro("bits", &FloatInfo::bits)
       .def_ro("min", &FloatInfo::min)
@@ -265,8 +294,9 @@ void bind_dtypes(nb::module_& m) {
       });
   nb::class_<IntegerInfo>(m, "iinfo", "Limits of a dtype of integers.")
       .def(
-          "__init__", [](IntegerInfo* self, DType d) { new (self) IntegerInfo(integer_info(d)); }, nb::arg(),
-          nb::sig("def __init__(self, arg: Dtype, /) -> None"))
+          "__init__",
+          [](IntegerInfo* self, nb::handle type) { new (self) IntegerInfo(integer_info(described("iinfo", type))); },
+          nb::arg(), nb::sig("def __init__(self, arg: Dtype | array, /) -> None"))
       .def_prop_ro("dtype", [](const IntegerInfo& i) { return i.dtype; })
       .def_prop_ro("min", integer_min)
       .def_prop_ro("max", integer_max)

@@ -206,6 +206,17 @@ void bind_more_ops(nb::module_& m) {
       "Errors: ValueError for subscripts that are malformed or do not fit the shapes.");
   m.def(
       "arange",
+      [](const Scalar& start, const std::optional<Scalar>& stop, std::optional<DType> dtype, StreamArg stream) {
+        const StreamGuard on(stream);
+        return arange(start, stop, std::nullopt, dtype);
+      },
+      nb::arg("start"), nb::arg("stop").none() = nb::none(), nb::kw_only(), nb::arg("dtype").none() = nb::none(),
+      nb::arg("stream").none() = nb::none(),
+      nb::sig("def arange(start: int | float, stop: None | int | float = None, *, dtype: Dtype | None = None, stream: "
+              "StreamOrDevice = None) -> array"),
+      "Values from start up to stop, without it; with one bound from 0.");
+  m.def(
+      "arange",
       [](const Scalar& stop, const std::optional<Scalar>& step, std::optional<DType> dtype, StreamArg stream) {
         const StreamGuard on(stream);
         return arange(Scalar(0), stop, step, dtype);
@@ -214,7 +225,7 @@ void bind_more_ops(nb::module_& m) {
       nb::arg("stream").none() = nb::none(),
       nb::sig("def arange(stop: int | float, step: None | int | float = None, dtype: Dtype | None = None, *, stream: "
               "StreamOrDevice = None) -> array"),
-      "Values from 0 up to stop, without it.");
+      "Values from 0 up to stop, without it, in steps.");
   m.def(
       "broadcast_shapes",
       [](const nb::args& shapes) {

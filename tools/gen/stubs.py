@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from pathlib import Path
 
+from gen.forms import FORMS
 from gen.schema import Function, by_module
 
 HEAD = Path(__file__).with_name("core_head.pyi")
@@ -29,13 +31,22 @@ def docstring(f: Function, indent: str) -> str:
     return "\n".join(line.rstrip() for line in quoted.split("\n"))
 
 
+def annotated(signature: str) -> str:
+    """The signature as plait.core's stub has it, where `bool` is a dtype."""
+    return re.sub(r"(?<![\w.])bool\b", "builtins.bool", signature)
+
+
 def function(f: Function) -> str:
-    text = f"def {f.name}{f.signature_text}:\n{docstring(f, '    ')}\n"
+    signature = annotated(f.signature_text) if f.module == "core" else f.signature_text
+    text = f"def {f.name}{signature}:\n{docstring(f, '    ')}\n"
+    if f.module == "core" and f.name in FORMS:
+        more = "".join(f"@overload\ndef {f.name}{annotated(form)}: ...\n" for form in FORMS[f.name])
+        text = f"@overload\n{text}{more}\n"
     return text + "".join(f"{alias} = {f.name}\n" for alias in f.aliases) + ("\n" if f.aliases else "")
 
 
 def method(f: Function) -> str:
-    self = "(self" + ("" if f.method_text.startswith("()") else ", ") + f.method_text[1:]
+    self = "(self" + ("" if f.method_text.startswith("()") else ", ") + annotated(f.method_text)[1:]
     return f"    def {f.name}{self}:\n{docstring(f, '        ')}\n"
 
 

@@ -2,6 +2,7 @@
 
 #include "ops/create/iota.h"
 #include "ops/prelude.h"
+#include "plait/more_ops.h"
 
 namespace plait {
 namespace {
@@ -84,6 +85,10 @@ Array arange(const Scalar& start, const std::optional<Scalar>& stop, const std::
   return make_arange(attrs);
 }
 
+Array arange(const Scalar& stop) { return arange(stop, std::nullopt, std::nullopt); }
+
+Array arange(const Scalar& start, const Scalar& stop) { return arange(start, stop, std::nullopt); }
+
 Array linspace(const Scalar& start, const Scalar& stop, std::optional<int64_t> num, bool endpoint,
                std::optional<DType> dtype) {
   const int64_t n = num.value_or(50);
@@ -121,9 +126,10 @@ void register_arange(OpRegistry& ops) {
       .no_vmap("it has no array operand");
   ops.function("arange")
       .signature(
-          "(start: int | float, stop: None | int | float = None, step: None | int | float = None, dtype: Dtype | None = None, *, stream: StreamOrDevice = None) -> array")
-      .summary("Values from start up to stop, without it; with one bound from 0.")
+          "(start: int | float, stop: None | int | float, step: None | int | float, dtype: Dtype | None = None, *, stream: StreamOrDevice = None) -> array")
+      .summary("Values from start up to stop, without it, in steps; with one bound from 0.")
       .details(
+          "arange(stop), arange(start, stop) and arange(stop, step=2) leave out what they have no need of.\n"
           "Dtype: int32 (int64 when a bound needs it) for whole numbers, else float32. Errors: ValueError for step 0, bool, or a range without an end.")
       .oracle("np.arange(start, stop, step)")
       .not_differentiable("it has no array operand")

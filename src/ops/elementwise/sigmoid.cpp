@@ -7,7 +7,10 @@ void register_sigmoid(OpRegistry& ops) {
       .summary("1 / (1 + exp(-a)), between 0 and 1.")
       .input("a", dtypes::floating)
       .floats()
-      .lower([](Val a) { return 1.0 / (1.0 + exp(-a)); })
+      .lower([](Val a) {
+        const Val e = exp(-abs(a));  // at most 1, and exact where the result is almost 0
+        return select(a < 0.0, e, a.builder->constant(Scalar(1.0), a.type())) / (1.0 + e);
+      })
       .derivative([](const Array&, const Array& y) { return y * (1.0 - y); })
       .signature("(a: array, /, *, stream: StreamOrDevice = None) -> array")
       .oracle("scipy.special.expit(a)")

@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 
 #include "ops/index/scatter.h"
+#include "plait/more_ops.h"
 #include "plait/ops.h"
 
 namespace plait {

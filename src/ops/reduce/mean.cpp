@@ -1,5 +1,8 @@
+#include <cmath>
+
 #include "ops/create/iota.h"
 #include "ops/prelude.h"
+#include "plait/more_ops.h"
 
 namespace plait {
 namespace {
@@ -19,15 +22,27 @@ Array mean_in(const Array& x, const std::vector<int>& axes, bool keepdims) {
   return divide(sum(x, axes, keepdims), extent(extent_of(x, axes), x.dtype()));
 }
 
+// n - correction, or 0 where that is more; the part behind the point apart, since extents are whole.
+Array divisor(const char* op, Dim n, double correction, DType dtype) {
+  if (!std::isfinite(correction) || std::abs(correction) > 0x1p53)
+    throw ArgumentError({.op = op,
+                         .got = "a correction of " + std::to_string(correction),
+                         .accepts = "a finite number",
+                         .where = here()});
+  const double whole = std::floor(correction);
+  n = n - static_cast<int64_t>(whole);
+  const Array left = extent(n < 0 ? Dim(0) : n, dtype);
+  if (correction == whole) return left;
+  return maximum(subtract(left, Array(Scalar(correction - whole), dtype)), Array(Scalar(0.0), dtype));
+}
+
 // The mean square distance from the mean, in the working dtype.
-Array variance(const char* op, const Array& a, const Axes& axis, bool keepdims, int64_t ddof) {
+Array variance(const char* op, const Array& a, const Axes& axis, bool keepdims, double correction) {
   const std::vector<int> axes = checked_axes(op, axis, a.rank());
   const Array x = converted(a, working(a.dtype()));
   const Array off = subtract(x, mean_in(x, axes, true));
   const Array squares = x.dtype() == DType::complex64 ? square(abs(off)) : square(off);
-  Dim n = extent_of(x, axes) - ddof;
-  if (n < 0) n = 0;
-  return divide(sum(squares, axes, keepdims), extent(n, squares.dtype()));
+  return divide(sum(squares, axes, keepdims), divisor(op, extent_of(x, axes), correction, squares.dtype()));
 }
 
 DType spread_dtype(const Array& a) { return real_of(at_least_float(a.dtype())); }
@@ -39,12 +54,20 @@ Array mean(const Array& a, const Axes& axis, bool keepdims) {
   return converted(mean_in(converted(a, working(a.dtype())), axes, keepdims), at_least_float(a.dtype()));
 }
 
-Array var(const Array& a, const Axes& axis, bool keepdims, int64_t ddof, std::optional<int64_t> correction) {
-  return converted(variance("var", a, axis, keepdims, correction.value_or(ddof)), spread_dtype(a));
+Array corrected_var(const Array& a, const Axes& axis, bool keepdims, double correction) {
+  return converted(variance("var", a, axis, keepdims, correction), spread_dtype(a));
 }
 
-Array std(const Array& a, const Axes& axis, bool keepdims, int64_t ddof, std::optional<int64_t> correction) {
-  return converted(sqrt(variance("std", a, axis, keepdims, correction.value_or(ddof))), spread_dtype(a));
+Array corrected_std(const Array& a, const Axes& axis, bool keepdims, double correction) {
+  return converted(sqrt(variance("std", a, axis, keepdims, correction)), spread_dtype(a));
+}
+
+Array var(const Array& a, const Axes& axis, bool keepdims, int64_t ddof) {
+  return corrected_var(a, axis, keepdims, static_cast<double>(ddof));
+}
+
+Array std(const Array& a, const Axes& axis, bool keepdims, int64_t ddof) {
+  return corrected_std(a, axis, keepdims, static_cast<double>(ddof));
 }
 
 void register_mean(OpRegistry& ops) {
@@ -64,12 +87,12 @@ void register_mean(OpRegistry& ops) {
       .rejects("(2, 3)", "axis=2", "ValueError");
   ops.function("var")
       .signature(
-          "(a: array, /, axis: None | int | Sequence[int] = None, keepdims: bool = False, ddof: int = 0, *, correction: int | None = None, stream: StreamOrDevice = None) -> array")
+          "(a: array, /, axis: None | int | Sequence[int] = None, keepdims: bool = False, ddof: int = 0, *, stream: StreamOrDevice = None) -> array")
       .method(
-          "(axis: int | Sequence[int] | None = None, keepdims: bool = False, ddof: int = 0, *, correction: int | None = None, stream: StreamOrDevice = None) -> array")
+          "(axis: int | Sequence[int] | None = None, keepdims: bool = False, ddof: int = 0, *, correction: int | float | None = None, stream: StreamOrDevice = None) -> array")
       .summary("Variance along axes: the mean square distance from the mean.")
       .details(
-          "ddof: taken off the number of elements in the divisor; correction, when given, is used instead. Dtype: as mean, float32 for complex. Errors: ValueError.")
+          "ddof: taken off the number of elements in the divisor; correction, by keyword, is the same for any number and used instead of it. Dtype: as mean, float32 for complex. Errors: ValueError.")
       .oracle("np.var(a, axis=axis, keepdims=keepdims, ddof=ddof)")
       .sample("(2, 3, 4)", "axis=None, ddof=0")
       .sample("(2, 3, 4)", "axis=-1, keepdims=True, ddof=1")
@@ -77,12 +100,12 @@ void register_mean(OpRegistry& ops) {
       .rejects("(2, 3)", "axis=2", "ValueError");
   ops.function("std")
       .signature(
-          "(a: array, /, axis: None | int | Sequence[int] = None, keepdims: bool = False, ddof: int = 0, *, correction: int | None = None, stream: StreamOrDevice = None) -> array")
+          "(a: array, /, axis: None | int | Sequence[int] = None, keepdims: bool = False, ddof: int = 0, *, stream: StreamOrDevice = None) -> array")
       .method(
-          "(axis: int | Sequence[int] | None = None, keepdims: bool = False, ddof: int = 0, *, correction: int | None = None, stream: StreamOrDevice = None) -> array")
+          "(axis: int | Sequence[int] | None = None, keepdims: bool = False, ddof: int = 0, *, correction: int | float | None = None, stream: StreamOrDevice = None) -> array")
       .summary("Standard deviation along axes: the root of the variance.")
       .details(
-          "ddof: taken off the number of elements in the divisor; correction, when given, is used instead. Dtype: as mean, float32 for complex. Errors: ValueError.")
+          "ddof: taken off the number of elements in the divisor; correction, by keyword, is the same for any number and used instead of it. Dtype: as mean, float32 for complex. Errors: ValueError.")
       .oracle("np.std(a, axis=axis, keepdims=keepdims, ddof=ddof)")
       .sample("(2, 3, 4)", "axis=None, ddof=0")
       .sample("(2, 3, 4)", "axis=-1, keepdims=True, ddof=1")

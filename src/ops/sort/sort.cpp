@@ -1,4 +1,6 @@
+#include "ops/create/iota.h"
 #include "ops/prelude.h"
+#include "plait/more_ops.h"
 
 namespace plait {
 namespace {
@@ -46,6 +48,20 @@ void check_kth(const char* op, const Array& a, int64_t kth, std::optional<int> a
 Array sort(const Array& a, std::optional<int> axis) { return along("sort", a, axis, sort_last); }
 
 Array argsort(const Array& a, std::optional<int> axis) { return along("argsort", a, axis, argsort_last); }
+
+Array sort(const Array& a, std::optional<int> axis, bool descending) {
+  const Array up = sort(a, axis);
+  return descending ? flip(up, axis.value_or(0)) : up;
+}
+
+// Equal elements stay in order both ways: what comes last in the reversed row came first in the row.
+Array argsort(const Array& a, std::optional<int> axis, bool descending) {
+  if (!descending) return argsort(a, axis);
+  const Array x = axis ? a : reshape(a, {a.shape().count()});
+  const int at = checked_axis("argsort", axis.value_or(0), x.rank());
+  const Array back = flip(argsort(flip(x, at), at), at);
+  return subtract(extent(x.shape()[at] - 1, back.dtype()), back);
+}
 
 // Sorting by digits takes no longer than selecting would, and promises more.
 Array partition(const Array& a, int64_t kth, std::optional<int> axis) {

@@ -8,6 +8,7 @@
 
 #include "backends/order.h"
 #include "base/dispatch.h"
+#include "plait/more_ops.h"
 #include "plait/ops.h"
 
 namespace plait {

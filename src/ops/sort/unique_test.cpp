@@ -3,6 +3,7 @@
 #include <cmath>
 #include <limits>
 
+#include "plait/more_ops.h"
 #include "plait/ops.h"
 
 namespace plait {
