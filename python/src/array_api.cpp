@@ -2,6 +2,8 @@
 // a property, and forms of functions that differ in their parameters.
 #include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "bind.h"
 #include "plait/more_ops.h"
@@ -10,19 +12,32 @@
 namespace plait::python {
 namespace {
 
+using Fields = std::vector<std::pair<const char*, const char*>>;  // name, what it holds
+
 /// A named tuple of arrays, as a class of `m`.
-nb::object result_class(nb::module_& m, const char* name, const nb::tuple& fields) {
+nb::object result_class(nb::module_& m, const char* name, const char* doc, const Fields& fields) {
+  nb::list names;
+  for (const auto& [field, holds] : fields) names.append(field);
   nb::object made =
-      nb::module_::import_("collections").attr("namedtuple")(name, fields, nb::arg("module") = "plait.core");
+      nb::module_::import_("collections").attr("namedtuple")(name, names, nb::arg("module") = "plait.core");
+  made.attr("__doc__") = doc;
+  for (const auto& [field, holds] : fields) made.attr(field).attr("__doc__") = holds;
   m.attr(name) = made;
   return made;
 }
 
 void bind_sets(nb::module_& m) {
-  const nb::object all =
-      result_class(m, "UniqueAllResult", nb::make_tuple("values", "indices", "inverse_indices", "counts"));
-  const nb::object counts = result_class(m, "UniqueCountsResult", nb::make_tuple("values", "counts"));
-  const nb::object inverse = result_class(m, "UniqueInverseResult", nb::make_tuple("values", "inverse_indices"));
+  const std::pair values("values", "The different elements, sorted: (count,).");
+  const std::pair inverse_indices("inverse_indices", "For each element its place among the values: the shape of x.");
+  const std::pair occurrences("counts", "How often each value occurs: (count,).");
+  const nb::object all = result_class(m, "UniqueAllResult", "What unique_all returns.",
+                                      {values,
+                                       {"indices", "Where each value stands first in the flattened x: (count,)."},
+                                       inverse_indices,
+                                       occurrences});
+  const nb::object counts = result_class(m, "UniqueCountsResult", "What unique_counts returns.", {values, occurrences});
+  const nb::object inverse =
+      result_class(m, "UniqueInverseResult", "What unique_inverse returns.", {values, inverse_indices});
   static constexpr const char* known =
       "How many there are has to be known: it evaluates, and raises TransformError while a function is traced.";
   const auto add = [&m](const char* name, auto f, const std::string& returns, const std::string& doc) {

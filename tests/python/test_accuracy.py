@@ -50,7 +50,7 @@ UNARY: dict[str, Reference] = {
     "reciprocal": lambda x: 1 / x,
     "square": np.square,
     "erf": scipy.special.erf,
-    "erfinv": scipy.special.erfinv,
+    "erfinv": lambda x: np.copysign(scipy.special.erfinv(x), x),  # SciPy's drops the sign of a zero
     "sigmoid": scipy.special.expit,
     "degrees": np.degrees,
     "radians": np.radians,
@@ -97,8 +97,9 @@ def samples() -> Floats:
         rng.uniform(-1e5, 1e5, 60000),
         np.exp2(rng.uniform(-30, 30, 20000)),
     ]
-    x = np.concatenate([p.astype(np.float32) for p in parts])
-    return np.concatenate([x, np.nextafter(x, np.float32(np.inf)), np.nextafter(x, np.float32(-np.inf))])
+    with np.errstate(all="ignore"):
+        x = np.concatenate([p.astype(np.float32) for p in parts])
+        return np.concatenate([x, np.nextafter(x, np.float32(np.inf)), np.nextafter(x, np.float32(-np.inf))])
 
 
 @functools.cache
@@ -278,7 +279,10 @@ def test_sums_of_many_elements_round_as_a_tree_does(kind: str) -> None:
         got = np.array(pc.sum(pc.array(shaped), axis=axis))
         assert np.all(np.abs(got - shaped.sum(axis=axis, dtype=np.float64)) <= bound / 10 * 1.1), (shape, axis)
     running = np.array(pc.cumsum(a))
-    assert np.max(np.abs(running - np.cumsum(x, dtype=np.float64))) <= 4 * bound
+    exact_running = np.cumsum(x, dtype=np.float64)
+    # Kept in float64 on the CPU, so rounded once; a tree on a GPU.
+    allowed = bound if BOUND == 4 else 2 * EPS * np.abs(exact_running) + 1e-9
+    assert np.all(np.abs(running - exact_running) <= allowed)
 
 
 def test_variance_and_logsumexp_of_many_elements() -> None:
@@ -308,7 +312,8 @@ def test_16_bit_floats_are_added_up_in_float32(dtype: str, eps: float) -> None:
     def close(got: pc.array, want: Floats, size: Floats | float = 0.0) -> None:
         assert str(got.dtype).endswith(dtype)
         have = np.array(got.astype(pc.float64))
-        assert np.all(np.abs(have - want) <= slack * np.abs(want) + 64 * EPS * size), np.max(np.abs(have - want))
+        error = np.abs(have - want) - slack * np.abs(want) - 64 * EPS * size
+        assert np.all(error <= 2.0**-25), np.max(error)  # half of the least step that float16 has
 
     a, x = half(rng.uniform(0.5, 1, 60_000), dtype)
     close(pc.sum(a), x.sum(), x.sum())
@@ -318,7 +323,7 @@ def test_16_bit_floats_are_added_up_in_float32(dtype: str, eps: float) -> None:
     close(pc.sum(a, axis=0), x.sum(0))
     close(pc.sum(a, axis=1), x.sum(1), x.sum(1))
     close(pc.var(a, axis=1), x.var(1), 1.0)
-    close(pc.softmax(a, axis=1, precise=True), scipy.special.softmax(x, axis=1), 1e-4)
+    close(pc.softmax(a, axis=1, precise=True), scipy.special.softmax(x, axis=1))
 
     a, x = half(rng.standard_normal((7, 4096)), dtype)
     b, y = half(rng.standard_normal((4096, 5)), dtype)

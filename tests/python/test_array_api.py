@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,15 @@ strict = pytest.importorskip("array_api_strict")
 ROOT = Path(__file__).parent.parent.parent
 sys.path[:0] = [str(ROOT / "tests/facts"), str(ROOT / "tools")]
 import sigs  # noqa: E402
+
 from gen.forms import FORMS  # noqa: E402
 
 ROW = re.compile(r"^\| `([\w.]+)` \| (yes|differs|no) \| (.*) \|$", re.MULTILINE)
 # Names of array-api-strict that the standard does not have.
 ITS_OWN = {"Device", "set_array_api_strict_flags", "get_array_api_strict_flags", "reset_array_api_strict_flags"}
 ITS_OWN |= {"ArrayAPIStrictFlags", "__version__", "__array_api_version__"}
+# Recorded as parameters by position; they are taken by name too, as calls below do.
+BY_NAME_TOO = {"roll": {"axis"}}
 # What NumPy reads arrays by, and Python's own.
 OF_PYTHON = {
     "__array__",
@@ -84,14 +88,14 @@ def test_the_table_says_what_is_there() -> None:
 def test_parameters_are_those_of_the_standard(name: str) -> None:
     """Every keyword of the standard is one, and as many arguments are taken by position."""
     reference = getattr(strict, name)
-    if not inspect.isfunction(reference):
+    if not inspect.isfunction(reference) or isinstance(getattr(pc, name), type):
         return
     wanted = list(inspect.signature(reference).parameters.values())
     keywords = {p.name for p in wanted if p.kind is p.KEYWORD_ONLY}
     by_position = sum(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in wanted)
     forms = sigs.read(getattr(pc, name), False, name)
     assert forms, "no signature"
-    taken: set[str] = set()
+    taken = BY_NAME_TOO.get(name, set())
     most = 0
     for form in forms:
         kinds = [p["kind"] for p in form["params"]]
@@ -144,22 +148,22 @@ stack((f, g), axis=1); tile(f, (2, 1)); unstack(f, axis=1); broadcast_shapes((2,
 argmin(f, axis=1); argmax(f, axis=0, keepdims=True); nonzero(i); count_nonzero(i, axis=1);
 searchsorted(sort(v), w); searchsorted(v, w, side='right', sorter=argsort(v)); where(b, f, g); where(b, f, 0.0);
 sort(f); sort(f, axis=0, descending=True); argsort(v); argsort(v, descending=True); sort(i, stable=False);
-take(f, asarray([2, 0]), axis=1); take_along_axis(f, argsort(f, axis=1), axis=1); isin(v, w);
-isin(i, j, invert=True); unique_all(v); unique_counts(i); unique_inverse(i); unique_values(b); unique_values(v);
+take(f, asarray([2, 0]), axis=1); take_along_axis(f, argsort(f, axis=1), axis=1); isin(i, j);
+ unique_all(v); unique_counts(i); unique_inverse(i); unique_values(b); unique_values(v);
 unique_all(f); sum(f); sum(f, axis=1); sum(i, axis=0, dtype=int64); prod(f, axis=(0, 1)); prod(i, dtype=int64);
 mean(f, axis=1, keepdims=True); std(f); std(f, axis=1, correction=1); var(f, correction=0.5); max(f, axis=0);
 min(i); cumulative_sum(v); cumulative_sum(f, axis=1, include_initial=True); cumulative_prod(f, axis=0);
 cumulative_prod(v, include_initial=True); cumulative_sum(v, dtype=float64); all(b); any(b, axis=0); diff(f);
 diff(f, axis=0); diff(v, n=2); diff(v, prepend=w[:1], append=w[1:3]); matmul(f, permute_dims(g, (1, 0)));
 tensordot(f, g, axes=2); tensordot(f, g, axes=((1,), (1,))); matrix_transpose(t); vecdot(f, g);
-vecdot(c, c, axis=0); f + g; f - 2.0; 2.0 * f; f / g; i // j; i % j; p ** 2.0; 2.0 ** f; i & j; i | 1; i ^ j;
+vecdot(c, c, axis=-2); f + g; f - 2.0; 2.0 * f; f / g; i // j; i % j; p ** 2.0; 2.0 ** f; i & j; i | 1; i ^ j;
 ~i; i << 1; i >> 1; f @ permute_dims(g, (1, 0)); -f; +f; abs(f); f < g; f <= g; f > g; f >= g; f == f; f != g;
 f[0, 1]; f[:, 1:]; f[..., None]; f[b]; f.T; t.mT; f.shape; f.ndim; f.size; finfo(float32).eps; iinfo(int16).max;
 finfo(f).bits; iinfo(i).min; can_cast(int32, int64); can_cast(float64, int32); pi + e; inf;
 isdtype(float32, 'real floating'); isdtype(int8, ('bool', 'signed integer')); isdtype(complex64, 'numeric');
-nan; fft.fft(v); fft.ifft(v); fft.rfft(v); fft.irfft(fft.rfft(v), n=5); fft.fftn(f); fft.ifftn(f); fft.rfftn(f);
+nan; fft.fft(c); fft.ifft(c, n=4); fft.rfft(v); fft.irfft(fft.rfft(v), n=5); fft.fftn(c); fft.ifftn(c); fft.rfftn(f);
 fft.irfftn(fft.rfftn(f), s=(2, 3), axes=(0, 1)); fft.fftshift(v); fft.ifftshift(v); fft.fftfreq(5, d=0.5);
-fft.rfftfreq(5); fft.fft(f, axis=0, norm='ortho')
+fft.rfftfreq(5); fft.fft(c, axis=0, norm='ortho')
 """
 EXPRESSIONS = [
     *(f"{n}(p)" for n in ONE.split()),
@@ -267,11 +271,13 @@ def test_signs_of_zeros_and_nans(dtype: str, compiled: bool) -> None:
 
 
 def test_hypot_neither_overflows_nor_vanishes() -> None:
-    for dtype, huge, tiny in ((pc.float32, 2e38, 2e-38), (pc.float64, 1e308, 1e-308), (pc.float16, 40000.0, 6e-8)):
+    for dtype, huge, tiny in ((pc.float32, 2e38, 2e-38), (pc.float64, 1e308, 1e-308), (pc.float16, 40000.0, 6e-7)):
         for x in (huge, tiny):
             a = pc.array(x, dtype=dtype)
             assert pc.hypot(a, 0 * a).item() == a.item()
-            assert pc.hypot(a / 2, a / 2).item() == pytest.approx(a.item() / 2**0.5, rel=1e-3)
+            assert pc.hypot(a / 2, a / 2).item() == pytest.approx(
+                a.item() / 2**0.5, rel=1e-3, abs=6e-8 if dtype == pc.float16 else 0
+            )
     grads = pc.grad(lambda x: pc.hypot(x[0], x[1]))(pc.array([3.0, 4.0]))
     assert grads.tolist() == pytest.approx([0.6, 0.8])
     assert pc.grad(lambda x: pc.hypot(x, x))(pc.array(0.0)).item() == 0
@@ -313,10 +319,16 @@ def test_nans_are_unique_and_zeros_are_equal() -> None:
 
 
 @pytest.mark.parametrize("name", ["unique_all", "unique_counts", "unique_inverse", "unique_values"])
-@pytest.mark.parametrize("transform", [pc.compile, pc.vmap, pc.grad])
+@pytest.mark.parametrize("transform", [pc.compile, pc.vmap, lambda f: pc.compile(pc.grad(f))])
 def test_how_many_are_unique_is_not_known_while_tracing(transform: Any, name: str) -> None:
     with pytest.raises(pc.TransformError, match="traced array was evaluated"):
-        transform(lambda x: getattr(pc, name)(x)[0])(pc.ones((4,)) if transform is not pc.vmap else pc.ones((2, 4)))
+        transform(lambda x: getattr(pc, name)(x)[0].sum())(pc.ones((2, 4)))
+
+
+def test_gradients_go_to_the_elements_that_are_kept() -> None:
+    x = pc.array([3.0, 1.0, 3.0, 2.0])
+    assert pc.grad(lambda x: (pc.unique_values(x) ** 2).sum())(x).tolist() == [6, 2, 0, 4]
+    assert pc.grad(lambda x: (pc.unique_counts(x).values ** 2).sum())(x).tolist() == [6, 2, 0, 4]
 
 
 def test_isin_under_transforms() -> None:
@@ -325,13 +337,14 @@ def test_isin_under_transforms() -> None:
     assert pc.vmap(pc.isin)(x, pc.array([[2.0], [5.0]])).tolist() == [[False, True], [False, False]]
     assert pc.isin(x, 3).tolist() == [[False, False], [True, False]]
     assert pc.isin(3, x).item()
+    assert np.array_equal(np.array(pc.isin(pc.array(I), pc.array(J), invert=True)), np.isin(I, J, invert=True))
 
 
 @pytest.mark.parametrize("correction", [0, 1, 0.5, 2.5, 6, 7.5])
 def test_spread_with_any_correction(correction: float) -> None:
     x = pc.array(F)
-    with np.errstate(all="ignore"), np.testing.suppress_warnings() as quiet:
-        quiet.filter(RuntimeWarning)
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
         want = np.var(F, ddof=correction)
     for f in (pc.var, pc.compile(pc.var), lambda a, correction: a.var(correction=correction)):
         assert f(x, correction=correction).item() == pytest.approx(want, rel=1e-5)

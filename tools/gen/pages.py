@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from gen.forms import FORMS
 from gen.schema import Function, by_module
 from gen.written import ARRAY, Written, docstrings, written
 
@@ -32,7 +33,8 @@ def of_elements(primitive: dict) -> str:
 
 
 def entry(f: Function, primitives: dict[str, dict], examples: dict[str, list[str]]) -> str:
-    text = f"## {f.name}\n\n```python\n{f.name}{f.signature_text}\n```\n\n{f.summary}\n"
+    forms = "".join(f"{f.name}{form}\n" for form in FORMS.get(f.name, []) if f.module == "core")
+    text = f"## {f.name}\n\n```python\n{f.name}{f.signature_text}\n{forms}```\n\n{f.summary}\n"
     details = f.details
     if not details and (primitive := primitives.get(f.primitive)) and primitive["kind"] == "elementwise":
         details = of_elements(primitive)

@@ -10,7 +10,7 @@ namespace {
 struct SquareRange {
   double low, high, up, down;
 };
-constexpr SquareRange kSquaresFloat32 = {0x1p-40, 0x1p62, 0x1p70, 0x1p-70};
+constexpr SquareRange kSquaresFloat32 = {0x1p-40, 0x1p62, 0x1p90, 0x1p-90};
 constexpr SquareRange kSquaresFloat64 = {0x1p-400, 0x1p500, 0x1p600, 0x1p-600};
 
 Val lower_hypot(Val a, Val b) {

@@ -8,8 +8,10 @@ void register_sigmoid(OpRegistry& ops) {
       .input("a", dtypes::floating)
       .floats()
       .lower([](Val a) {
-        const Val e = exp(-abs(a));  // at most 1, and exact where the result is almost 0
-        return select(a < 0.0, e, a.builder->constant(Scalar(1.0), a.type())) / (1.0 + e);
+        const Val e = exp(-abs(a));  // at most 1: neither side overflows
+        const Val q = e / (1.0 + e);
+        // e - e q is q as well, but for the rounding of 1 + e.
+        return select(a < 0.0, fma(-e, q, e), 1.0 - q);
       })
       .derivative([](const Array&, const Array& y) { return y * (1.0 - y); })
       .signature("(a: array, /, *, stream: StreamOrDevice = None) -> array")

@@ -16,10 +16,22 @@ namespace {
 
 // Elements are (outer, n, inner), scanned along n. A running value `Acc` starts from an element and takes in the next ones.
 
+/// What running sums and products are kept in: double for float32, since each element would add a rounding.
+template <class T>
+using Running = std::conditional_t<std::is_same_v<T, float>, double, Wide<T>>;
+
+template <class T>
+T rounded(Running<T> x) {
+  if constexpr (std::is_same_v<T, float>)
+    return static_cast<float>(x);
+  else
+    return narrowed<T>(x);
+}
+
 template <class T>
 struct Sum {
   using Out = T;
-  using Acc = Wide<T>;
+  using Acc = Running<T>;
   static Acc start(T x) { return widened(x); }
   static Acc join(Acc a, Acc b) {
     if constexpr (std::is_same_v<T, bool>)
@@ -29,13 +41,13 @@ struct Sum {
     else
       return a + b;
   }
-  static Out value(Acc a) { return narrowed<T>(a); }
+  static Out value(Acc a) { return rounded<T>(a); }
 };
 
 template <class T>
 struct Product {
   using Out = T;
-  using Acc = Wide<T>;
+  using Acc = Running<T>;
   static Acc start(T x) { return widened(x); }
   static Acc join(Acc a, Acc b) {
     if constexpr (std::is_same_v<T, bool>)
@@ -45,7 +57,7 @@ struct Product {
     else
       return a * b;
   }
-  static Out value(Acc a) { return narrowed<T>(a); }
+  static Out value(Acc a) { return rounded<T>(a); }
 };
 
 /// NaN wins.
