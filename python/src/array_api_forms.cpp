@@ -111,10 +111,10 @@ void bind_sums(nb::module_& m) {
 void bind_names(nb::module_& m) {
   form(
       m, "clip", "x: array, /, min: scalar | array | None = None, max: scalar | array | None = None, *",
-      "Elements kept between two bounds, either of which may be missing, or both.",
+      "Elements kept between two bounds, either of which may be missing.\n\nErrors: TypeError without bounds.",
       [](const Array& a, std::optional<Operand> min, std::optional<Operand> max, StreamArg stream) {
         const StreamGuard on(stream);
-        if (!min && !max) return a;
+        if (!min && !max) throw ArgumentTypeError({.op = "clip", .got = "no bound", .accepts = "min, max, or both"});
         OperandDType common;
         common.see(a);
         common.see(min);

@@ -272,9 +272,10 @@ void bind_dtypes(nb::module_& m) {
       nb::arg("from_"), nb::arg("to"), nb::sig("def can_cast(from_: array | Dtype, to: Dtype) -> bool"),
       "Whether every value of one dtype has a place in another, as promotion sees it.\n\nErrors: TypeError for what is no array or "
       "Dtype.");
-  m.def("result_type", result_type, nb::sig("def result_type(*arrays_and_dtypes: array | Dtype | scalar) -> Dtype"),
-        "The dtype that all of them meet in: that of their sum. Numbers follow that of the others.\n\n"
-        "Errors: TypeError for what is neither array, Dtype nor number, ValueError for no argument and for numbers alone.");
+  m.def(
+      "result_type", result_type, nb::sig("def result_type(*arrays_and_dtypes: array | Dtype | scalar) -> Dtype"),
+      "The dtype that all of them meet in: that of their sum. Numbers follow that of the others.\n\n"
+      "Errors: TypeError for what is neither array, Dtype nor number, ValueError for no argument and for numbers alone.");
 
   nb::class_<FloatInfo>(m, "finfo", "Limits of a dtype of floats.")
       .def(

@@ -4,7 +4,7 @@ import enum
 import os
 import types
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Literal, ParamSpec, Protocol, TypeAlias, TypeVar, overload
+from typing import Any, Literal, NamedTuple, ParamSpec, Protocol, TypeAlias, TypeVar, overload
 
 import numpy
 
@@ -22,7 +22,7 @@ class _DLPack(Protocol):
     def __dlpack__(self) -> object: ...
     def __dlpack_device__(self) -> tuple[int, int]: ...
 
-scalar: TypeAlias = int | float | bool | complex
+scalar: TypeAlias = int | float | builtins.bool | complex
 list_or_scalar: TypeAlias = Any  # numbers, nested in as many lists as the array has axes
 DLPackCompatible: TypeAlias = _DLPack
 Foreign: TypeAlias = numpy.ndarray[Any, Any] | numpy.generic
@@ -104,7 +104,7 @@ def new_stream(device: Device | DeviceType) -> Stream: ...
 def new_thread_unsafe_stream(device: Device | DeviceType) -> Stream: ...
 def new_thread_local_stream(device: Device | DeviceType) -> ThreadLocalStream: ...
 def clear_streams() -> None: ...
-def is_available(device: Device | DeviceType) -> bool: ...
+def is_available(device: Device | DeviceType) -> builtins.bool: ...
 def device_count(device_type: DeviceType) -> int: ...
 def device_info(d: None | Device | DeviceType = None) -> dict[str, str | int]: ...
 def synchronize(stream: StreamOrDevice = None) -> None: ...
@@ -113,6 +113,7 @@ class Dtype:
     @property
     def size(self) -> int: ...
 
+bool: Dtype
 bool_: Dtype
 uint8: Dtype
 uint16: Dtype
@@ -147,13 +148,13 @@ integer: DtypeCategory
 number: DtypeCategory
 generic: DtypeCategory
 
-def issubdtype(arg1: Dtype | DtypeCategory, arg2: Dtype | DtypeCategory) -> bool: ...
-def isdtype(dtype: Dtype, kind: Dtype | str | tuple[Dtype | str, ...]) -> bool: ...
-def can_cast(from_: array | Dtype, to: Dtype) -> bool: ...
-def result_type(*arrays_and_dtypes: array | Dtype) -> Dtype: ...
+def issubdtype(arg1: Dtype | DtypeCategory, arg2: Dtype | DtypeCategory) -> builtins.bool: ...
+def isdtype(dtype: Dtype, kind: Dtype | str | tuple[Dtype | str, ...]) -> builtins.bool: ...
+def can_cast(from_: array | Dtype, to: Dtype) -> builtins.bool: ...
+def result_type(*arrays_and_dtypes: array | Dtype | scalar) -> Dtype: ...
 
 class finfo:
-    def __init__(self, arg: Dtype, /) -> None: ...
+    def __init__(self, arg: Dtype | array, /) -> None: ...
     @property
     def dtype(self) -> Dtype: ...
     @property
@@ -168,7 +169,7 @@ class finfo:
     def smallest_normal(self) -> float: ...
 
 class iinfo:
-    def __init__(self, arg: Dtype, /) -> None: ...
+    def __init__(self, arg: Dtype | array, /) -> None: ...
     @property
     def dtype(self) -> Dtype: ...
     @property
@@ -194,14 +195,22 @@ def einsum_path(subscripts: str, *operands: array) -> tuple[list[tuple[int, ...]
 @overload
 def arange(
     start: int | float,
-    stop: None | int | float = None,
-    step: None | int | float = None,
+    stop: None | int | float,
+    step: None | int | float,
     dtype: Dtype | None = None,
     *,
     stream: StreamOrDevice = None,
 ) -> array:
-    """Values from start up to stop, without it; with one bound from 0."""
+    """Values from start up to stop, without it, in steps; with one bound from 0."""
 
+@overload
+def arange(
+    start: int | float,
+    stop: None | int | float = None,
+    *,
+    dtype: Dtype | None = None,
+    stream: StreamOrDevice = None,
+) -> array: ...
 @overload
 def arange(
     stop: int | float,
@@ -210,6 +219,8 @@ def arange(
     *,
     stream: StreamOrDevice = None,
 ) -> array: ...
+@overload
+def arange(*args: Any, device: Device | DeviceType | None, **kwargs: Any) -> array: ...
 def eval(*args: Any) -> None: ...
 def async_eval(*args: Any) -> None: ...
 def get_active_memory() -> int: ...
@@ -237,28 +248,34 @@ class CheckpointedFunction:
 
 class CompiledFunction:
     def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
-    def explain_call(self, args: tuple[Any, ...], kwargs: dict[str, Any], analyze: bool) -> dict[str, Any]: ...
+    def explain_call(self, args: tuple[Any, ...], kwargs: dict[str, Any], analyze: builtins.bool) -> dict[str, Any]: ...
     def traces(self) -> list[dict[str, Any]]: ...
 
-def explain_arrays(tree: object, analyze: bool) -> dict[str, Any]: ...
+def explain_arrays(tree: object, analyze: builtins.bool) -> dict[str, Any]: ...
 def explain_call(
-    fun: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], analyze: bool
+    fun: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], analyze: builtins.bool
 ) -> dict[str, Any]: ...
-def set_eager(on: bool) -> bool: ...
-def set_nan_check(nan: bool, inf: bool, deep: bool) -> tuple[bool, bool, bool]: ...
-def set_position_check(on: bool) -> bool: ...
+def set_eager(on: builtins.bool) -> builtins.bool: ...
+def set_nan_check(nan: builtins.bool, inf: builtins.bool, deep: builtins.bool) -> tuple[builtins.bool, builtins.bool, builtins.bool]: ...
+def set_position_check(on: builtins.bool) -> builtins.bool: ...
 def transfer_totals() -> dict[tuple[str, str], tuple[int, int, float]]: ...
 def transfer_report() -> str: ...
 def clear_transfers() -> None: ...
 def set_transfer_guard(policy: str) -> str: ...
 def set_fallback(policy: str) -> str: ...
-def from_dlpack(x: DLPackCompatible, /, *, copy: bool | None = None) -> array: ...
+@overload
+def from_dlpack(x: DLPackCompatible, /, *, copy: builtins.bool | None = None) -> array: ...
+@overload
+def from_dlpack(*args: Any, device: Device | DeviceType | None, **kwargs: Any) -> array: ...
+@overload
 def asarray(
     a: scalar | array | Sequence[Any] | Foreign | DLPackCompatible,
     dtype: Dtype | None = None,
     *,
-    copy: bool | None = None,
+    copy: builtins.bool | None = None,
 ) -> array: ...
+@overload
+def asarray(*args: Any, device: Device | DeviceType | None, **kwargs: Any) -> array: ...
 def grad(
     fun: Callable[..., Any], argnums: int | Sequence[int] | None = None, argnames: str | Sequence[str] = []
 ) -> Callable[..., Any]: ...
@@ -277,7 +294,7 @@ def scan(
     init: Any,
     xs: Any = None,
     length: int | None = None,
-    reverse: bool = False,
+    reverse: builtins.bool = False,
     unroll: int = 1,
 ) -> tuple[Any, Any]: ...
 def map(f: Callable[[Any], Any], xs: Any) -> Any: ...
@@ -287,7 +304,7 @@ def jacfwd(fun: Callable[P, Any], argnums: int | Sequence[int] = 0) -> Callable[
 def jacrev(fun: Callable[P, Any], argnums: int | Sequence[int] = 0) -> Callable[P, Any]: ...
 def hessian(fun: Callable[P, Any], argnums: int | Sequence[int] = 0) -> Callable[P, Any]: ...
 def compile(
-    fun: Callable[P, R], inputs: object | None = None, outputs: object | None = None, shapeless: bool = False
+    fun: Callable[P, R], inputs: object | None = None, outputs: object | None = None, shapeless: builtins.bool = False
 ) -> Callable[P, R]: ...
 def checkpoint(fun: Callable[P, R]) -> Callable[P, R]: ...
 
@@ -299,9 +316,9 @@ class custom_function:
     def vmap(self, f: Callable[..., Any]) -> custom_function: ...
 
 @overload
-def depends(inputs: array, dependencies: array | Sequence[array], /) -> array: ...
+def depends(inputs: array, dependencies: array | Sequence[array]) -> array: ...
 @overload
-def depends(inputs: Sequence[array], dependencies: array | Sequence[array], /) -> list[array]: ...
+def depends(inputs: Sequence[array], dependencies: array | Sequence[array]) -> list[array]: ...
 def disable_compile() -> None: ...
 def enable_compile() -> None: ...
 
@@ -324,7 +341,7 @@ def export_function(
     file_or_callback: str | os.PathLike[str] | Callable[[dict[str, Any]], Any],
     fun: Callable[..., Any],
     *args: Any,
-    shapeless: bool = False,
+    shapeless: builtins.bool = False,
     metadata: str | None = None,
     **kwargs: Any,
 ) -> None: ...
@@ -332,7 +349,7 @@ def exporter(
     file: str | os.PathLike[str],
     fun: Callable[..., Any],
     *,
-    shapeless: bool = False,
+    shapeless: builtins.bool = False,
     metadata: str | None = None,
 ) -> FunctionExporter: ...
 @overload
@@ -342,6 +359,25 @@ def import_function(
     file: str | os.PathLike[str], return_metadata: Literal[True]
 ) -> tuple[ImportedFunction, str]: ...
 def export_to_dot(file: object, *args: Any, **kwargs: Any) -> None: ...
+
+class UniqueAllResult(NamedTuple):
+    values: array
+    indices: array
+    inverse_indices: array
+    counts: array
+
+class UniqueCountsResult(NamedTuple):
+    values: array
+    counts: array
+
+class UniqueInverseResult(NamedTuple):
+    values: array
+    inverse_indices: array
+
+def unique_all(x: array, /, *, stream: StreamOrDevice = None) -> UniqueAllResult: ...
+def unique_counts(x: array, /, *, stream: StreamOrDevice = None) -> UniqueCountsResult: ...
+def unique_inverse(x: array, /, *, stream: StreamOrDevice = None) -> UniqueInverseResult: ...
+def unique_values(x: array, /, *, stream: StreamOrDevice = None) -> array: ...
 
 class ArrayIterator:
     def __iter__(self) -> ArrayIterator: ...
@@ -371,6 +407,8 @@ class array:
     @property
     def dtype(self) -> Dtype: ...
     @property
+    def device(self) -> Device: ...
+    @property
     def itemsize(self) -> int: ...
     @property
     def nbytes(self) -> int: ...
@@ -387,6 +425,9 @@ class array:
     def item(self) -> Any: ...
     def tolist(self) -> list_or_scalar: ...
     def reshape(self, *shape: int | Sequence[int], stream: StreamOrDevice = None) -> array: ...
+    def to_device(
+        self, device: Device | DeviceType, /, *, stream: Stream | ThreadLocalStream | None = None
+    ) -> array: ...
     def conj(self, *, stream: StreamOrDevice = None) -> array: ...
     def transpose(self, *axes: int | Sequence[int] | None, stream: StreamOrDevice = None) -> array: ...
     def __getitem__(self, arg: Index, /) -> array: ...
@@ -394,7 +435,7 @@ class array:
     def __len__(self) -> int: ...
     def __iter__(self) -> Iterator[array]: ...
     def __hash__(self) -> int: ...
-    def __bool__(self) -> bool: ...
+    def __bool__(self) -> builtins.bool: ...
     def __int__(self) -> int: ...
     def __float__(self) -> float: ...
     def __complex__(self) -> complex: ...
@@ -405,7 +446,7 @@ class array:
     def __buffer__(self, flags: int, /) -> memoryview: ...
     def _repr_html_(self) -> str: ...
     def __deepcopy__(self, memo: Any) -> array: ...
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> numpy.ndarray[Any, Any]: ...
+    def __array__(self, dtype: Any = None, copy: builtins.bool | None = None) -> numpy.ndarray[Any, Any]: ...
     def __array_namespace__(self, api_version: str | None = None) -> types.ModuleType: ...
     def __dlpack__(
         self,
@@ -413,7 +454,7 @@ class array:
         stream: Any = None,
         max_version: tuple[int, int] | None = None,
         dl_device: tuple[int, int] | None = None,
-        copy: bool | None = None,
+        copy: builtins.bool | None = None,
     ) -> Any: ...
     def __dlpack_device__(self) -> tuple[int, int]: ...
     def __add__(self, other: scalar | array | Foreign) -> array: ...
@@ -464,25 +505,25 @@ class array:
     def abs(self, *, stream: StreamOrDevice = None) -> array:
         """Absolute value; the modulus of complex numbers."""
 
-    def all(self, axis: int | Sequence[int] | None = None, keepdims: bool = False, *, stream: StreamOrDevice = None) -> array:
+    def all(self, axis: int | Sequence[int] | None = None, keepdims: builtins.bool = False, *, stream: StreamOrDevice = None) -> array:
         """Whether every element along axes is not zero.
 
         axis: None for all axes, one, or several. Dtype: bool. Errors: ValueError for an axis that does not exist.
         """
 
-    def any(self, axis: int | Sequence[int] | None = None, keepdims: bool = False, *, stream: StreamOrDevice = None) -> array:
+    def any(self, axis: int | Sequence[int] | None = None, keepdims: builtins.bool = False, *, stream: StreamOrDevice = None) -> array:
         """Whether some element along axes is not zero.
 
         axis: None for all axes, one, or several. Dtype: bool. Errors: ValueError for an axis that does not exist.
         """
 
-    def argmax(self, axis: int | None = None, keepdims: bool = False, *, stream: StreamOrDevice = None) -> array:
+    def argmax(self, axis: int | None = None, keepdims: builtins.bool = False, *, stream: StreamOrDevice = None) -> array:
         """Position of the first largest element along an axis, or in the flattened array; NaN wins.
 
         Dtype: uint32. Errors: ValueError for an axis that does not exist or has nothing.
         """
 
-    def argmin(self, axis: int | None = None, keepdims: bool = False, *, stream: StreamOrDevice = None) -> array:
+    def argmin(self, axis: int | None = None, keepdims: builtins.bool = False, *, stream: StreamOrDevice = None) -> array:
         """Position of the first smallest element along an axis, or in the flattened array; NaN wins.
 
         Dtype: uint32. Errors: ValueError for an axis that does not exist or has nothing.
@@ -497,28 +538,28 @@ class array:
     def cos(self, *, stream: StreamOrDevice = None) -> array:
         """Cosine; a in radians."""
 
-    def cummax(self, axis: int | None = None, *, reverse: bool = False, inclusive: bool = True, stream: StreamOrDevice = None) -> array:
+    def cummax(self, axis: int | None = None, *, reverse: builtins.bool = False, inclusive: builtins.bool = True, stream: StreamOrDevice = None) -> array:
         """The largest element along an axis so far; NaN wins.
 
         axis: one, or None for the flattened array. reverse: from the last element on. inclusive=False leaves the
         element itself out. Errors: ValueError and IndexError for an axis that does not exist.
         """
 
-    def cummin(self, axis: int | None = None, *, reverse: bool = False, inclusive: bool = True, stream: StreamOrDevice = None) -> array:
+    def cummin(self, axis: int | None = None, *, reverse: builtins.bool = False, inclusive: builtins.bool = True, stream: StreamOrDevice = None) -> array:
         """The smallest element along an axis so far; NaN wins.
 
         axis: one, or None for the flattened array. reverse: from the last element on. inclusive=False leaves the
         element itself out. Errors: ValueError and IndexError for an axis that does not exist.
         """
 
-    def cumprod(self, axis: int | None = None, *, reverse: bool = False, inclusive: bool = True, stream: StreamOrDevice = None) -> array:
+    def cumprod(self, axis: int | None = None, *, reverse: builtins.bool = False, inclusive: builtins.bool = True, stream: StreamOrDevice = None) -> array:
         """Products along an axis of all elements so far.
 
         axis: one, or None for the flattened array. reverse: from the last element on. inclusive=False leaves the
         element itself out. dtype: of the products. Errors: ValueError and IndexError for an axis that does not exist.
         """
 
-    def cumsum(self, axis: int | None = None, *, reverse: bool = False, inclusive: bool = True, stream: StreamOrDevice = None) -> array:
+    def cumsum(self, axis: int | None = None, *, reverse: builtins.bool = False, inclusive: builtins.bool = True, stream: StreamOrDevice = None) -> array:
         """Sums along an axis of all elements so far.
 
         axis: one, or None for the flattened array. reverse: from the last element on. inclusive=False leaves the
@@ -559,7 +600,7 @@ class array:
     def log2(self, *, stream: StreamOrDevice = None) -> array:
         """Logarithm to base 2."""
 
-    def logcumsumexp(self, axis: int | None = None, *, reverse: bool = False, inclusive: bool = True, stream: StreamOrDevice = None) -> array:
+    def logcumsumexp(self, axis: int | None = None, *, reverse: builtins.bool = False, inclusive: builtins.bool = True, stream: StreamOrDevice = None) -> array:
         """Logarithms of the sums along an axis of the exponentials of all elements so far.
 
         axis: one, or None for the flattened array. reverse: from the last element on. inclusive=False leaves the
@@ -567,27 +608,27 @@ class array:
         exist.
         """
 
-    def logsumexp(self, axis: int | Sequence[int] | None = None, keepdims: bool = False, *, stream: StreamOrDevice = None) -> array:
+    def logsumexp(self, axis: int | Sequence[int] | None = None, keepdims: builtins.bool = False, *, stream: StreamOrDevice = None) -> array:
         """log(sum(exp(a))) along axes, computed without overflow.
 
         Dtype: float32 for integers and bool. Errors: ValueError for an axis that does not exist or has nothing.
         """
 
-    def max(self, axis: int | Sequence[int] | None = None, keepdims: bool = False, *, stream: StreamOrDevice = None) -> array:
+    def max(self, axis: int | Sequence[int] | None = None, keepdims: builtins.bool = False, *, stream: StreamOrDevice = None) -> array:
         """Largest element along axes; NaN wins.
 
         axis: None for all axes, one, or several; keepdims leaves them with extent 1. Errors: ValueError for an axis
         that does not exist.
         """
 
-    def mean(self, axis: int | Sequence[int] | None = None, keepdims: bool = False, *, stream: StreamOrDevice = None) -> array:
+    def mean(self, axis: int | Sequence[int] | None = None, keepdims: builtins.bool = False, *, stream: StreamOrDevice = None) -> array:
         """Arithmetic mean along axes; 16-bit floats are averaged in float32.
 
         axis: None for all axes, one, or several; keepdims leaves them with extent 1. Dtype: float32 for integers and
         bool. Errors: ValueError for an axis that does not exist.
         """
 
-    def min(self, axis: int | Sequence[int] | None = None, keepdims: bool = False, *, stream: StreamOrDevice = None) -> array:
+    def min(self, axis: int | Sequence[int] | None = None, keepdims: builtins.bool = False, *, stream: StreamOrDevice = None) -> array:
         """Smallest element along axes; NaN wins.
 
         axis: None for all axes, one, or several; keepdims leaves them with extent 1. Errors: ValueError for an axis
@@ -600,7 +641,7 @@ class array:
         Negative axes count from the end. Dtype: that of a. Errors: ValueError for an axis that does not exist.
         """
 
-    def prod(self, axis: int | Sequence[int] | None = None, keepdims: bool = False, *, stream: StreamOrDevice = None) -> array:
+    def prod(self, axis: int | Sequence[int] | None = None, keepdims: builtins.bool = False, *, stream: StreamOrDevice = None) -> array:
         """Product along axes; narrow integers are multiplied in 32 bits.
 
         axis: None for all axes, one, or several; keepdims leaves them with extent 1. Errors: ValueError for an axis
@@ -642,14 +683,14 @@ class array:
         Dtype: that of a. Errors: ValueError for an axis that does not exist or whose extent is not 1.
         """
 
-    def std(self, axis: int | Sequence[int] | None = None, keepdims: bool = False, ddof: int = 0, *, correction: int | None = None, stream: StreamOrDevice = None) -> array:
+    def std(self, axis: int | Sequence[int] | None = None, keepdims: builtins.bool = False, ddof: int = 0, *, correction: int | float | None = None, stream: StreamOrDevice = None) -> array:
         """Standard deviation along axes: the root of the variance.
 
-        ddof: taken off the number of elements in the divisor; correction, when given, is used instead. Dtype: as
-        mean, float32 for complex. Errors: ValueError.
+        ddof: taken off the number of elements in the divisor; correction, by keyword, is the same for any number and
+        used instead of it. Dtype: as mean, float32 for complex. Errors: ValueError.
         """
 
-    def sum(self, axis: int | Sequence[int] | None = None, keepdims: bool = False, *, stream: StreamOrDevice = None) -> array:
+    def sum(self, axis: int | Sequence[int] | None = None, keepdims: builtins.bool = False, *, stream: StreamOrDevice = None) -> array:
         """Sum along axes; 16-bit floats are summed in float32, narrow integers in 32 bits.
 
         axis: None for all axes, one, or several; keepdims leaves them with extent 1. Errors: ValueError for an axis
@@ -662,11 +703,11 @@ class array:
         Negative axes count from the end. Dtype: that of a. Errors: ValueError for an axis that does not exist.
         """
 
-    def var(self, axis: int | Sequence[int] | None = None, keepdims: bool = False, ddof: int = 0, *, correction: int | None = None, stream: StreamOrDevice = None) -> array:
+    def var(self, axis: int | Sequence[int] | None = None, keepdims: builtins.bool = False, ddof: int = 0, *, correction: int | float | None = None, stream: StreamOrDevice = None) -> array:
         """Variance along axes: the mean square distance from the mean.
 
-        ddof: taken off the number of elements in the divisor; correction, when given, is used instead. Dtype: as
-        mean, float32 for complex. Errors: ValueError.
+        ddof: taken off the number of elements in the divisor; correction, by keyword, is the same for any number and
+        used instead of it. Dtype: as mean, float32 for complex. Errors: ValueError.
         """
 
     def view(self, dtype: Dtype, *, stream: StreamOrDevice = None) -> array:
@@ -691,19 +732,19 @@ def addmm(c: array, a: array, b: array, /, alpha: float = 1.0, beta: float = 1.0
     Shapes: c broadcasts to the product. Errors: ValueError.
     """
 
-def all(a: array, /, axis: None | int | Sequence[int] = None, keepdims: bool = False, *, stream: StreamOrDevice = None) -> array:
+def all(a: array, /, axis: None | int | Sequence[int] = None, keepdims: builtins.bool = False, *, stream: StreamOrDevice = None) -> array:
     """Whether every element along axes is not zero.
 
     axis: None for all axes, one, or several. Dtype: bool. Errors: ValueError for an axis that does not exist.
     """
 
-def allclose(a: array, b: array, /, rtol: float = 1e-05, atol: float = 1e-08, *, equal_nan: bool = False, stream: StreamOrDevice = None) -> array:
+def allclose(a: array, b: array, /, rtol: float = 1e-05, atol: float = 1e-08, *, equal_nan: builtins.bool = False, stream: StreamOrDevice = None) -> array:
     """Whether all elements are close: |a - b| <= atol + rtol * |b|.
 
     equal_nan: whether NaN is close to NaN. Shapes: 0-d. Dtype: bool.
     """
 
-def any(a: array, /, axis: None | int | Sequence[int] = None, keepdims: bool = False, *, stream: StreamOrDevice = None) -> array:
+def any(a: array, /, axis: None | int | Sequence[int] = None, keepdims: builtins.bool = False, *, stream: StreamOrDevice = None) -> array:
     """Whether some element along axes is not zero.
 
     axis: None for all axes, one, or several. Dtype: bool. Errors: ValueError for an axis that does not exist.
@@ -744,13 +785,13 @@ def arctanh(a: array, /, *, stream: StreamOrDevice = None) -> array:
 
 atanh = arctanh
 
-def argmax(a: array, /, axis: None | int = None, keepdims: bool = False, *, stream: StreamOrDevice = None) -> array:
+def argmax(a: array, /, axis: None | int = None, keepdims: builtins.bool = False, *, stream: StreamOrDevice = None) -> array:
     """Position of the first largest element along an axis, or in the flattened array; NaN wins.
 
     Dtype: uint32. Errors: ValueError for an axis that does not exist or has nothing.
     """
 
-def argmin(a: array, /, axis: None | int = None, keepdims: bool = False, *, stream: StreamOrDevice = None) -> array:
+def argmin(a: array, /, axis: None | int = None, keepdims: builtins.bool = False, *, stream: StreamOrDevice = None) -> array:
     """Position of the first smallest element along an axis, or in the flattened array; NaN wins.
 
     Dtype: uint32. Errors: ValueError for an axis that does not exist or has nothing.
@@ -763,6 +804,7 @@ def argpartition(a: array, /, kth: int, axis: None | int = -1, *, stream: Stream
     not exist.
     """
 
+@overload
 def argsort(a: array, /, axis: None | int = -1, *, stream: StreamOrDevice = None) -> array:
     """Positions that would sort the elements along an axis; equal elements stay in order.
 
@@ -770,7 +812,10 @@ def argsort(a: array, /, axis: None | int = -1, *, stream: StreamOrDevice = None
     does not exist.
     """
 
-def array_equal(a: scalar | array, b: scalar | array, equal_nan: bool = False, stream: StreamOrDevice = None) -> array:
+@overload
+def argsort(x: array, /, *, axis: None | int = -1, descending: builtins.bool = False, stable: builtins.bool = True, stream: StreamOrDevice = None) -> array: ...
+
+def array_equal(a: scalar | array, b: scalar | array, equal_nan: builtins.bool = False, stream: StreamOrDevice = None) -> array:
     """Whether both have one shape and equal elements.
 
     equal_nan: whether NaN equals NaN. Shapes: 0-d. Dtype: bool.
@@ -785,11 +830,15 @@ def as_strided(a: array, /, shape: Sequence[int] | None = None, strides: Sequenc
     array, where MLX reads past it.
     """
 
+@overload
 def astype(a: array, dtype: Dtype, /, *, stream: StreamOrDevice = None) -> array:
     """The array converted to a dtype.
 
     Floats to integers truncate and wrap; anything to bool is != 0; complex to real takes the real part.
     """
+
+@overload
+def astype(a: array, dtype: Dtype, /, *, copy: builtins.bool = True, device: Device | DeviceType | None = None) -> array: ...
 
 def atleast_1d(*arys: array, stream: StreamOrDevice = None) -> array | list[array]:
     """0-d arrays get one axis.
@@ -859,11 +908,15 @@ def broadcast_to(a: scalar | array, /, shape: Sequence[int], *, stream: StreamOr
 def ceil(a: array, /, *, stream: StreamOrDevice = None) -> array:
     """Smallest integer not below a."""
 
+@overload
 def clip(a: array, /, a_min: scalar | array | None, a_max: scalar | array | None, *, stream: StreamOrDevice = None) -> array:
     """Elements kept between two bounds, either of which may be None.
 
     Where a_min is above a_max the result is a_max. All three broadcast. Errors: ValueError when both are None.
     """
+
+@overload
+def clip(x: array, /, min: scalar | array | None = None, max: scalar | array | None = None, *, stream: StreamOrDevice = None) -> array: ...
 
 def concatenate(arrays: list[array], axis: int | None = 0, *, stream: StreamOrDevice = None) -> array:
     """Arrays one after another along an axis; None flattens them first.
@@ -879,7 +932,7 @@ def conjugate(a: array, *, stream: StreamOrDevice = None) -> array:
 
 conj = conjugate
 
-def contiguous(a: array, /, allow_col_major: bool = False, *, stream: StreamOrDevice = None) -> array:
+def contiguous(a: array, /, allow_col_major: builtins.bool = False, *, stream: StreamOrDevice = None) -> array:
     """The same elements in row-major memory; copies only when they are not.
 
     Shape and dtype: those of a. allow_col_major: memory in column-major order is left as well. Errors: TypeError
@@ -909,7 +962,7 @@ def conv3d(input: array, weight: array, /, stride: int | tuple[int, int, int] = 
     conv2d. Errors: as conv1d.
     """
 
-def conv_general(input: array, weight: array, /, stride: int | Sequence[int] = 1, padding: int | Sequence[int] | tuple[Sequence[int], Sequence[int]] = 0, kernel_dilation: int | Sequence[int] = 1, input_dilation: int | Sequence[int] = 1, groups: int = 1, flip: bool = False, *, stream: StreamOrDevice = None) -> array:
+def conv_general(input: array, weight: array, /, stride: int | Sequence[int] = 1, padding: int | Sequence[int] | tuple[Sequence[int], Sequence[int]] = 0, kernel_dilation: int | Sequence[int] = 1, input_dilation: int | Sequence[int] = 1, groups: int = 1, flip: builtins.bool = False, *, stream: StreamOrDevice = None) -> array:
     """Convolution over one to three axes, with all settings.
 
     input (N, spatial..., C), weight (C_out, kernel..., C / groups) -> (N, spatial'..., C_out). padding: one for
@@ -949,48 +1002,59 @@ def convolve(a: array, v: array, /, mode: str = 'full', *, stream: StreamOrDevic
     whole overlaps. Floating dtypes, promoted. Errors: ValueError.
     """
 
+def copysign(a: scalar | array, b: scalar | array, /, *, stream: StreamOrDevice = None) -> array:
+    """The magnitude of a with the sign of b, which zeros and NaNs have too."""
+
 def cos(a: array, /, *, stream: StreamOrDevice = None) -> array:
     """Cosine; a in radians."""
 
 def cosh(a: array, /, *, stream: StreamOrDevice = None) -> array:
     """Hyperbolic cosine."""
 
-def count_nonzero(a: array, /, *, axis: None | int | Sequence[int] = None, keepdims: bool = False, stream: StreamOrDevice = None) -> array:
+def count_nonzero(a: array, /, *, axis: None | int | Sequence[int] = None, keepdims: builtins.bool = False, stream: StreamOrDevice = None) -> array:
     """How many elements along axes are not zero.
 
     Dtype: int32. Errors: ValueError for an axis that does not exist.
     """
 
-def cummax(a: array, /, axis: int | None = None, *, reverse: bool = False, inclusive: bool = True, stream: StreamOrDevice = None) -> array:
+def cummax(a: array, /, axis: int | None = None, *, reverse: builtins.bool = False, inclusive: builtins.bool = True, stream: StreamOrDevice = None) -> array:
     """The largest element along an axis so far; NaN wins.
 
     axis: one, or None for the flattened array. reverse: from the last element on. inclusive=False leaves the
     element itself out. Errors: ValueError and IndexError for an axis that does not exist.
     """
 
-def cummin(a: array, /, axis: int | None = None, *, reverse: bool = False, inclusive: bool = True, stream: StreamOrDevice = None) -> array:
+def cummin(a: array, /, axis: int | None = None, *, reverse: builtins.bool = False, inclusive: builtins.bool = True, stream: StreamOrDevice = None) -> array:
     """The smallest element along an axis so far; NaN wins.
 
     axis: one, or None for the flattened array. reverse: from the last element on. inclusive=False leaves the
     element itself out. Errors: ValueError and IndexError for an axis that does not exist.
     """
 
-def cumprod(a: array, /, axis: int | None = None, *, reverse: bool = False, inclusive: bool = True, dtype: Dtype | None = None, stream: StreamOrDevice = None) -> array:
+@overload
+def cumprod(a: array, /, axis: int | None = None, *, reverse: builtins.bool = False, inclusive: builtins.bool = True, dtype: Dtype | None = None, stream: StreamOrDevice = None) -> array:
     """Products along an axis of all elements so far.
 
     axis: one, or None for the flattened array. reverse: from the last element on. inclusive=False leaves the
     element itself out. dtype: of the products. Errors: ValueError and IndexError for an axis that does not exist.
     """
 
+@overload
+def cumprod(x: array, /, *, axis: None | int = None, dtype: Dtype | None = None, include_initial: builtins.bool = False, stream: StreamOrDevice = None) -> array: ...
+
 cumulative_prod = cumprod
 
-def cumsum(a: array, /, axis: int | None = None, *, reverse: bool = False, inclusive: bool = True, dtype: Dtype | None = None, stream: StreamOrDevice = None) -> array:
+@overload
+def cumsum(a: array, /, axis: int | None = None, *, reverse: builtins.bool = False, inclusive: builtins.bool = True, dtype: Dtype | None = None, stream: StreamOrDevice = None) -> array:
     """Sums along an axis of all elements so far.
 
     axis: one, or None for the flattened array. reverse: from the last element on. inclusive=False leaves the
     element itself out. dtype: of the sums; bool becomes int32. Errors: ValueError and IndexError for an axis that
     does not exist.
     """
+
+@overload
+def cumsum(x: array, /, *, axis: None | int = None, dtype: Dtype | None = None, include_initial: builtins.bool = False, stream: StreamOrDevice = None) -> array: ...
 
 cumulative_sum = cumsum
 
@@ -1009,11 +1073,15 @@ def diagonal(a: array, offset: int = 0, axis1: int = 0, axis2: int = 1, stream: 
     Errors: ValueError for fewer than two axes or one axis named twice.
     """
 
+@overload
 def diff(a: array, /, n: int = 1, axis: int = -1, *, stream: StreamOrDevice = None) -> array:
     """Differences of neighbours along an axis, n times over.
 
     Errors: ValueError for a negative n or an axis that does not exist.
     """
+
+@overload
+def diff(x: array, /, *, axis: int = -1, n: int = 1, prepend: array | None = None, append: array | None = None, stream: StreamOrDevice = None) -> array: ...
 
 def divide(a: scalar | array, b: scalar | array, stream: StreamOrDevice = None) -> array:
     """a / b, always in a floating dtype."""
@@ -1032,6 +1100,7 @@ def einsum(subscripts: str, *operands: array, stream: StreamOrDevice = None) -> 
     Without -> letters that occur once are kept, sorted. Errors: ValueError.
     """
 
+@overload
 def empty(shape: int | Sequence[int], dtype: Dtype | None = float32, *, stream: StreamOrDevice = None) -> array:
     """An array whose elements do not matter; they are zero.
 
@@ -1039,11 +1108,18 @@ def empty(shape: int | Sequence[int], dtype: Dtype | None = float32, *, stream: 
     OutOfMemory while evaluating.
     """
 
+@overload
+def empty(*args: Any, device: Device | DeviceType | None, **kwargs: Any) -> array: ...
+
+@overload
 def empty_like(a: array, /, dtype: Dtype | None = None, *, stream: StreamOrDevice = None) -> array:
     """An array of the shape and dtype of a whose elements do not matter; they are zero.
 
     Errors: TypeError for what is no array.
     """
+
+@overload
+def empty_like(*args: Any, device: Device | DeviceType | None, **kwargs: Any) -> array: ...
 
 def equal(a: scalar | array, b: scalar | array, stream: StreamOrDevice = None) -> array:
     """a equals b; NaN equals nothing."""
@@ -1067,11 +1143,15 @@ def expand_dims(a: array, /, axis: int | Sequence[int], *, stream: StreamOrDevic
 def expm1(a: array, /, *, stream: StreamOrDevice = None) -> array:
     """exp(a) - 1, accurate near 0."""
 
+@overload
 def eye(n: int, m: int | None = None, k: int = 0, dtype: Dtype | None = float32, *, stream: StreamOrDevice = None) -> array:
     """Ones on the k-th diagonal of an (n, m) matrix of zeros.
 
     m: n when not given. k: above the main diagonal when positive. Errors: ValueError for a negative extent.
     """
+
+@overload
+def eye(*args: Any, device: Device | DeviceType | None, **kwargs: Any) -> array: ...
 
 def flatten(a: array, /, start_axis: int = 0, end_axis: int = -1, *, stream: StreamOrDevice = None) -> array:
     """Neighbouring axes merged into one.
@@ -1091,6 +1171,7 @@ def floor(a: array, /, *, stream: StreamOrDevice = None) -> array:
 def floor_divide(a: scalar | array, b: scalar | array, stream: StreamOrDevice = None) -> array:
     """a / b rounded to minus infinity; integer division by zero gives 0."""
 
+@overload
 def full(shape: int | Sequence[int], vals: scalar | array, dtype: Dtype | None = None, *, stream: StreamOrDevice = None) -> array:
     """An array of a shape with one value everywhere.
 
@@ -1098,13 +1179,24 @@ def full(shape: int | Sequence[int], vals: scalar | array, dtype: Dtype | None =
     and for values that do not broadcast.
     """
 
+@overload
+def full(shape: int | Sequence[int], fill_value: scalar | array, *, dtype: Dtype | None = None, stream: StreamOrDevice = None) -> array: ...
+@overload
+def full(*args: Any, device: Device | DeviceType | None, **kwargs: Any) -> array: ...
+
+@overload
 def full_like(a: array, vals: scalar | array, dtype: Dtype | None = None, *, stream: StreamOrDevice = None) -> array:
     """One value everywhere, in the shape and dtype of a.
 
     Dtype: as given, or that of a. Errors: ValueError for values that do not broadcast to the shape of a.
     """
 
-def gather_mm(a: array, b: array, /, lhs_indices: array | None = None, rhs_indices: array | None = None, *, sorted_indices: bool = False, stream: StreamOrDevice = None) -> array:
+@overload
+def full_like(x: array, /, fill_value: scalar | array, *, dtype: Dtype | None = None, stream: StreamOrDevice = None) -> array: ...
+@overload
+def full_like(*args: Any, device: Device | DeviceType | None, **kwargs: Any) -> array: ...
+
+def gather_mm(a: array, b: array, /, lhs_indices: array | None = None, rhs_indices: array | None = None, *, sorted_indices: builtins.bool = False, stream: StreamOrDevice = None) -> array:
     """Matrix products of picked matrices.
 
     lhs_indices, rhs_indices: positions in the flattened leading axes of a and b; they broadcast. sorted_indices
@@ -1137,6 +1229,9 @@ def hanning(M: int, *, stream: StreamOrDevice = None) -> array:
     Shapes: (M,), empty for M below 1. Dtype: float32.
     """
 
+def hypot(a: scalar | array, b: scalar | array, /, *, stream: StreamOrDevice = None) -> array:
+    """sqrt(a * a + b * b), the length of the vector (a, b), without overflow between."""
+
 def identity(n: int, dtype: Dtype | None = float32, *, stream: StreamOrDevice = None) -> array:
     """The (n, n) identity matrix.
 
@@ -1156,7 +1251,7 @@ def inner(a: array, b: array, /, *, stream: StreamOrDevice = None) -> array:
     of both, promoted. Errors: ValueError where the last axes differ.
     """
 
-def isclose(a: array, b: array, /, rtol: float = 1e-05, atol: float = 1e-08, *, equal_nan: bool = False, stream: StreamOrDevice = None) -> array:
+def isclose(a: array, b: array, /, rtol: float = 1e-05, atol: float = 1e-08, *, equal_nan: builtins.bool = False, stream: StreamOrDevice = None) -> array:
     """Whether |a - b| <= atol + rtol * |b|, element by element; equal infinities are close.
 
     equal_nan: whether NaN is close to NaN. Dtype: bool.
@@ -1164,6 +1259,13 @@ def isclose(a: array, b: array, /, rtol: float = 1e-05, atol: float = 1e-08, *, 
 
 def isfinite(a: array, stream: StreamOrDevice = None) -> array:
     """Whether each element is neither infinite nor not a number."""
+
+def isin(a: scalar | array, b: scalar | array, /, *, invert: builtins.bool = False, stream: StreamOrDevice = None) -> array:
+    """Whether each element of a is one of those of b; with invert, whether it is none.
+
+    Shape: that of a; b has any. Dtype: bool; those of the arguments are promoted to one. NaN is never one of
+    them. Errors: ValueError for what is no array or number.
+    """
 
 def isinf(a: array, stream: StreamOrDevice = None) -> array:
     """Whether each element is infinite."""
@@ -1195,11 +1297,15 @@ def less(a: scalar | array, b: scalar | array, stream: StreamOrDevice = None) ->
 def less_equal(a: scalar | array, b: scalar | array, stream: StreamOrDevice = None) -> array:
     """a is not above b."""
 
-def linspace(start: scalar, stop: scalar, num: int | None = 50, endpoint: bool = True, dtype: Dtype | None = float32, stream: StreamOrDevice = None) -> array:
+@overload
+def linspace(start: scalar, stop: scalar, num: int | None = 50, endpoint: builtins.bool = True, dtype: Dtype | None = float32, stream: StreamOrDevice = None) -> array:
     """num evenly spaced values from start to stop.
 
     endpoint: whether stop is the last value. Errors: ValueError for a negative num.
     """
+
+@overload
+def linspace(*args: Any, device: Device | DeviceType | None, **kwargs: Any) -> array: ...
 
 def log(a: array, /, *, stream: StreamOrDevice = None) -> array:
     """Natural logarithm."""
@@ -1216,7 +1322,7 @@ def log2(a: array, /, *, stream: StreamOrDevice = None) -> array:
 def logaddexp(a: scalar | array, b: scalar | array, /, *, stream: StreamOrDevice = None) -> array:
     """log(exp(a) + exp(b)) without overflow."""
 
-def logcumsumexp(a: array, /, axis: int | None = None, *, reverse: bool = False, inclusive: bool = True, stream: StreamOrDevice = None) -> array:
+def logcumsumexp(a: array, /, axis: int | None = None, *, reverse: builtins.bool = False, inclusive: builtins.bool = True, stream: StreamOrDevice = None) -> array:
     """Logarithms of the sums along an axis of the exponentials of all elements so far.
 
     axis: one, or None for the flattened array. reverse: from the last element on. inclusive=False leaves the
@@ -1236,7 +1342,7 @@ def logical_or(a: array, b: array, /, *, stream: StreamOrDevice = None) -> array
 def logical_xor(a: scalar | array, b: scalar | array, /, *, stream: StreamOrDevice = None) -> array:
     """One is zero and the other is not."""
 
-def logsumexp(a: array, /, axis: None | int | Sequence[int] = None, keepdims: bool = False, *, stream: StreamOrDevice = None) -> array:
+def logsumexp(a: array, /, axis: None | int | Sequence[int] = None, keepdims: builtins.bool = False, *, stream: StreamOrDevice = None) -> array:
     """log(sum(exp(a))) along axes, computed without overflow.
 
     Dtype: float32 for integers and bool. Errors: ValueError for an axis that does not exist or has nothing.
@@ -1249,7 +1355,7 @@ def matmul(a: array, b: array, /, *, stream: StreamOrDevice = None) -> array:
     float32. Errors: ValueError for shapes that do not fit, 0-d arrays and integers.
     """
 
-def matrix_norm(a: array, /, ord: None | int | float | str = None, axis: None | int | list[int] = None, keepdims: bool = False, *, stream: StreamOrDevice = None) -> array:
+def matrix_norm(a: array, /, ord: None | int | float | str = None, axis: None | int | list[int] = None, keepdims: builtins.bool = False, *, stream: StreamOrDevice = None) -> array:
     """linalg.norm under the name that the interface gives it here.
 
     Without axis all axes count, not the last two alone. Further as linalg.norm. Errors: ArgumentError,
@@ -1262,7 +1368,7 @@ def matrix_transpose(a: array, /, *, stream: StreamOrDevice = None) -> array:
     Errors: ValueError for fewer than two axes.
     """
 
-def max(a: array, /, axis: None | int | Sequence[int] = None, keepdims: bool = False, *, stream: StreamOrDevice = None) -> array:
+def max(a: array, /, axis: None | int | Sequence[int] = None, keepdims: builtins.bool = False, *, stream: StreamOrDevice = None) -> array:
     """Largest element along axes; NaN wins.
 
     axis: None for all axes, one, or several; keepdims leaves them with extent 1. Errors: ValueError for an axis
@@ -1272,28 +1378,28 @@ def max(a: array, /, axis: None | int | Sequence[int] = None, keepdims: bool = F
 def maximum(a: scalar | array, b: scalar | array, /, *, stream: StreamOrDevice = None) -> array:
     """The larger of a and b; NaN wins."""
 
-def mean(a: array, /, axis: None | int | Sequence[int] = None, keepdims: bool = False, *, stream: StreamOrDevice = None) -> array:
+def mean(a: array, /, axis: None | int | Sequence[int] = None, keepdims: builtins.bool = False, *, stream: StreamOrDevice = None) -> array:
     """Arithmetic mean along axes; 16-bit floats are averaged in float32.
 
     axis: None for all axes, one, or several; keepdims leaves them with extent 1. Dtype: float32 for integers and
     bool. Errors: ValueError for an axis that does not exist.
     """
 
-def median(a: array, /, axis: None | int | Sequence[int] = None, keepdims: bool = False, *, stream: StreamOrDevice = None) -> array:
+def median(a: array, /, axis: None | int | Sequence[int] = None, keepdims: builtins.bool = False, *, stream: StreamOrDevice = None) -> array:
     """The middle of the sorted elements along axes, or the mean of the two in the middle; NaN when there is one.
 
     axis: None for all axes, one, or several; keepdims leaves them with extent 1. Dtype: float32 for integers and
     bool. Errors: ValueError for an axis that does not exist or has nothing.
     """
 
-def meshgrid(*arrays: array, sparse: bool = False, indexing: str = 'xy', stream: StreamOrDevice = None) -> tuple[array, ...]:
+def meshgrid(*arrays: array, sparse: builtins.bool = False, indexing: str = 'xy', stream: StreamOrDevice = None) -> tuple[array, ...]:
     """Coordinates of a grid from the coordinates of each of its axes.
 
     Arrays are flattened. sparse: extents of 1 instead of repeated values. indexing: 'xy' lets the first array run
     along the second axis, 'ij' along the first. Errors: ValueError.
     """
 
-def min(a: array, /, axis: None | int | Sequence[int] = None, keepdims: bool = False, *, stream: StreamOrDevice = None) -> array:
+def min(a: array, /, axis: None | int | Sequence[int] = None, keepdims: builtins.bool = False, *, stream: StreamOrDevice = None) -> array:
     """Smallest element along axes; NaN wins.
 
     axis: None for all axes, one, or several; keepdims leaves them with extent 1. Errors: ValueError for an axis
@@ -1303,7 +1409,7 @@ def min(a: array, /, axis: None | int | Sequence[int] = None, keepdims: bool = F
 def minimum(a: scalar | array, b: scalar | array, /, *, stream: StreamOrDevice = None) -> array:
     """The smaller of a and b; NaN wins."""
 
-def minmax(a: array, /, axis: None | int | Sequence[int] = None, keepdims: bool = False, *, stream: StreamOrDevice = None) -> tuple[array, array]:
+def minmax(a: array, /, axis: None | int | Sequence[int] = None, keepdims: builtins.bool = False, *, stream: StreamOrDevice = None) -> tuple[array, array]:
     """Smallest and largest elements along axes; NaN wins.
 
     axis: None for all axes, one, or several; keepdims leaves them with extent 1. Errors: ValueError.
@@ -1327,9 +1433,18 @@ def nan_to_num(a: scalar | array, nan: float = 0, posinf: float | None = None, n
 def negative(a: array, /, *, stream: StreamOrDevice = None) -> array:
     """-a."""
 
+def nextafter(a: scalar | array, b: scalar | array, /, *, stream: StreamOrDevice = None) -> array:
+    """The value of the dtype that comes after a on the way to b; b itself where they are equal.
+
+    Shape: the arguments broadcast, the result has their common shape. Dtypes: floating ones; integers and bool
+    are taken as float32. NaN where one is. Errors: ValueError for shapes that do not broadcast, and for
+    complex64.
+    """
+
 def not_equal(a: scalar | array, b: scalar | array, stream: StreamOrDevice = None) -> array:
     """a differs from b."""
 
+@overload
 def ones(shape: int | Sequence[int], dtype: Dtype | None = float32, *, stream: StreamOrDevice = None) -> array:
     """An array of ones.
 
@@ -1337,11 +1452,18 @@ def ones(shape: int | Sequence[int], dtype: Dtype | None = float32, *, stream: S
     OutOfMemory while evaluating.
     """
 
+@overload
+def ones(*args: Any, device: Device | DeviceType | None, **kwargs: Any) -> array: ...
+
+@overload
 def ones_like(a: array, /, dtype: Dtype | None = None, *, stream: StreamOrDevice = None) -> array:
     """Ones of the shape and dtype of a.
 
     Errors: TypeError for what is no array.
     """
+
+@overload
+def ones_like(*args: Any, device: Device | DeviceType | None, **kwargs: Any) -> array: ...
 
 def outer(a: array, b: array, /, *, stream: StreamOrDevice = None) -> array:
     """All products of an element of a with one of b, both flattened.
@@ -1372,12 +1494,16 @@ def power(a: scalar | array, b: scalar | array, /, *, stream: StreamOrDevice = N
 
 pow = power
 
-def prod(a: array, /, axis: None | int | Sequence[int] = None, keepdims: bool = False, *, stream: StreamOrDevice = None) -> array:
+@overload
+def prod(a: array, /, axis: None | int | Sequence[int] = None, keepdims: builtins.bool = False, *, stream: StreamOrDevice = None) -> array:
     """Product along axes; narrow integers are multiplied in 32 bits.
 
     axis: None for all axes, one, or several; keepdims leaves them with extent 1. Errors: ValueError for an axis
     that does not exist.
     """
+
+@overload
+def prod(x: array, /, *, axis: None | int | Sequence[int] = None, dtype: Dtype | None = None, keepdims: builtins.bool = False, stream: StreamOrDevice = None) -> array: ...
 
 def put_along_axis(a: array, /, indices: array, values: array, axis: int | None = None, *, stream: StreamOrDevice = None) -> array:
     """A copy of the array with values written to positions along one axis; None writes to the flattened array.
@@ -1407,12 +1533,16 @@ def repeat(array: array, repeats: int, axis: int | None = None, *, stream: Strea
     Errors: ValueError for a negative count or an axis that does not exist.
     """
 
+@overload
 def reshape(a: array, /, shape: Sequence[int], *, stream: StreamOrDevice = None) -> array:
     """The elements in row-major order under another shape.
 
     shape: extents with the same number of elements; one may be -1. Costs nothing where strides can express it.
     Errors: ValueError.
     """
+
+@overload
+def reshape(x: array, /, shape: Sequence[int], *, copy: builtins.bool | None, stream: StreamOrDevice = None) -> array: ...
 
 def right_shift(a: scalar | array, b: scalar | array, stream: StreamOrDevice = None) -> array:
     """a shifted right by b bits, keeping the sign. The dtype of the operands, uint8 for bool."""
@@ -1436,6 +1566,7 @@ def round(a: array, /, decimals: int = 0, stream: StreamOrDevice = None) -> arra
 def rsqrt(a: array, /, *, stream: StreamOrDevice = None) -> array:
     """1 / sqrt(a)."""
 
+@overload
 def searchsorted(sorted_sequence: array, values: array, /, side: str = 'left', *, stream: StreamOrDevice = None) -> array:
     """Positions at which values go into a sorted sequence so that it stays sorted: before equal elements, or behind
     with side 'right'.
@@ -1443,6 +1574,9 @@ def searchsorted(sorted_sequence: array, values: array, /, side: str = 'left', *
     sorted_sequence: one axis. values: any shape, the result's. Dtype: uint32. Errors: ValueError for another side
     or shape.
     """
+
+@overload
+def searchsorted(x1: array, x2: array, /, *, side: str = 'left', sorter: array | None = None, stream: StreamOrDevice = None) -> array: ...
 
 def segmented_mm(a: array, b: array, /, segments: array, *, stream: StreamOrDevice = None) -> array:
     """For each segment the product of the columns of a and the rows of b that lie in it.
@@ -1456,6 +1590,9 @@ def sigmoid(a: array, /, *, stream: StreamOrDevice = None) -> array:
 
 def sign(a: array, /, *, stream: StreamOrDevice = None) -> array:
     """-1, 0 or 1; for complex numbers a / |a|, or 0."""
+
+def signbit(a: scalar | array, /, *, stream: StreamOrDevice = None) -> array:
+    """Whether the sign bit is set: of negative numbers, -0 and NaNs with a sign."""
 
 def sin(a: array, /, *, stream: StreamOrDevice = None) -> array:
     """Sine; a in radians."""
@@ -1477,19 +1614,23 @@ def slice_update(a: array, update: array, start_indices: array, axes: Sequence[i
     evaluating when the update does not lie inside.
     """
 
-def softmax(a: array, /, axis: None | int | Sequence[int] = None, *, precise: bool = False, stream: StreamOrDevice = None) -> array:
+def softmax(a: array, /, axis: None | int | Sequence[int] = None, *, precise: builtins.bool = False, stream: StreamOrDevice = None) -> array:
     """exp(a) / sum(exp(a)) along axes, computed without overflow.
 
     axis: None for all axes, one, or several. Dtype: that of a, float32 for integers, except that one over no axes
     keeps the dtype; 16-bit floats are computed in float32. Errors: ValueError for an axis that does not exist.
     """
 
+@overload
 def sort(a: array, /, axis: None | int = -1, *, stream: StreamOrDevice = None) -> array:
     """The elements along an axis from the smallest to the largest; NaN comes last, complex numbers go by real part
     first.
 
     axis: one, or None for the flattened array. Errors: ValueError and IndexError for an axis that does not exist.
     """
+
+@overload
+def sort(x: array, /, *, axis: None | int = -1, descending: builtins.bool = False, stable: builtins.bool = True, stream: StreamOrDevice = None) -> array: ...
 
 def split(a: array, /, indices_or_sections: int | Sequence[int], axis: int = 0, *, stream: StreamOrDevice = None) -> list[array]:
     """The array cut along an axis: into equal parts, or at positions.
@@ -1516,12 +1657,16 @@ def stack(arrays: list[array], axis: int | None = 0, *, stream: StreamOrDevice =
     axis: position of the new axis in the result. Errors: ValueError for no arrays or unequal shapes.
     """
 
-def std(a: array, /, axis: None | int | Sequence[int] = None, keepdims: bool = False, ddof: int = 0, *, correction: int | None = None, stream: StreamOrDevice = None) -> array:
+@overload
+def std(a: array, /, axis: None | int | Sequence[int] = None, keepdims: builtins.bool = False, ddof: int = 0, *, stream: StreamOrDevice = None) -> array:
     """Standard deviation along axes: the root of the variance.
 
-    ddof: taken off the number of elements in the divisor; correction, when given, is used instead. Dtype: as
-    mean, float32 for complex. Errors: ValueError.
+    ddof: taken off the number of elements in the divisor; correction, by keyword, is the same for any number and
+    used instead of it. Dtype: as mean, float32 for complex. Errors: ValueError.
     """
+
+@overload
+def std(a: array, /, axis: int | Sequence[int] | None = None, keepdims: builtins.bool = False, *, correction: int | float, stream: StreamOrDevice = None) -> array: ...
 
 def stop_gradient(a: array, /, *, stream: StreamOrDevice = None) -> array:
     """a itself, through which no gradient passes."""
@@ -1529,12 +1674,16 @@ def stop_gradient(a: array, /, *, stream: StreamOrDevice = None) -> array:
 def subtract(a: scalar | array, b: scalar | array, stream: StreamOrDevice = None) -> array:
     """a - b."""
 
-def sum(a: array, /, axis: None | int | Sequence[int] = None, keepdims: bool = False, *, stream: StreamOrDevice = None) -> array:
+@overload
+def sum(a: array, /, axis: None | int | Sequence[int] = None, keepdims: builtins.bool = False, *, stream: StreamOrDevice = None) -> array:
     """Sum along axes; 16-bit floats are summed in float32, narrow integers in 32 bits.
 
     axis: None for all axes, one, or several; keepdims leaves them with extent 1. Errors: ValueError for an axis
     that does not exist.
     """
+
+@overload
+def sum(x: array, /, *, axis: None | int | Sequence[int] = None, dtype: Dtype | None = None, keepdims: builtins.bool = False, stream: StreamOrDevice = None) -> array: ...
 
 def swapaxes(a: array, /, axis1: int, axis2: int, *, stream: StreamOrDevice = None) -> array:
     """Two axes exchanged.
@@ -1624,7 +1773,7 @@ def unflatten(a: array, /, axis: int, shape: Sequence[int], *, stream: StreamOrD
     shape: extents whose product is the axis's; one may be -1. Errors: ValueError.
     """
 
-def unique(a: array, /, size: int, return_index: bool = False, return_inverse: bool = False, return_counts: bool = False, fill_value: scalar | array | None = None, *, stream: StreamOrDevice = None) -> array | tuple[array, ...]:
+def unique(a: array, /, size: int, return_index: builtins.bool = False, return_inverse: builtins.bool = False, return_counts: builtins.bool = False, fill_value: scalar | array | None = None, *, stream: StreamOrDevice = None) -> array | tuple[array, ...]:
     """The smallest `size` different elements, sorted, without a size that depends on them.
 
     Where there are fewer, fill_value follows, or the smallest element. return_index: where each stood first;
@@ -1639,12 +1788,16 @@ def unstack(x: array, /, *, axis: int = 0, stream: StreamOrDevice = None) -> tup
     does not exist.
     """
 
-def var(a: array, /, axis: None | int | Sequence[int] = None, keepdims: bool = False, ddof: int = 0, *, correction: int | None = None, stream: StreamOrDevice = None) -> array:
+@overload
+def var(a: array, /, axis: None | int | Sequence[int] = None, keepdims: builtins.bool = False, ddof: int = 0, *, stream: StreamOrDevice = None) -> array:
     """Variance along axes: the mean square distance from the mean.
 
-    ddof: taken off the number of elements in the divisor; correction, when given, is used instead. Dtype: as
-    mean, float32 for complex. Errors: ValueError.
+    ddof: taken off the number of elements in the divisor; correction, by keyword, is the same for any number and
+    used instead of it. Dtype: as mean, float32 for complex. Errors: ValueError.
     """
+
+@overload
+def var(a: array, /, axis: int | Sequence[int] | None = None, keepdims: builtins.bool = False, *, correction: int | float, stream: StreamOrDevice = None) -> array: ...
 
 def vecdot(a: array, b: array, /, *, axis: int = -1, stream: StreamOrDevice = None) -> array:
     """Sums of products along one axis; the other axes broadcast. A complex a is conjugated.
@@ -1665,6 +1818,7 @@ def where(condition: scalar | array, x: scalar | array, y: scalar | array, /, *,
     Dtype: that of x and y, promoted. Errors: ValueError for shapes that do not broadcast.
     """
 
+@overload
 def zeros(shape: int | Sequence[int], dtype: Dtype | None = float32, *, stream: StreamOrDevice = None) -> array:
     """An array of zeros.
 
@@ -1672,9 +1826,16 @@ def zeros(shape: int | Sequence[int], dtype: Dtype | None = float32, *, stream: 
     OutOfMemory while evaluating.
     """
 
+@overload
+def zeros(*args: Any, device: Device | DeviceType | None, **kwargs: Any) -> array: ...
+
+@overload
 def zeros_like(a: array, /, dtype: Dtype | None = None, *, stream: StreamOrDevice = None) -> array:
     """Zeros of the shape and dtype of a.
 
     Errors: TypeError for what is no array.
     """
+
+@overload
+def zeros_like(*args: Any, device: Device | DeviceType | None, **kwargs: Any) -> array: ...
 
