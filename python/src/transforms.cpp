@@ -90,8 +90,8 @@ GradTargets targets_of(const std::optional<std::variant<int, std::vector<int>>>&
       out.numbers.push_back(*number);
     } else {
       out.numbers = std::get<std::vector<int>>(*argnums);
-      if (out.numbers.empty())
-        throw ArgumentError({.op = "grad", .got = "no argument number", .accepts = "at least one"});
+      if (out.numbers.empty() && out.names.empty())
+        throw ArgumentError({.op = "grad", .got = "no argument number", .accepts = "at least one, or argnames"});
     }
   } else if (out.names.empty()) {
     out.numbers.push_back(0);

@@ -28,6 +28,7 @@ def test_gradients_of_keyword_arguments() -> None:
     f = lambda a, b=None: (a * b).sum()  # noqa: E731
     a, b = pc.ones(2), pc.array([2.0, 3.0])
     assert pc.grad(f, argnames="b")(a, b=b)[0] is None
+    assert pc.grad(f, argnums=[], argnames="b")(a, b=b)[0] is None
     positional, named = pc.grad(f, argnums=0, argnames=["b"])(a, b=b)
     assert positional.tolist() == [2, 3] and named["b"].tolist() == [1, 1]
 
