@@ -361,12 +361,16 @@ void prepare_product(int device, DType dtype) {
   Product p;
   p.dtype = dtype;
   p.m = p.n = p.k = 256;
-  p.a = {trial.piece(0), p.k, 1, 0};
-  p.b = {trial.piece(1), p.n, 1, 0};
   p.out = trial.piece(2);
-  const std::shared_ptr<const Plan> plan = make_plan(key_of(device, p, Addend::none), p);
-  if (!plan->found || plan->workspace > Trial::kBytes) return;
-  call(*plan, p, Addend::none, trial.piece(3), device, trial.stream());
+  // Each order of the operands in memory has a kernel of its own, as a product and its two gradients have.
+  constexpr std::pair<bool, bool> kOrders[] = {{false, false}, {false, true}, {true, false}};
+  for (const auto& [a_transposed, b_transposed] : kOrders) {
+    p.a = a_transposed ? Matrix{trial.piece(0), 1, p.m, 0} : Matrix{trial.piece(0), p.k, 1, 0};
+    p.b = b_transposed ? Matrix{trial.piece(1), 1, p.k, 0} : Matrix{trial.piece(1), p.n, 1, 0};
+    const std::shared_ptr<const Plan> plan = make_plan(key_of(device, p, Addend::none), p);
+    if (!plan->found || plan->workspace > Trial::kBytes) continue;
+    call(*plan, p, Addend::none, trial.piece(3), device, trial.stream());
+  }
   trial.finish();
 }
 
