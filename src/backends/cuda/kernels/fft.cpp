@@ -20,14 +20,20 @@ struct Key {
 
 /// What all transforms of one key share. Plans hold tables on the device, so few are kept.
 struct Plan {
-  mutable std::mutex mutex;  // held from the setting of the stream to the call
+  mutable std::mutex mutex;  // held from the setting of the stream to the mark behind the call
   cufftHandle handle = CUFFT_PLAN_NULL;
   size_t workspace = 0;
+  cudaEvent_t called = nullptr;  // behind all calls
 
   Plan() = default;
   Plan(const Plan&) = delete;
   Plan& operator=(const Plan&) = delete;
   ~Plan() {
+    // The library frees the tables at once, also under calls that the device has not done.
+    if (called) {
+      cudaEventSynchronize(called);
+      cudaEventDestroy(called);
+    }
     if (handle != CUFFT_PLAN_NULL) Cufft::get().Destroy(handle);
   }
 };
@@ -37,12 +43,23 @@ std::shared_ptr<const Plan> make_plan(const Key& key) {
   auto plan = std::make_shared<Plan>();
   check_cufft(fft.Create(&plan->handle), "fft");
   check_cufft(fft.SetAutoAllocation(plan->handle, 0), "fft");
+  check_cuda(cudaEventCreateWithFlags(&plan->called, cudaEventDisableTiming), "fft");
   long long n = key.n, half = key.n / 2 + 1;
   long long from = key.type == CUFFT_C2R ? half : n, to = key.type == CUFFT_R2C ? half : n;
   check_cufft(
       fft.MakePlanMany64(plan->handle, 1, &n, &from, 1, from, &to, 1, to, key.type, key.lines, &plan->workspace),
       "fft");
   return plan;
+}
+
+cufftResult execute(const Cufft& fft, const Plan& plan, cufftType type, void* from, void* to, bool inverse) {
+  auto* const complex_from = static_cast<cufftComplex*>(from);
+  auto* const complex_to = static_cast<cufftComplex*>(to);
+  switch (type) {
+    case CUFFT_R2C: return fft.ExecR2C(plan.handle, static_cast<cufftReal*>(from), complex_to);
+    case CUFFT_C2R: return fft.ExecC2R(plan.handle, complex_from, static_cast<cufftReal*>(to));
+    default: return fft.ExecC2C(plan.handle, complex_from, complex_to, inverse ? CUFFT_INVERSE : CUFFT_FORWARD);
+  }
 }
 
 /// Lines of `from` transformed to `to`, each row-major.
@@ -54,15 +71,9 @@ void transform(Work& work, const Key& key, void* from, void* to, bool inverse) {
   const std::lock_guard lock(plan->mutex);
   check_cufft(fft.SetStream(plan->handle, work.stream()), "fft");
   check_cufft(fft.SetWorkArea(plan->handle, workspace), "fft");
-  auto* const complex_from = static_cast<cufftComplex*>(from);
-  auto* const complex_to = static_cast<cufftComplex*>(to);
-  switch (key.type) {
-    case CUFFT_R2C: return check_cufft(fft.ExecR2C(plan->handle, static_cast<cufftReal*>(from), complex_to), "fft");
-    case CUFFT_C2R: return check_cufft(fft.ExecC2R(plan->handle, complex_from, static_cast<cufftReal*>(to)), "fft");
-    default:
-      return check_cufft(fft.ExecC2C(plan->handle, complex_from, complex_to, inverse ? CUFFT_INVERSE : CUFFT_FORWARD),
-                         "fft");
-  }
+  check_cuda(cudaStreamWaitEvent(work.stream(), plan->called, 0), "fft");  // so that one mark stands for all streams
+  check_cufft(execute(fft, *plan, key.type, from, to, inverse), "fft");
+  check_cuda(cudaEventRecord(plan->called, work.stream()), "fft");
 }
 
 /// (outer, n, inner) of elements of `width` bytes: strides of the axes (outer, inner, n), in memory where lines lie one behind

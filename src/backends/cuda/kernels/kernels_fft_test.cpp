@@ -84,5 +84,36 @@ TEST(CudaKernels, MorePlansThanAreKept) {
       expect_same("fft_complex", {{"axis", int64_t{1}}}, {any(DType::complex64, {2, n})}, tolerance(n));
 }
 
+// A plan holds tables on the device: it may leave the cache while the device still has to work with it.
+TEST(CudaKernels, PlansLeaveBeforeTheirCallsAreDone) {
+  PLAIT_NEEDS_GPU();
+  const int64_t lines = small() ? 16 : 30000, most = 64;  // of plans that are kept
+  const Tensor a = any(DType::complex64, {lines, 1024});
+  Device device;
+  Tensor before = Tensor::empty(DType::complex64, {lines, 1009}), after = before;
+  void *const from = device.put(a), *const to = device.put(before), *const other = device.put(a);
+  const Attrs attrs("fft_complex", {{"axis", int64_t{1}}});
+  const auto call = [&](int64_t rows, int64_t n, void* result) {
+    const Tensor extents{DType::complex64, {rows, n}, {n, 1}, 0, {}};
+    const TensorView in = extents.view(from), out = extents.view(result);
+    cuda_kernel("fft_complex")
+        ->run({.op = "fft_complex",
+               .inputs = {&in, 1},
+               .outputs = {&out, 1},
+               .attrs = attrs.view(),
+               .queue = device.queue()});
+  };
+  for (int64_t n = 2; n < 2 + most; ++n) call(3, n, other);  // those of other tests are gone
+  call(lines, 1009, to);
+  device.get(before, to);
+  call(lines, 1024, other);
+  for (int64_t n = 2; n < most; ++n) call(5, n, other);
+  for (int i = 0; i < 200; ++i) call(lines, 1024, other);  // the device has to do for a while
+  call(lines, 1009, to);  // the oldest plan
+  call(7, 3, other);  // puts it out
+  device.get(after, to);
+  EXPECT_EQ(difference(after, before), 0);
+}
+
 }  // namespace
 }  // namespace plait::cuda_test
