@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <optional>
 
 #include "backends/strided.h"
 #include "base/interrupt.h"
@@ -133,19 +134,7 @@ class Run {
   }
 
   Storage allocated(const Aval& aval) {
-    if (!on_device_) return allocate_storage(aval);
-    Storage s;
-    s.strides = row_major_strides(aval.shape);
-    s.row_major = true;
-    s.buffer = memory::allocate_on(queue_, byte_count(aval));
-    return s;
-  }
-
-  static int64_t byte_count(const Aval& aval) {
-    int64_t bytes = 0;
-    if (__builtin_mul_overflow(aval.shape.count_value(), static_cast<int64_t>(size_of(aval.dtype)), &bytes))
-      throw OutOfMemory({.op = "allocate", .got = "an array of shape " + to_string(aval.shape)});
-    return bytes;
+    return allocate_storage(aval, on_device_ ? std::optional(queue_) : std::nullopt);
   }
 
   void overwrite(Buffer& buffer) {

@@ -84,15 +84,7 @@ void Repeated::run(std::span<Storage> outputs, Place place) {
 }
 
 Storage allocate_at(Place place, const Aval& aval) {
-  if (place == kCpu) return allocate_storage(aval);
-  Storage s;
-  int64_t bytes = 0;
-  if (__builtin_mul_overflow(aval.shape.count_value(), static_cast<int64_t>(size_of(aval.dtype)), &bytes))
-    throw OutOfMemory({.op = "allocate", .got = "an array of shape " + to_string(aval.shape)});
-  s.buffer = memory::allocate_on(queue_of(place), bytes);
-  s.strides = row_major_strides(aval.shape);
-  s.row_major = true;
-  return s;
+  return allocate_storage(aval, place == kCpu ? std::nullopt : std::optional(queue_of(place)));
 }
 
 void copy_to(Place place, Storage& to, const Storage& from, const Aval& aval) {

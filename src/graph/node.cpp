@@ -191,13 +191,13 @@ Array make_evaluated(Storage storage, Aval aval) {
   return Array(std::move(node), 0);
 }
 
-Storage allocate_storage(const Aval& aval) {
+Storage allocate_storage(const Aval& aval, std::optional<memory::Queue> queue) {
   Storage s;
   int64_t bytes = 0;
   if (__builtin_mul_overflow(aval.shape.count_value(), static_cast<int64_t>(size_of(aval.dtype)), &bytes))
     throw OutOfMemory({.op = "allocate", .got = describe(aval) + ", larger than any memory"});
   try {
-    s.buffer = allocate(bytes);
+    s.buffer = queue ? memory::allocate_on(*queue, bytes) : allocate(bytes);
   } catch (const OutOfMemory& e) {
     ErrorInfo info = e.info();
     info.got += "; it was for " + describe(aval);

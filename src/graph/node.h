@@ -5,6 +5,7 @@
 #include <exception>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <span>
 
 #include "graph/attrs.h"
@@ -115,8 +116,8 @@ class LevelFloor {
 
 /// An evaluated value over existing memory.
 PLAIT_API Array make_evaluated(Storage storage, Aval aval);
-/// Row-major memory of an aval, uninitialised.
-PLAIT_API Storage allocate_storage(const Aval& aval);
+/// Row-major memory of an aval, uninitialised: the host's, or a device's for work of its queue. Errors: OutOfMemory naming the aval.
+PLAIT_API Storage allocate_storage(const Aval& aval, std::optional<memory::Queue> queue = std::nullopt);
 
 /// The op of nodes that never had to be computed.
 const OpDef& evaluated_op();

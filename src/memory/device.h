@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <string>
 
+#include "plait/error.h"
 #include "plait/export.h"
 #include "plait/memory.h"
 
@@ -71,6 +72,9 @@ class PLAIT_API DeviceMemory {
   virtual void set_cache_limit(int device, int64_t bytes) = 0;
   virtual void clear_cache(int device) = 0;
 };
+
+/// The error of `allocate`: `asked` bytes past the limit, or, within it, more than the device has left for all processes (`unused`).
+PLAIT_API OutOfMemory out_of_device_memory(int64_t asked, const DeviceMemory::Stats& stats, int64_t unused);
 
 /// The devices of this process, or null where there are none. The first call asks the loader. Threads: any.
 PLAIT_API DeviceMemory* device_memory();

@@ -86,6 +86,15 @@ def test_what_takes_arguments_says_its_errors_or_shapes() -> None:
     assert not silent
 
 
+@pytest.fixture
+def cpu() -> Iterator[None]:
+    before = pc.default_device()
+    pc.set_default_device(pc.cpu)
+    yield
+    pc.set_default_device(before)
+
+
+@pytest.mark.usefixtures("cpu")  # where what is shown was run
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_examples_give_what_is_shown(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)  # some write files

@@ -115,12 +115,14 @@ class Simulated final : public DeviceBackend {
     const int64_t size = (std::max<int64_t>(bytes, 1) + kAlign - 1) / kAlign * kAlign;
     const std::lock_guard lock(mutex_);
     Stats& stats = stats_[device];
-    if (size > limits_[device] - stats.active)
-      throw OutOfMemory({.op = "allocate on a device",
-                         .got = std::to_string(bytes) + " bytes beside " + std::to_string(stats.active) + " in use",
-                         .accepts = "at most " + std::to_string(limits_[device]) + " bytes at once"});
+    const auto refuse = [&](int64_t unused) {
+      Stats now = stats;
+      now.limit = limits_[device];
+      throw memory::out_of_device_memory(bytes, now, unused);
+    };
+    if (size > limits_[device] - stats.active) refuse(limits_[device] - stats.active);
     void* data = std::aligned_alloc(kAlign, static_cast<size_t>(size));
-    if (!data) throw OutOfMemory({.op = "allocate on a device", .got = std::to_string(bytes) + " bytes"});
+    if (!data) refuse(0);
     sizes_[data] = size;
     stats.active += size;
     stats.peak = std::max(stats.peak, stats.active);

@@ -18,6 +18,8 @@ struct Pool {
 };
 constexpr Pool kPool[] = {{kMiB, 2 * kMiB, kGrain}, {16 * kMiB, 32 * kMiB, kMiB / 4}, {kMost, 0, 2 * kMiB}};
 
+constexpr int kWhole = 2;  // the pool whose segments are as large as the request
+
 int64_t rounded(int64_t bytes, int64_t to) { return (bytes + to - 1) / to * to; }
 
 int pool_of(int64_t bytes) {
@@ -35,14 +37,14 @@ Blocks::~Blocks() {
 
 void* Blocks::allocate(memory::Queue queue, int64_t bytes, uint64_t uses) {
   if (bytes < 0 || bytes > kMost) return nullptr;
-  bytes = rounded(std::max<int64_t>(bytes, 1), kGrain);
-  const int pool = pool_of(bytes);
+  bytes = rounded(std::max<int64_t>(bytes, 1), cut_ == Cut::none ? 1 : kGrain);
+  const int pool = cut_ == Cut::none ? kWhole : pool_of(bytes);
   const std::lock_guard lock(mutex_);
   if (limit_ > 0 && active_ + bytes > limit_) return nullptr;
   Block* block = find_free(free_[queue][pool], bytes);
   if (!block) block = new_segment(queue, pool, bytes);
   if (!block) return nullptr;
-  if (block->bytes - bytes >= kPool[pool].least_to_cut) cut(block, bytes);
+  if (cut_ != Cut::none && block->bytes - bytes >= kPool[pool].least_to_cut) cut(block, bytes);
   block->used = true;
   block->uses = uses;
   used_.emplace(block->data, block);
@@ -60,7 +62,7 @@ Blocks::Block* Blocks::find_free(FreeBlocks& blocks, int64_t bytes) {
 }
 
 Blocks::Block* Blocks::new_segment(memory::Queue queue, int pool, int64_t bytes) {
-  const int64_t exact = rounded(bytes, pool == 0 ? kGrain : 2 * kMiB);
+  const int64_t exact = cut_ == Cut::none ? bytes : rounded(bytes, pool == 0 ? kGrain : 2 * kMiB);
   int64_t segment = std::max(exact, kPool[pool].segment);
   if (limit_ > 0 && reserved_ + segment > limit_) give_back_until(std::max<int64_t>(0, limit_ - segment - active_));
   void* data = source_.map(segment);
@@ -161,7 +163,7 @@ int64_t Blocks::limit() {
 
 void Blocks::set_cache_limit(int64_t bytes) {
   const std::lock_guard lock(mutex_);
-  cache_limit_ = std::max<int64_t>(bytes, 0);
+  cache_limit_ = cut_ == Cut::none ? 0 : std::max<int64_t>(bytes, 0);
   give_back_until(cache_limit_);
 }
 

@@ -29,9 +29,14 @@ class MemorySource {
 /// so a block goes from hand to hand in the order of that queue's work.
 ///
 /// Units: bytes; sizes are multiples of 512. Threads: any.
+///
+/// With `Cut::none` each block is a segment of exactly its bytes and is given back at once: slow, but then tools see each access past an
+/// end, and each after it.
 class Blocks {
  public:
-  Blocks(MemorySource& source, int64_t total) : source_(source), total_(total) {}
+  enum class Cut : uint8_t { segments, none };
+  Blocks(MemorySource& source, int64_t total, Cut cut = Cut::segments)
+      : source_(source), total_(total), cut_(cut), cache_limit_(cut == Cut::none ? 0 : INT64_MAX) {}
   ~Blocks();
 
   /// What an allocation is told of: `uses` is the queue's count (StreamQueue::uses).
@@ -87,6 +92,7 @@ class Blocks {
 
   MemorySource& source_;
   const int64_t total_;
+  const Cut cut_;
   std::mutex mutex_;
   std::map<memory::Queue, std::array<FreeBlocks, kPools>> free_;
   std::unordered_map<const void*, Block*> used_;
@@ -94,7 +100,7 @@ class Blocks {
   int64_t peak_ = 0;
   int64_t reserved_ = 0;  // of all segments
   int64_t limit_ = 0;  // 0: none
-  int64_t cache_limit_ = INT64_MAX;
+  int64_t cache_limit_;
 };
 
 }  // namespace plait

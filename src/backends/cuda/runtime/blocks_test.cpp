@@ -166,5 +166,22 @@ TEST(CudaBlocks, NoTwoInUseOverlap) {
   EXPECT_EQ(source.mapped, source.unmapped);
 }
 
+TEST(CudaBlocks, ExactOnesShareNothingAndGoAtOnce) {
+  Counted source(1000 * kMiB);
+  Blocks blocks(source, 1000 * kMiB, Blocks::Cut::none);
+  void* const small = blocks.allocate(0, 3, 0);
+  EXPECT_EQ(blocks.stats().active, 3);
+  void* const other = blocks.allocate(0, 3 * kMiB + 1, 0);
+  EXPECT_EQ(source.mapped, 2);
+  EXPECT_EQ(blocks.stats().cached, 0);
+  blocks.set_cache_limit(kMiB);  // nothing is kept all the same
+  blocks.release(small, 1);
+  EXPECT_EQ(source.unmapped, 1);
+  blocks.release(other, 1);
+  EXPECT_EQ(source.unmapped, 2);
+  EXPECT_EQ(blocks.stats().active, 0);
+  EXPECT_NE(blocks.allocate(0, 0, 0), nullptr);
+}
+
 }  // namespace
 }  // namespace plait

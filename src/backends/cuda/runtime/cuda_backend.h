@@ -59,8 +59,8 @@ class CudaBackend final : public DeviceBackend {
     const int device;
   };
   struct Device {
-    Device(int index, DeviceInfo info)
-        : info(std::move(info)), source(index), blocks(source, this->info.memory_bytes) {}
+    Device(int index, DeviceInfo info, Blocks::Cut cut)
+        : info(std::move(info)), source(index), blocks(source, this->info.memory_bytes, cut) {}
     const DeviceInfo info;
     Source source;
     Blocks blocks;
