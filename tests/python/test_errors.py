@@ -125,7 +125,7 @@ def test_late_errors_within_transforms() -> None:
 
 
 def test_a_failure_spoils_nothing_else() -> None:
-    with pc.stream(pc.cpu):  # on a GPU what is evaluated together fails together (docs/decisions/2026-11-28-late-positions.md)
+    with pc.stream(pc.cpu):  # on a GPU what is evaluated together fails together
         result, _ = late(9)
         good = pc.arange(4.0) * 2
         with pytest.raises(IndexError):
