@@ -1,19 +1,17 @@
 #pragma once
 
-#include <map>
 #include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "plait/call.h"
+#include "plait/named_arrays.h"
 #include "plait/transforms.h"
 
 /// Functions as files: traced here, run by another process, in C++ or Python. docs/export.md describes the file.
 namespace plait {
 
-/// Arguments that are given by name.
-using NamedArrays = std::map<std::string, Array>;
 using NamedFunction = std::function<Arrays(const Arrays& args, const NamedArrays& named)>;
 
 struct ExportOptions {

@@ -68,6 +68,7 @@ void bind_custom_functions(nb::module_& m);
 void bind_control_flow(nb::module_& m);
 void bind_jacobian(nb::module_& m);
 void bind_export(nb::module_& m);
+void bind_files(nb::module_& m);
 void bind_random_state(nb::module_& m);
 void bind_fast(nb::module_& m);
 

@@ -85,6 +85,7 @@ NB_MODULE(core, m) {
   bind_control_flow(m);
   bind_jacobian(m);
   bind_export(m);
+  bind_files(m);
   bind_random_state(m);
   bind_fast(m);
 }

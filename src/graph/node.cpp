@@ -44,7 +44,8 @@ std::string describe(const Aval& aval) {
 // reads it in the same pass needs none.
 constexpr int64_t kNotHeld = int64_t{16} << 30;
 
-// What counts towards the budget. Errors: ShapeError for a result whose bytes cannot be counted.
+// What counts towards the budget: nothing for elements that are read when they are needed, which no work of before holds
+// up. Errors: ShapeError for a result whose bytes cannot be counted.
 int64_t result_bytes(const Node& node) {
   int64_t bytes = 0;
   for (const Aval& a : node.avals) {
@@ -53,7 +54,8 @@ int64_t result_bytes(const Node& node) {
         __builtin_add_overflow(bytes, own, &bytes) || a.shape.count_value() == INT64_MAX) [[unlikely]]
       too_large(node, a);
   }
-  return bytes < kNotHeld ? bytes : 0;
+  const bool read_later = node.op->kind == OpKind::control && node.op->inputs.empty();
+  return bytes < kNotHeld && !read_later ? bytes : 0;
 }
 
 // The eager switch. What a program records is to be computed from other inputs later: it stays in the graph, as do numbers.

@@ -35,12 +35,13 @@ bool ByteReader::boolean() {
   return v == 1;
 }
 
-std::string ByteReader::string() {
-  const uint32_t length = u32();
-  need(length);
-  std::string text(bytes_.data() + at_, length);
-  at_ += length;
-  return text;
+std::string ByteReader::string() { return text(u32()); }
+
+std::string ByteReader::text(uint64_t bytes) {
+  need(bytes);
+  std::string out(bytes_.data() + at_, bytes);
+  at_ += bytes;
+  return out;
 }
 
 uint32_t ByteReader::count(size_t each) {
@@ -75,7 +76,7 @@ void ByteReader::reject(const std::string& got, std::string accepts) const {
   throw FileError({.op = std::string(op_),
                    .got = std::string(file_) + ", byte " + std::to_string(base_ + at_) + ": " + shown,
                    .accepts = std::move(accepts),
-                   .hint = "the file is damaged, or was not written by plait"});
+                   .hint = "the file is damaged, or not of this format"});
 }
 
 }  // namespace plait::io

@@ -12,6 +12,7 @@ namespace plait::io {
 class ByteWriter {
  public:
   void u8(uint8_t v) { bytes_.push_back(static_cast<char>(v)); }
+  void u16(uint16_t v) { number(v, 2); }
   void u32(uint32_t v) { number(v, 4); }
   void u64(uint64_t v) { number(v, 8); }
   void i64(int64_t v) { number(static_cast<uint64_t>(v), 8); }
@@ -19,6 +20,7 @@ class ByteWriter {
   /// Its length in 32 bits, then its bytes. Errors: ArgumentError for one longer than that.
   void string(std::string_view text);
   void append(const ByteWriter& other) { bytes_ += other.bytes_; }
+  void append(std::string_view bytes) { bytes_ += bytes; }
   void zeros(size_t count) { bytes_.append(count, '\0'); }
 
   size_t size() const { return bytes_.size(); }
@@ -38,12 +40,15 @@ class ByteReader {
       : op_(op), file_(file), bytes_(bytes), base_(base) {}
 
   uint8_t u8() { return static_cast<uint8_t>(number(1)); }
+  uint16_t u16() { return static_cast<uint16_t>(number(2)); }
   uint32_t u32() { return static_cast<uint32_t>(number(4)); }
   uint64_t u64() { return number(8); }
   int64_t i64() { return static_cast<int64_t>(number(8)); }
   double f64();
   bool boolean();
   std::string string();
+  /// The next `bytes` bytes.
+  std::string text(uint64_t bytes);
   /// A number of things that take at least `each` bytes: never more than can follow.
   uint32_t count(size_t each);
   /// A reader of the next `bytes` bytes alone; this one goes on behind them.

@@ -1,6 +1,9 @@
 #include "io/crc32.h"
 
+#include <algorithm>
 #include <array>
+
+#include "base/interrupt.h"
 
 namespace plait::io {
 namespace {
@@ -19,10 +22,7 @@ constexpr auto kTables = [] {
   return tables;
 }();
 
-}  // namespace
-
-uint32_t crc32(const void* data, size_t bytes, uint32_t before) {
-  const auto* p = static_cast<const uint8_t*>(data);
+uint32_t crc_of_piece(const uint8_t* p, size_t bytes, uint32_t before) {
   uint32_t c = ~before;
   for (; bytes >= 8; bytes -= 8, p += 8) {
     const uint32_t low = c ^ (p[0] | uint32_t{p[1]} << 8 | uint32_t{p[2]} << 16 | uint32_t{p[3]} << 24);
@@ -31,6 +31,18 @@ uint32_t crc32(const void* data, size_t bytes, uint32_t before) {
   }
   for (; bytes > 0; --bytes, ++p) c = (c >> 8) ^ kTables[0][(c ^ *p) & 0xff];
   return ~c;
+}
+
+}  // namespace
+
+uint32_t crc32(const void* data, size_t bytes, uint32_t before) {
+  constexpr size_t kPiece = size_t{16} << 20;
+  const auto* p = static_cast<const uint8_t*>(data);
+  for (size_t done = 0; done < bytes; done += kPiece) {
+    if (done > 0) poll_interrupt();
+    before = crc_of_piece(p + done, std::min(kPiece, bytes - done), before);
+  }
+  return before;
 }
 
 }  // namespace plait::io

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <climits>
@@ -11,6 +12,7 @@
 #include <cstring>
 #include <random>
 
+#include "base/interrupt.h"
 #include "plait/error.h"
 
 namespace plait::io {
@@ -55,6 +57,8 @@ InputFile::InputFile(std::string_view op, std::string path) : op_(op), path_(std
     fail(op_, path_, "not a regular file", "a file that was written before");
   }
   size_ = static_cast<uint64_t>(info.st_size);
+  changed_s_ = info.st_mtim.tv_sec;
+  changed_ns_ = info.st_mtim.tv_nsec;
 }
 
 InputFile::~InputFile() { ::close(fd_); }
@@ -70,6 +74,15 @@ void InputFile::read(uint64_t at, void* to, uint64_t bytes) const {
     at += static_cast<uint64_t>(n);
     bytes -= static_cast<uint64_t>(n);
   }
+}
+
+void InputFile::check_unchanged() const {
+  struct stat info{};
+  if (::fstat(fd_, &info) != 0) fail(op_, path_, reason(errno));
+  if (static_cast<uint64_t>(info.st_size) != size_ || info.st_mtim.tv_sec != changed_s_ ||
+      info.st_mtim.tv_nsec != changed_ns_)
+    fail(op_, path_, "the file was changed after it had been opened",
+         "a file that stays as it is until its arrays are read; replacing it by another is no change");
 }
 
 OutputFile::OutputFile(std::string_view op, const std::string& path) : op_(op), path_(followed(path)) {
@@ -114,6 +127,17 @@ void OutputFile::commit() {
   if (const int folder = ::open(folder_of(path_).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC); folder >= 0) {
     (void)::fsync(folder);
     ::close(folder);
+  }
+}
+
+void FileSink::write(const void* data, uint64_t bytes) {
+  constexpr uint64_t kPiece = uint64_t{16} << 20;
+  const auto* from = static_cast<const char*>(data);
+  for (uint64_t done = 0; done < bytes; done += kPiece) {
+    poll_interrupt();
+    const uint64_t piece = std::min(kPiece, bytes - done);
+    file_.write(at_, from + done, piece);
+    at_ += piece;
   }
 }
 

@@ -4,7 +4,7 @@ import enum
 import os
 import types
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Literal, NamedTuple, ParamSpec, Protocol, TypeAlias, TypeVar, overload
+from typing import IO, Any, Literal, NamedTuple, ParamSpec, Protocol, TypeAlias, TypeVar, overload
 
 import numpy
 
@@ -22,6 +22,7 @@ scalar: TypeAlias = int | float | builtins.bool | complex
 list_or_scalar: TypeAlias = Any  # numbers, nested in as many lists as the array has axes
 DLPackCompatible: TypeAlias = _DLPack
 Foreign: TypeAlias = numpy.ndarray[Any, Any] | numpy.generic
+File: TypeAlias = str | os.PathLike[str] | IO[bytes]
 StreamOrDevice: TypeAlias = "Stream | ThreadLocalStream | Device | DeviceType | None"
 Index: TypeAlias = Any  # int, slice, ..., None, array, list of ints, or a tuple of these
 
@@ -354,6 +355,22 @@ def import_function(file: str | os.PathLike[str], return_metadata: Literal[False
 def import_function(
     file: str | os.PathLike[str], return_metadata: Literal[True]
 ) -> tuple[ImportedFunction, str]: ...
+def load(
+    file: File,
+    /,
+    format: str | None = None,
+    return_metadata: builtins.bool = False,
+    *,
+    stream: StreamOrDevice = None,
+) -> array | dict[str, array] | tuple[dict[str, array], dict[str, Any]]: ...
+def save(file: File, arr: array) -> None: ...
+def savez(file: File, *args: array, **kwargs: array) -> None: ...
+def savez_compressed(file: File, *args: array, **kwargs: array) -> None: ...
+def save_safetensors(file: File, arrays: dict[str, array], metadata: dict[str, str] | None = None) -> None: ...
+@overload
+def save_gguf(file: File, arrays: dict[str, array], metadata: dict[str, array | str | list[str]]) -> None: ...
+@overload
+def save_gguf(file: File, arrays: dict[str, array]) -> None: ...
 def export_to_dot(file: object, *args: Any, **kwargs: Any) -> None: ...
 
 class UniqueAllResult(NamedTuple):

@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import plait.core as pc
-from plait._later import core_function
 from plait.utils import tree_flatten, tree_unflatten
 
 Filter = Callable[["Module", str, Any], bool]
@@ -288,9 +287,9 @@ class Module(dict[str, Any]):
         name = os.fspath(file)
         weights = tree_flatten(self.parameters(), destination={})
         if name.endswith(".npz"):
-            core_function("savez")(name, **weights)
+            pc.savez(name, **weights)
         elif name.endswith(".safetensors"):
-            core_function("save_safetensors")(name, weights)
+            pc.save_safetensors(name, weights)
         else:
             raise ValueError(f"save_weights: the name must end in .safetensors or .npz, got {name!r}")
 
@@ -306,7 +305,7 @@ class Module(dict[str, Any]):
         Returns the module.
         """
         if isinstance(file_or_weights, (str, os.PathLike)):
-            loaded = core_function("load")(os.fspath(file_or_weights))
+            loaded = pc.load(os.fspath(file_or_weights))
             if not isinstance(loaded, dict):
                 raise ValueError(f"load_weights: {os.fspath(file_or_weights)!r} holds no named arrays")
             weights: dict[str, Any] = loaded
