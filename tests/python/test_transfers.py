@@ -187,7 +187,7 @@ def test_memory_is_that_of_the_default_device(gpu: dict[str, str]) -> None:
     pc.set_default_device(pc.cpu)
     assert pc.get_active_memory() == host
     """
-    assert "at most 6291456 bytes" in output_of(program, gpu)
+    assert "(limit 6.0 MiB)" in output_of(program, gpu)
 
 
 def test_host_and_gpu_work_at_once(gpu: dict[str, str]) -> None:
