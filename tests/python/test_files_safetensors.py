@@ -3,7 +3,9 @@
 import io
 import json
 import os
+import pickle
 import struct
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -264,6 +266,26 @@ def test_transforms_take_what_waits_in_a_file(tmp_path: Path) -> None:
     v[0] = 7
     assert v.tolist() == [7, 2, 3]
     assert pc.load(file)["w"].tolist() == [1, 2, 3]
+
+
+def test_threads_that_need_the_same_elements(tmp_path: Path) -> None:
+    file = tmp_path / "x.safetensors"
+    pc.save_safetensors(file, {str(i): pc.full((1000,), i) for i in range(100)})
+    loaded = pc.load(file)
+    with ThreadPoolExecutor(4) as pool:
+        sums = list(pool.map(lambda _: sum(loaded[str(i)].sum() for i in range(100)).item(), range(4)))
+    assert sums == [4950000] * 4
+
+
+def test_copies_and_exports_hold_the_elements(tmp_path: Path) -> None:
+    file = tmp_path / "x.safetensors"
+    pc.save_safetensors(file, {"w": pc.arange(3)})
+    w = pc.load(file)["w"]
+    assert pickle.loads(pickle.dumps(pc.load(file)["w"])).tolist() == [0, 1, 2]
+    assert np.array(pc.load(file)["w"]).tolist() == [0, 1, 2]
+    pc.export_function(str(tmp_path / "f.plait"), lambda x: x + w, pc.array(1))
+    file.unlink()
+    assert pc.import_function(str(tmp_path / "f.plait"))(pc.array(1))[0].tolist() == [1, 2, 3]
 
 
 def test_file_objects(tmp_path: Path) -> None:
