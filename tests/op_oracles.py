@@ -373,3 +373,160 @@ def cross(a: np.ndarray, b: np.ndarray, axis: int) -> np.ndarray:
     x, y = (np.moveaxis(v, axis, -1) for v in (np.asarray(a), np.asarray(b)))
     x, y = (np.concatenate([v, np.zeros((*v.shape[:-1], 3 - v.shape[-1]), v.dtype)], -1) for v in (x, y))
     return np.moveaxis(np.cross(x, y), -1, axis)
+
+
+# ---- packed numbers: tables and bits, as the recorded facts have them ------------------------------------------------
+
+FLOAT4 = np.array([0, 0.5, 1, 1.5, 2, 3, 4, 6, -0.0, -0.5, -1, -1.5, -2, -3, -4, -6])
+FLOAT8 = np.array(
+    [np.nan if m == 127 else (m * 2.0**-9 if m < 8 else (1 + m % 8 / 8) * 2.0 ** (m // 8 - 7)) for m in range(128)]
+)
+FLOAT8 = np.concatenate([FLOAT8, -FLOAT8])
+FORMATS = {"affine": (64, 4), "mxfp4": (32, 4), "mxfp8": (32, 8), "nvfp4": (16, 4)}
+
+
+def format_of(mode: str, group_size: int | None, bits: int | None) -> tuple[int, int]:
+    usual = FORMATS[mode]
+    return usual[0] if group_size is None else group_size, usual[1] if bits is None else bits
+
+
+def codes_of(words: np.ndarray, bits: int) -> np.ndarray:
+    """The little-endian bit stream of each row, `bits` at a time."""
+    stream = np.unpackbits(np.ascontiguousarray(words).view(np.uint8), axis=-1, bitorder="little")
+    return stream.reshape(*words.shape[:-1], words.shape[-1] * 32 // bits, bits) @ (1 << np.arange(bits))
+
+
+def words_of(codes: np.ndarray, bits: int) -> np.ndarray:
+    stream = (codes[..., None].astype(np.uint8) >> np.arange(bits).astype(np.uint8)) & 1
+    packed = np.packbits(stream.reshape(*codes.shape[:-1], codes.shape[-1] * bits), axis=-1, bitorder="little")
+    return np.ascontiguousarray(packed).view(np.uint32)
+
+
+def to_fp4(x: np.ndarray) -> np.ndarray:
+    """The nearest entry; of two the one nearer to 0, which has no sign."""
+    return np.abs(np.asarray(x)[..., None] - FLOAT4).argmin(-1)
+
+
+def to_fp8(x: np.ndarray) -> np.ndarray:
+    """The nearest entry; of two the even one."""
+    x = np.asarray(x)
+    distance = np.abs(np.minimum(np.abs(x), 448)[..., None] - FLOAT8[:127])
+    first, last = distance.argmin(-1), 126 - distance[..., ::-1].argmin(-1)
+    codes = np.where(np.isnan(x), 127, np.where(first % 2 == 0, first, last))
+    return (codes + np.where(np.signbit(x), 128, 0)).astype(np.uint8)
+
+
+def from_fp8(x: np.ndarray) -> np.ndarray:
+    return FLOAT8[np.asarray(x)]
+
+
+def quantize(w: np.ndarray, group_size: int | None, bits: int | None, mode: str) -> list[np.ndarray]:
+    group, bits = format_of(mode, group_size, bits)
+    w = np.asarray(w, np.float32)
+    g = w.reshape(*w.shape[:-1], w.shape[-1] // group, group)
+    if mode == "affine":
+        low, high, last = g.min(-1), g.max(-1), np.float32(2**bits - 1)
+        step = np.maximum((high - low) / last, np.float32(1e-7))
+        from_low = np.abs(low) > np.abs(high)
+        scale, edge = np.where(from_low, step, -step), np.where(from_low, low, high)
+        steps = np.round(edge / scale)
+        scale, bias = np.where(steps != 0, edge / np.where(steps == 0, 1, steps), scale), np.where(steps != 0, edge, 0)
+        codes = np.clip(np.round((g - bias[..., None]) / scale[..., None]), 0, last)
+        return [words_of(codes.reshape(w.shape), bits), scale, bias]
+    wanted = np.abs(g).max(-1) / np.float32(6 if bits == 4 else 448)
+    if mode == "nvfp4":
+        scales = to_fp8(wanted)
+        values = from_fp8(scales)
+    else:
+        scales = np.clip(np.ceil(np.log2(wanted)), -127, 127).astype(np.int64) + 127
+        values = 2.0 ** (scales - 127)
+    codes = (to_fp4 if bits == 4 else to_fp8)(g / values[..., None])
+    return [words_of(codes.reshape(w.shape), bits), scales.astype(np.uint8)]
+
+
+def dequantize(
+    w: np.ndarray,
+    scales: np.ndarray,
+    biases: np.ndarray | None,
+    group_size: int | None,
+    bits: int | None,
+    mode: str,
+    global_scale: float | None = None,
+) -> np.ndarray:
+    group, bits = format_of(mode, group_size, bits)
+    codes = codes_of(w, bits)
+    if mode == "affine":
+        return codes * np.repeat(scales, group, -1) + np.repeat(biases, group, -1)
+    values = (FLOAT4 if bits == 4 else FLOAT8)[codes]
+    powers = from_fp8(scales) if mode == "nvfp4" else 2.0 ** (scales.astype(np.float64) - 127)
+    return values * np.repeat(powers, group, -1)
+
+
+def quantized_matmul(
+    x: np.ndarray,
+    w: np.ndarray,
+    scales: np.ndarray,
+    biases: np.ndarray | None,
+    transpose: bool,
+    group_size: int | None,
+    bits: int | None,
+    mode: str,
+) -> np.ndarray:
+    numbers = dequantize(w, scales, biases, group_size, bits, mode)
+    return np.matmul(x, np.swapaxes(numbers, -1, -2) if transpose else numbers)
+
+
+def gather_qmm(
+    x: np.ndarray,
+    w: np.ndarray,
+    scales: np.ndarray,
+    biases: np.ndarray | None,
+    lhs_indices: np.ndarray | None,
+    rhs_indices: np.ndarray | None,
+    *form: object,
+) -> np.ndarray:
+    picked = [a if a is None or rhs_indices is None else a[rhs_indices] for a in (w, scales, biases)]
+    return quantized_matmul(x if lhs_indices is None else x[lhs_indices], *picked, *form)
+
+
+def quantised(x: np.ndarray, *form: object) -> np.ndarray:
+    packed = quantize(x, *form)
+    return dequantize(*packed, None, *form)
+
+
+def gather_qqmm(
+    x: np.ndarray,
+    w: np.ndarray,
+    scales: np.ndarray | None,
+    lhs_indices: np.ndarray | None,
+    rhs_indices: np.ndarray | None,
+    *form: object,
+) -> np.ndarray:
+    group, bits, mode = form
+    numbers = quantised(w, group, bits, mode) if scales is None else dequantize(w, scales, None, group, bits, mode)
+    left = quantised(x if lhs_indices is None else x[lhs_indices], group, bits, mode)
+    return np.matmul(left, np.swapaxes(numbers if rhs_indices is None else numbers[rhs_indices], -1, -2))
+
+
+def qqmm(x: np.ndarray, w: np.ndarray, scales: np.ndarray | None, *form: object) -> np.ndarray:
+    return gather_qqmm(x, w, scales, None, None, *form)
+
+
+# Fixed arguments of samples: words and codes are not what is differentiated, and any are valid.
+
+
+def words(*shape: int) -> np.ndarray:
+    return np.random.default_rng(sum(shape)).integers(0, 2**32, shape).astype(np.uint32)
+
+
+def exponents(*shape: int) -> np.ndarray:
+    """Scales of 8 bits that are small numbers in every mode."""
+    return np.random.default_rng(sum(shape)).integers(118, 123, shape).astype(np.uint8)
+
+
+def codes(*shape: int) -> np.ndarray:
+    return np.random.default_rng(sum(shape)).integers(0, 120, shape).astype(np.uint8)
+
+
+def numbers(*shape: int) -> np.ndarray:
+    return np.random.default_rng(sum(shape)).standard_normal(shape).astype(np.float32)

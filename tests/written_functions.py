@@ -51,6 +51,10 @@ def bools(*shape: int) -> Maker:
     return made(shape, lambda rng, shape: rng.random(shape) < 0.5)
 
 
+def words(*shape: int) -> Maker:
+    return made(shape, lambda rng, shape: rng.integers(0, 2**32, shape).astype(np.uint32))
+
+
 def starts(*room: int) -> Maker:
     return lambda rng, grow=0: np.array([rng.integers(0, n, endpoint=True) for n in room], np.int32)
 
@@ -195,6 +199,14 @@ WRITTEN: dict[str, tuple[Function, list[Maker]]] = {
         lambda a, b, m: pc.block_masked_mm(a, b, 2, mask_out=m),
         [floats(4, 4), floats(4, 2), bools(2, 1)],
     ),
+    "packed products and scales": (
+        lambda x, w, s: pc.quantized_matmul(x, w, s, pc.ones((3, 1), s.dtype)),
+        [floats(2, 64), words(3, 8), floats(3, 1)],
+    ),
+    "packed products and biases": (
+        lambda x, w, b: pc.quantized_matmul(x, w, pc.ones((3, 1), b.dtype), b),
+        [floats(2, 64), words(3, 8), floats(3, 1)],
+    ),
 }
 
 # The same with complex numbers, which have no float64: differences are coarser.
@@ -220,6 +232,8 @@ FIXED_EXTENTS = {
     "drawn from a trace's bounds",
     "write masked",
     "masked blocks",
+    "packed products and scales",
+    "packed products and biases",
 }
 
 

@@ -8,7 +8,7 @@ import plait.nn as nn
 from layer_oracle import GOLDEN, check_gradient, dtype_name, near, numbers
 from plait.utils import tree_flatten
 
-# Quantized layers wait for their operations.
+# Distributed layers wait for their operations.
 BUILT = [code for code in GOLDEN["parameters"] if hasattr(nn, code.split("(")[0])]
 
 

@@ -10,6 +10,8 @@ from transform_cases import SAMPLED, SMOOTH, accepted_cases, differentiable_case
 
 # Of several results some move: a function without derivative as a whole, whose gradients are not all zero.
 MOVES_IN_PART = {
+    "qqmm": "numbers change in steps when they are packed, the gradient takes them for what they were",
+    "gather_qqmm": "as qqmm",
     "unique": "values pass through, to the first of equal elements; positions and counts do not move",
     "random.multivariate_normal": "it moves with the mean, and with a covariance that stays symmetric: test_weak_spots",
 }

@@ -31,6 +31,7 @@ ELSEWHERE = {
 WITHIN = {
     "segment_scan": "gradients of .at[].multiply start it where positions change, and have a term there alone",
     "exp_difference": "fast.scaled_dot_product_attention shifts by what depends on the scores and has no derivative",
+    "straight_through": "qqmm hands it numbers and what they stand for once packed, which has no derivative",
     "select_up_to": "fast.scaled_dot_product_attention selects scores or a number, by positions",
 }
 # Calls that cannot come about: "PRIMITIVE RULE DIGITS", the digits as `count_rule` writes them.

@@ -51,7 +51,7 @@ def parameters(signature: str) -> list[Param]:
             try:
                 value = ast.literal_eval(default)
             except ValueError:
-                value = np.dtype(ast.unparse(default))  # a dtype's name
+                value = np.dtype(ast.unparse(default).replace("bfloat16", "float32"))  # a dtype's name
         out.append(Param(arg.arg, how, ast.unparse(arg.annotation) if arg.annotation else "", value))
     return out
 

@@ -1078,6 +1078,15 @@ cumulative_sum = cumsum
 def degrees(a: scalar | array, /, *, stream: StreamOrDevice = None) -> array:
     """Radians to degrees."""
 
+def dequantize(w: array, /, scales: array, biases: array | None = None, group_size: int | None = None, bits: int | None = None, mode: str = 'affine', global_scale: array | None = None, dtype: Dtype | None = None, *, stream: StreamOrDevice = None) -> array:
+    """The numbers that packed ones stand for.
+
+    Shapes and formats are those of quantize: w uint32 (..., words), scales and biases (..., groups) -> (..., n).
+    Dtype: dtype, else that of the scales in mode affine, bfloat16 in the others. Gradients: for scales and
+    biases; packed numbers and scales of 8 bits have none. Errors: ValueError for parts that do not fit each other
+    or the format.
+    """
+
 def diag(a: array, /, k: int = 0, *, stream: StreamOrDevice = None) -> array:
     """The k-th diagonal of a matrix, or a matrix of zeros with a vector on it.
 
@@ -1188,6 +1197,13 @@ def floor(a: array, /, *, stream: StreamOrDevice = None) -> array:
 def floor_divide(a: scalar | array, b: scalar | array, stream: StreamOrDevice = None) -> array:
     """a / b rounded to minus infinity; integer division by zero gives 0."""
 
+def from_fp8(x: array, dtype: Dtype = bfloat16, *, stream: StreamOrDevice = None) -> array:
+    """The numbers that floats of 8 bits (E4M3), held as uint8, stand for.
+
+    Shapes: any. dtype: of the result, which holds each of them exactly. Errors: ValueError for another dtype than
+    uint8.
+    """
+
 @overload
 def full(shape: int | Sequence[int], vals: scalar | array, dtype: Dtype | None = None, *, stream: StreamOrDevice = None) -> array:
     """An array of a shape with one value everywhere.
@@ -1218,6 +1234,22 @@ def gather_mm(a: array, b: array, /, lhs_indices: array | None = None, rhs_indic
 
     lhs_indices, rhs_indices: positions in the flattened leading axes of a and b; they broadcast. sorted_indices
     is a hint. Errors: ValueError; IndexError while evaluating.
+    """
+
+def gather_qmm(x: array, w: array, /, scales: array, biases: array | None = None, lhs_indices: array | None = None, rhs_indices: array | None = None, transpose: builtins.bool = True, group_size: int | None = None, bits: int | None = None, mode: str = 'affine', global_scale: array | None = None, *, sorted_indices: builtins.bool = False, stream: StreamOrDevice = None) -> array:
+    """Products of picked matrices with picked packed ones: the layers of experts.
+
+    lhs_indices, rhs_indices: positions in the flattened leading axes of x and of w with its scales and biases;
+    they broadcast. The rest is as in quantized_matmul. sorted_indices is a hint. Errors: ValueError; IndexError
+    while evaluating.
+    """
+
+def gather_qqmm(x: array, w: array, /, scales: array | None = None, lhs_indices: array | None = None, rhs_indices: array | None = None, group_size: int | None = None, bits: int | None = None, mode: str = 'nvfp4', global_scale_x: array | None = None, global_scale_w: array | None = None, *, sorted_indices: builtins.bool = False, stream: StreamOrDevice = None) -> array:
+    """As qqmm, of picked matrices.
+
+    Shapes: x (..., m, k), w (..., n, k) or its packed numbers with scales. lhs_indices, rhs_indices: positions in
+    the flattened leading axes of x and of w; they broadcast. sorted_indices is a hint. Errors: ValueError;
+    IndexError while evaluating.
     """
 
 def greater(a: scalar | array, b: scalar | array, stream: StreamOrDevice = None) -> array:
@@ -1529,6 +1561,36 @@ def put_along_axis(a: array, /, indices: array, values: array, axis: int | None 
     repeated positions the last wins. Errors: ValueError; IndexError while evaluating.
     """
 
+def qqmm(x: array, w: array, scales: array | None = None, group_size: int | None = None, bits: int | None = None, mode: str = 'nvfp4', global_scale_x: array | None = None, global_scale_w: array | None = None, *, stream: StreamOrDevice = None) -> array:
+    """x times the transpose of w, both quantised: x here, w here or by quantize before.
+
+    Shapes: x (..., k), w (n, k), or its packed numbers with scales -> (..., n). Modes: mxfp4, mxfp8, nvfp4;
+    global scales of both or none. Dtype: that of x; the sums are of what the packed numbers stand for. Gradients:
+    for x and a w that is not packed, as if both were not rounded on the way. Errors: ValueError for shapes,
+    dtypes or formats that do not fit.
+    """
+
+def quantize(w: array, /, group_size: int | None = None, bits: int | None = None, mode: str = 'affine', *, global_scale: array | None = None, stream: StreamOrDevice = None) -> tuple[array, array, array]:
+    """Packs each number of a matrix into a few bits: codes, and what turns groups of them back into numbers.
+
+    Shapes: w (..., n) with two axes or more and n a multiple of the group -> words uint32 (..., n * bits / 32),
+    scales and, in mode affine, biases (..., n / group_size). Modes: affine, 2, 3, 4, 5, 6 or 8 bits (4) in groups
+    of 32, 64 or 128 (64): a number is code * scale + bias, of w's dtype; mxfp4 and mxfp8, floats of 4 and 8 bits
+    times a power of two for 32 of them, and nvfp4, floats of 4 bits times one of 8 bits for 16: two results, the
+    scales uint8. global_scale: float32, one number; mode nvfp4 packs w * 2688 / global_scale. NaN is packed as 0
+    where a format has none. Gradients: through scales and biases of mode affine, which follow the element of a
+    group with the largest magnitude. Errors: ValueError for another shape, dtype or format.
+    """
+
+def quantized_matmul(x: array, w: array, /, scales: array, biases: array | None = None, transpose: builtins.bool = True, group_size: int | None = None, bits: int | None = None, mode: str = 'affine', *, stream: StreamOrDevice = None) -> array:
+    """The product of x and a packed matrix, whose numbers are unpacked on the way.
+
+    Shapes: x (..., m, k) and a packed matrix (..., n, k), transposed, or (..., k, n) where transpose is False ->
+    (..., m, n); leading axes broadcast. Formats are those of quantize. Dtype: in mode affine that of x, scales
+    and biases, promoted, else that of x; sums are taken in float32. Gradients: for x, scales and biases of
+    floats. Errors: ValueError for shapes, dtypes or formats that do not fit.
+    """
+
 def radians(a: scalar | array, /, *, stream: StreamOrDevice = None) -> array:
     """Degrees to radians."""
 
@@ -1739,6 +1801,12 @@ def tile(a: array, reps: int | Sequence[int], /, *, stream: StreamOrDevice = Non
     """The whole array several times along each axis.
 
     reps: one count per axis, aligned at the last axis. Errors: ValueError for a negative count.
+    """
+
+def to_fp8(x: array, *, stream: StreamOrDevice = None) -> array:
+    """Floats of 8 bits (E4M3) as uint8: the nearest, of two the even one; beyond 448 the largest.
+
+    Shapes: any. NaN stays NaN. Errors: ValueError for integers, bool and complex numbers.
     """
 
 def topk(a: array, /, k: int, axis: None | int = -1, *, stream: StreamOrDevice = None) -> array:

@@ -103,6 +103,12 @@ from plait.nn.layers.positional_encoding import (
     RoPE,
     SinusoidalPositionalEncoding,
 )
+from plait.nn.layers.quantized import (
+    QQLinear,
+    QuantizedEmbedding,
+    QuantizedLinear,
+    quantize,
+)
 from plait.nn.layers.recurrent import (
     GRU,
     LSTM,
@@ -163,6 +169,9 @@ __all__ = [
     "Module",
     "MultiHeadAttention",
     "PReLU",
+    "QQLinear",
+    "QuantizedEmbedding",
+    "QuantizedLinear",
     "RMSNorm",
     "ReLU",
     "ReLU2",
@@ -199,6 +208,7 @@ __all__ = [
     "log_softmax",
     "mish",
     "prelu",
+    "quantize",
     "relu",
     "relu2",
     "relu6",

@@ -6,6 +6,7 @@ import math
 
 import plait.core as pc
 from plait.nn.layers.base import Module
+from plait.nn.layers.quantized import QuantizedEmbedding
 
 
 class Embedding(Module):
@@ -35,3 +36,15 @@ class Embedding(Module):
         """
         weight: pc.array = self["weight"]
         return x @ weight.T
+
+    def to_quantized(
+        self,
+        group_size: int | None = None,
+        bits: int | None = None,
+        mode: str = "affine",
+        quantize_input: bool = False,
+    ) -> QuantizedEmbedding:
+        """A layer with this one's table, packed. Raises `ValueError` for `quantize_input`: indices stay."""
+        if quantize_input:
+            raise ValueError("Embedding.to_quantized: indices are not quantised, quantize_input has to be False")
+        return QuantizedEmbedding.from_embedding(self, group_size, bits, mode)

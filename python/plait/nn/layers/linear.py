@@ -7,6 +7,7 @@ from typing import Any
 
 import plait.core as pc
 from plait.nn.layers.base import Module
+from plait.nn.layers.quantized import QQLinear, QuantizedLinear
 
 
 class Identity(Module):
@@ -44,6 +45,24 @@ class Linear(Module):
         if "bias" in self:
             return pc.addmm(self["bias"], x, weight.T)
         return x @ weight.T
+
+    def to_quantized(
+        self,
+        group_size: int | None = None,
+        bits: int | None = None,
+        mode: str = "affine",
+        quantize_input: bool = False,
+    ) -> QuantizedLinear | QQLinear:
+        """A layer with this one's weight, packed; `quantize_input`: one that quantises its input as well.
+
+        Raises `ValueError` where the input can't be quantised in that mode, `NotImplementedError` where there is a bias
+        beside it.
+        """
+        if not quantize_input:
+            return QuantizedLinear.from_linear(self, group_size, bits, mode)
+        if mode not in ("nvfp4", "mxfp8"):
+            raise ValueError(f"Linear.to_quantized: inputs are quantised in modes nvfp4 and mxfp8, got {mode!r}")
+        return QQLinear.from_linear(self, group_size, bits, mode)
 
 
 class Bilinear(Module):

@@ -1,0 +1,81 @@
+// Products with packed matrices as their definition says.
+#include "backends/packed_numbers.h"
+#include "backends/strided.h"
+#include "base/dispatch.h"
+#include "base/parallel.h"
+
+namespace plait {
+namespace {
+
+struct Product {
+  packed::Format format;
+  int64_t rows, columns, depth;  // of one product
+  bool transpose;
+};
+
+// Rows of x meet rows of the packed matrix, each unpacked once.
+template <class T>
+void dots(const Product& p, const packed::Rows& packed, int64_t first, const T* x, int64_t row_stride, int64_t stride,
+          T* out) {
+  using W = Wide<T>;
+  parallel_for(p.columns, row_grain(p.depth * (p.rows + 1)), [&](int64_t begin, int64_t end) {
+    std::vector<W> w(static_cast<size_t>(p.depth));
+    for (int64_t j = begin; j < end; ++j) {
+      packed::unpack_row<T>(p.format, packed.row(first + j), p.depth, w.data());
+      for (int64_t i = 0; i < p.rows; ++i) {
+        W sum = 0;
+        for (int64_t k = 0; k < p.depth; ++k)
+          sum += widened(x[i * row_stride + k * stride]) * w[static_cast<size_t>(k)];
+        out[i * p.columns + j] = narrowed<T>(sum);
+      }
+    }
+  });
+}
+
+// Each element of x scales a row of the packed matrix.
+template <class T>
+void combine(const Product& p, const packed::Rows& packed, int64_t first, const T* x, int64_t row_stride,
+             int64_t stride, T* out) {
+  using W = Wide<T>;
+  std::vector<W> sums(static_cast<size_t>(p.rows * p.columns)), w(static_cast<size_t>(p.columns));
+  for (int64_t k = 0; k < p.depth; ++k) {
+    packed::unpack_row<T>(p.format, packed.row(first + k), p.columns, w.data());
+    for (int64_t i = 0; i < p.rows; ++i)
+      for (int64_t j = 0; j < p.columns; ++j)
+        sums[static_cast<size_t>(i * p.columns + j)] +=
+            widened(x[i * row_stride + k * stride]) * w[static_cast<size_t>(j)];
+  }
+  for (int64_t i = 0; i < p.rows * p.columns; ++i) out[i] = narrowed<T>(sums[static_cast<size_t>(i)]);
+}
+
+void run(const KernelArgs& args) {
+  const TensorView &x = args.inputs[0], &words = args.inputs[1], &out = args.outputs[0];
+  if (out.count() == 0) return;
+  const size_t rank = out.shape.size();
+  const Product p{packed::format_of(args.attrs), out.shape[rank - 2], out.shape[rank - 1], x.shape[rank - 1],
+                  args.attrs.get<bool>("transpose")};
+  const packed::Rows packed(args.inputs.subspan(1));
+  const int64_t products = out.count() / (p.rows * p.columns), packed_rows = words.shape[rank - 2];
+  dispatch(out.dtype, [&]<class T>() {
+    if constexpr (std::is_floating_point_v<Wide<T>>) {
+      for (int64_t product = 0; product < products; ++product) {
+        int64_t at = 0, index = product;
+        for (size_t axis = rank - 2; axis-- > 0;) {
+          at += index % out.shape[axis] * x.strides[axis];
+          index /= out.shape[axis];
+        }
+        (p.transpose ? dots<T> : combine<T>)(p, packed, product * packed_rows, x.as<T>() + at, x.strides[rank - 2],
+                                             x.strides[rank - 1], out.as<T>() + product * p.rows * p.columns);
+      }
+    }
+  });
+}
+
+}  // namespace
+
+void register_reference_kernels_quantized_matmul(KernelTable& table) {
+  table.add("affine_matmul", Backend::reference, {.run = run, .contiguous_inputs = false});
+  table.add("microscaled_matmul", Backend::reference, {.run = run, .contiguous_inputs = false});
+}
+
+}  // namespace plait
