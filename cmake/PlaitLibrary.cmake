@@ -115,6 +115,7 @@ endif()
 
 # GCC notes how vectors and complex structures were passed long ago; these functions are called within their file only.
 set_source_files_properties(${PROJECT_SOURCE_DIR}/src/backends/cpu/targets/gemm.cpp
+  ${PROJECT_SOURCE_DIR}/src/backends/cpu/targets/packed.cpp
   ${PROJECT_SOURCE_DIR}/src/backends/reference/kernels/scan.cpp PROPERTIES COMPILE_OPTIONS -Wno-psabi)
 
 add_library(plait SHARED ${plait_all_objects})

@@ -4,5 +4,5 @@ from importlib import import_module
 
 from benchmarks.workload import REGISTRY as REGISTRY
 
-for _name in ("fused", "products", "small", "training", "transformer", "arrays", "networks", "linalg"):
+for _name in ("fused", "products", "quantised", "small", "training", "transformer", "arrays", "networks", "linalg"):
     import_module(f"{__name__}.{_name}")
