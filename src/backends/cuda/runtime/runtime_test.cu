@@ -233,7 +233,8 @@ TEST_F(CudaRuntime, StatisticsAndLimits) {
     backend->allocate(queue, 100 * kMiB);
     ADD_FAILURE() << "past the limit";
   } catch (const OutOfMemory& error) {
-    EXPECT_NE(std::string(error.what()).find(std::to_string(100 * kMiB) + " bytes (100.0 MiB) asked"), std::string::npos)
+    EXPECT_NE(std::string(error.what()).find(std::to_string(100 * kMiB) + " bytes (100.0 MiB) asked"),
+              std::string::npos)
         << error.what();
   }
   void* const fits = backend->allocate(queue, 50 * kMiB);
