@@ -19,6 +19,7 @@ using cpu::kPackedRows;
 using cpu::Scratch;
 
 constexpr int64_t kWorkGrain = 1 << 17;  // multiplications worth handing to another thread
+constexpr int64_t kRun = 128;  // columns that are unpacked at a time where rows of the matrix are steps of the product
 constexpr int64_t kFewRows = 8;  // of x, for which unpacking again costs less than a panel's way through the cache
 
 struct Product {
@@ -124,12 +125,13 @@ class Panels {
         unpack_(cpu::packed_kernels().of(cpu::kind_of(p.format)).unpack) {}
 
   void pack(char* to, int64_t first, int64_t count, int64_t from, int64_t depth) const {
-    const int64_t width = tile_.b.width;
+    // Along its rows the packed matrix is read in runs that are worth a look at the scales.
+    const int64_t width = tile_.b.width, strip = p_.transpose ? width : std::max<int64_t>(1, kRun / width) * width;
     Scratch scratch;
     float* room = scales_.room(scratch, p_.groups());
-    float* numbers = scratch.take<float>(width * depth + 16 * depth);
-    for (int64_t j = 0; j < count; j += width, to += width * depth * 4) {
-      const int64_t columns = std::min(width, count - j);
+    float* numbers = scratch.take<float>((strip + 16) * depth);
+    for (int64_t j = 0; j < count; j += strip, to += strip * depth * 4) {
+      const int64_t columns = std::min(strip, count - j);
       GemmOperand operand{GemmOperand::Type::f32, numbers, depth, 1};
       if (p_.transpose) {
         for (int64_t r = 0; r < columns; ++r) unpack(first + j + r, from, depth, room, numbers + r * depth);

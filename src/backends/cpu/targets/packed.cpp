@@ -188,23 +188,51 @@ void arrange(const float* from, int64_t n, int codes, float* to) {
 
 // --- whole rows ------------------------------------------------------------------------------------------------------
 
-// Eight codes fill `bits` bytes, and four of them 32 bits at most.
+// Eight codes fill `bits` bytes. Loads that put a number together from parts would wait for stores of these.
+template <class T>
+PLAIT_SIMD uint64_t word_at(const unsigned char* bytes) {
+  T word;
+  __builtin_memcpy(&word, bytes, sizeof word);
+  return word;
+}
+template <int kBits>
+PLAIT_SIMD uint64_t eight_codes(const unsigned char* bytes) {
+  if constexpr (kBits == 2) return word_at<uint16_t>(bytes);
+  if constexpr (kBits == 3) return word_at<uint16_t>(bytes) | word_at<uint8_t>(bytes + 2) << 16;
+  if constexpr (kBits == 4) return word_at<uint32_t>(bytes);
+  if constexpr (kBits == 5) return word_at<uint32_t>(bytes) | word_at<uint8_t>(bytes + 4) << 32;
+  if constexpr (kBits == 6) return word_at<uint32_t>(bytes) | word_at<uint16_t>(bytes + 4) << 32;
+  return word_at<uint64_t>(bytes);
+}
+
+// Each code in the lowest bits of its lane; four of them have 32 bits at most.
+template <int kBits>
+PLAIT_SIMD Codes<8> spread_codes(uint64_t codes) {
+  const Codes<8> low = Codes<8>{} + static_cast<uint32_t>(codes);
+  if constexpr (kBits <= 4) {
+    return low >> Codes<8>{0, kBits, 2 * kBits, 3 * kBits, 4 * kBits, 5 * kBits, 6 * kBits, 7 * kBits};
+  } else {
+    const Codes<8> high = Codes<8>{} + static_cast<uint32_t>(codes >> (4 * kBits));
+    constexpr VecN<int32_t, 8> kFirst = {-1, -1, -1, -1, 0, 0, 0, 0};
+    return select(kFirst, low, high) >> Codes<8>{0, kBits, 2 * kBits, 3 * kBits, 0, kBits, 2 * kBits, 3 * kBits};
+  }
+}
+
 template <PackedKind kKind>
 void unpack(const PackedPart& part, float* to) {
   constexpr int kBits = bits_of(kKind);
-  constexpr Codes<4> kShifts = {0, kBits, 2 * kBits, 3 * kBits};
+  const int64_t last = part.first + part.count;
   const auto* bytes = reinterpret_cast<const unsigned char*>(part.words) + part.first / 8 * kBits;
-  for (int64_t i = part.first; i < part.first + part.count;) {
-    const int64_t g = i / part.group;
-    const int64_t end = (g + 1) * part.group < part.first + part.count ? (g + 1) * part.group : part.first + part.count;
-    const float scale = part.scales[g], bias = part.biases != nullptr ? part.biases[g] : 0.0f;
-    for (; i < end; i += 8, bytes += kBits, to += 8) {
-      uint64_t codes = 0;
-      __builtin_memcpy(&codes, bytes, kBits);
-      const auto low = (Codes<4>{} + static_cast<uint32_t>(codes)) >> kShifts,
-                 high = (Codes<4>{} + static_cast<uint32_t>(codes >> (4 * kBits))) >> kShifts;
-      const auto value = number<kKind, 8>(join(low, high));
-      store(to, part.biases != nullptr ? value * scale + bias : value * scale);
+  for (int64_t i = part.first; i < last;) {
+    const int64_t g = i / part.group, next = (g + 1) * part.group, end = next < last ? next : last;
+    const Numbers<8> scale = Numbers<8>{} + part.scales[g];
+    if (part.biases == nullptr) {
+      for (; i < end; i += 8, bytes += kBits, to += 8)
+        store(to, number<kKind, 8>(spread_codes<kBits>(eight_codes<kBits>(bytes))) * scale);
+    } else {
+      const Numbers<8> bias = Numbers<8>{} + part.biases[g];
+      for (; i < end; i += 8, bytes += kBits, to += 8)
+        store(to, number<kKind, 8>(spread_codes<kBits>(eight_codes<kBits>(bytes))) * scale + bias);
     }
   }
 }
