@@ -136,6 +136,19 @@ def test_types_that_stay_packed(tmp_path: Path, kind: str, name: str) -> None:
     assert np.abs(got.reshape(4, 32) - want.astype(np.float64)).max() < 2e-3 * np.abs(want.astype(np.float64)).max()
 
 
+@pytest.mark.parametrize("kind", ["Q4_0", "Q4_1", "Q8_0"])
+def test_packed_types_are_what_quantised_functions_take(kind: str) -> None:
+    raw, want = BLOCKS[kind + "_raw"], BLOCKS[kind + "_values"].astype(np.float32).reshape(2, 64)
+    loaded = load(file_of([tensor("x.weight", (64, 2), CODES[kind], 0)], raw.tobytes()))
+    packed = loaded["x.weight"], loaded["x.scales"], loaded["x.biases"]
+    bits = 8 if kind == "Q8_0" else 4
+    got = np.array(pc.dequantize(*packed, group_size=32, bits=bits).astype(pc.float32))
+    assert np.abs(got - want).max() < 2e-3 * np.abs(want).max()
+    x = pc.ones((3, 64), pc.float16)
+    product = np.array(pc.quantized_matmul(x, *packed, group_size=32, bits=bits).astype(pc.float32))
+    assert np.abs(product - want.sum(1)).max() < 2e-3 * np.abs(want).sum(1).max()
+
+
 VALUES: dict[str, tuple[int, str, Any]] = {
     "uint8": (0, "B", 200),
     "int8": (1, "b", -5),
