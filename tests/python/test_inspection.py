@@ -3,10 +3,8 @@
 import html
 import inspect
 import pydoc
-import re
 import rlcompleter
 import types
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,7 +14,6 @@ import plait.core as pc
 import plait.nn as nn
 import plait.optimizers as optim
 import plait.utils
-from plait._later import core_function
 
 
 def test_text_forms_say_values_and_dtype() -> None:
@@ -120,23 +117,6 @@ def test_inspection_passes_over_what_an_array_does_not_have() -> None:
     members = dict(inspect.getmembers(vector))
     assert "T" in members and "mT" not in members
     assert inspect.isclass(pc.array) and inspect.ismodule(pc.random)
-
-
-def test_layers_name_only_functions_that_are_missing() -> None:
-    """Those that are there are called directly."""
-    package = Path(plait.__file__).resolve().parent  # a build tree has links
-    text = "".join(file.read_text() for file in sorted(package.rglob("*.py")))
-    names = set(re.findall(r'core_function\("([\w.]+)"\)', text))
-    assert names
-    there = []
-    for name in names:
-        try:
-            core_function(name)
-        except NotImplementedError as error:
-            assert f"plait.core.{name} is not part of this version" in str(error)
-        else:
-            there.append(name)
-    assert there == []
 
 
 def test_names_that_are_not_there() -> None:
