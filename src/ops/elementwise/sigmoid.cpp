@@ -10,9 +10,8 @@ void register_sigmoid(OpRegistry& ops) {
       .lower([](Val a) {
         const Val e = exp(-abs(a));  // at most 1: neither side overflows
         const Val q = e / (1.0 + e);
-        // n is e or 1, and n (1 - q) the result: a select by the sign takes longer.
-        const Val n = exp(min(a, a.builder->constant(0.0, a.type())));
-        return fma(-n, q, n);
+        // e - e q is q as well, but for the rounding of 1 + e.
+        return select(a < 0.0, fma(-e, q, e), 1.0 - q);
       })
       .derivative([](const Array&, const Array& y) { return y * (1.0 - y); })
       .signature("(a: array, /, *, stream: StreamOrDevice = None) -> array")

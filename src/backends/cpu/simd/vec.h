@@ -224,6 +224,54 @@ PLAIT_SIMD V select(M mask, V a, V b) {
   return mask ? a : b;
 }
 
+/// The lanes that bytes of memory, 0 or 1 each, name. Written out where the compiler widens lane by lane.
+template <class V>
+PLAIT_SIMD MaskOf<V> load_mask(const char* p) {
+  using Bits = BitsOf<V>;
+  [[maybe_unused]] constexpr size_t kBytes = sizeof(V), kLane = sizeof(LaneOf<V>);
+#if defined(PLAIT_SIMD_AVX512)
+  if constexpr (kBytes == 64 && kLane == 4) return bit_cast<Bits>(_mm512_cvtepi8_epi32(load_as<__m128i>(p))) != 0;
+  if constexpr (kBytes == 64 && kLane == 8)
+    return bit_cast<Bits>(_mm512_cvtepi8_epi64(_mm_cvtsi64_si128(load_as<int64_t>(p)))) != 0;
+#endif
+#if defined(PLAIT_SIMD_AVX512) || defined(PLAIT_SIMD_AVX2)
+  if constexpr (kBytes == 32 && kLane == 4)
+    return bit_cast<Bits>(_mm256_cvtepi8_epi32(_mm_cvtsi64_si128(load_as<int64_t>(p)))) != 0;
+  if constexpr (kBytes == 32 && kLane == 8)
+    return bit_cast<Bits>(_mm256_cvtepi8_epi64(_mm_cvtsi32_si128(load_as<int32_t>(p)))) != 0;
+#endif
+#if defined(__x86_64__)
+  if constexpr (kBytes == 16 && kLane >= 4) {
+    const __m128i bytes = _mm_cvtsi32_si128(kLane == 4 ? load_as<int32_t>(p) : load_as<int16_t>(p));
+    const __m128i pairs = _mm_unpacklo_epi8(bytes, bytes), fours = _mm_unpacklo_epi16(pairs, pairs);
+    return bit_cast<Bits>(kLane == 4 ? fours : _mm_unpacklo_epi32(fours, fours)) != 0;
+  }
+#endif
+  return __builtin_convertvector(load_as<VecN<int8_t, kLanesOf<V>>>(p), Bits) != 0;
+}
+
+/// A byte per lane, 0 or 1: packing by halves keeps the sign, of which a mask's lanes are all made.
+template <class V>
+PLAIT_SIMD void store_mask(char* p, MaskOf<V> mask) {
+#if defined(__x86_64__) && !defined(PLAIT_SIMD_AVX512)
+  if constexpr (sizeof(LaneOf<V>) >= 2) {
+    __m128i low, high;
+    if constexpr (sizeof(V) == 32) {
+      low = bit_cast<__m128i>(low_half(mask)), high = bit_cast<__m128i>(high_half(mask));
+    } else {
+      low = high = bit_cast<__m128i>(mask);
+    }
+    __m128i x = sizeof(LaneOf<V>) == 2 ? _mm_packs_epi16(low, high) : _mm_packs_epi32(low, high);
+    if constexpr (sizeof(LaneOf<V>) == 8) x = _mm_packs_epi32(x, x);
+    if constexpr (sizeof(LaneOf<V>) >= 4) x = _mm_packs_epi16(x, x);
+    x = _mm_and_si128(x, _mm_set1_epi8(1));
+    __builtin_memcpy(p, &x, kLanesOf<V>);
+    return;
+  }
+#endif
+  store(p, __builtin_convertvector(mask, VecN<int8_t, kLanesOf<V>>) & 1);
+}
+
 /// Whether some lane of a mask is set.
 template <class M>
 PLAIT_SIMD bool any(M mask) {

@@ -18,16 +18,6 @@ namespace plait::cpu::PLAIT_TARGET {
 
 PLAIT_SIMD int64_t padded(int64_t n) { return (n + kTilePad - 1) & -kTilePad; }
 
-/// A bool per lane, from and to bytes of memory.
-template <class V>
-PLAIT_SIMD MaskOf<V> load_mask(const char* p) {
-  return __builtin_convertvector(load_as<VecN<int8_t, kLanesOf<V>>>(p), BitsOf<V>) != 0;
-}
-template <class V>
-PLAIT_SIMD void store_mask(char* p, MaskOf<V> mask) {
-  store(p, __builtin_convertvector(mask, VecN<int8_t, kLanesOf<V>>) & 1);
-}
-
 /// F::apply(Vec<T>) -> Vec<T>
 template <class T, class F>
 void unary_tile(char* out, const char* a, const char*, const char*, unsigned uniform, int64_t n) {
