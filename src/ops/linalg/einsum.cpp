@@ -2,18 +2,15 @@
 #include <map>
 #include <string>
 
+#include "ops/einsum_path.h"
 #include "ops/prelude.h"
 #include "plait/more_ops.h"
 
 namespace plait {
 namespace {
 
-// Letters name axes. Axes under an ellipsis get labels of their own, counted from the last, which broadcast.
-using Label = int;
-using Labels = std::vector<Label>;
+// Labels of axes under an ellipsis are counted from the last; these broadcast.
 constexpr Label kEllipsis = 1000;
-
-bool holds(const Labels& labels, Label l) { return std::find(labels.begin(), labels.end(), l) != labels.end(); }
 
 struct Term {
   Array array;
@@ -97,8 +94,6 @@ Equation parse(std::string_view subscripts, const Arrays& operands) {
   }
   return e;
 }
-
-using Extents = std::map<Label, Dim>;
 
 Extents extents_of(const Equation& e, const Arrays& operands) {
   Extents out;
@@ -202,59 +197,6 @@ Term contracted(const Term& a, const Term& b, const Labels& needed, const Extent
   return {reshape(product, shape), labels};
 }
 
-double size_of_labels(const Labels& labels, const Extents& extents) {
-  double n = 1;
-  for (Label l : labels) n *= static_cast<double>(extents.at(l).value());
-  return n;
-}
-
-Labels joined(const Labels& a, const Labels& b) {
-  Labels out = a;
-  for (Label l : b)
-    if (!holds(out, l)) out.push_back(l);
-  return out;
-}
-
-struct Step {
-  std::vector<int> positions;
-  Labels before, after;
-};
-
-// Which terms to contract next, by how much memory goes away, then by work. Positions count the terms that are left; a
-// result goes last.
-std::vector<Step> plan(const Equation& e, const Extents& extents) {
-  std::vector<Labels> left = e.inputs;
-  std::vector<Step> steps;
-  if (left.size() == 1) return {{{0}, left[0], e.output}};
-  while (left.size() > 1) {
-    Step best;
-    double best_removed = 0, best_work = 0;
-    for (size_t i = 0; i < left.size(); ++i)
-      for (size_t j = i + 1; j < left.size(); ++j) {
-        Labels needed = e.output;
-        for (size_t k = 0; k < left.size(); ++k)
-          if (k != i && k != j) needed = joined(needed, left[k]);
-        const Labels both = joined(left[i], left[j]);
-        Labels after;
-        for (Label l : both)
-          if (holds(needed, l)) after.push_back(l);
-        const double work = size_of_labels(both, extents);
-        const double removed =
-            size_of_labels(left[i], extents) + size_of_labels(left[j], extents) - size_of_labels(after, extents);
-        if (best.positions.empty() || removed > best_removed || (removed == best_removed && work < best_work)) {
-          best = {{static_cast<int>(i), static_cast<int>(j)}, both, after};
-          best_removed = removed;
-          best_work = work;
-        }
-      }
-    left.erase(left.begin() + best.positions[1]);
-    left.erase(left.begin() + best.positions[0]);
-    left.push_back(best.after);
-    steps.push_back(std::move(best));
-  }
-  return steps;
-}
-
 Labels needed_beside(const std::vector<Term>& terms, const Labels& output, size_t i, size_t j) {
   Labels needed = output;
   for (size_t k = 0; k < terms.size(); ++k)
@@ -270,7 +212,7 @@ Array einsum(std::string_view subscripts, const Arrays& operands) {
   std::vector<Term> terms;
   for (size_t i = 0; i < operands.size(); ++i) terms.push_back({operands[i], e.inputs[i]});
   for (size_t i = 0; i < terms.size(); ++i) terms[i] = simplified(terms[i], needed_beside(terms, e.output, i, i));
-  for (const Step& step : plan(e, extents)) {
+  for (const EinsumStep& step : einsum_steps(e.inputs, e.output, extents)) {
     if (step.positions.size() < 2) break;
     const auto i = static_cast<size_t>(step.positions[0]), j = static_cast<size_t>(step.positions[1]);
     Term result = contracted(terms[i], terms[j], needed_beside(terms, e.output, i, j), extents);
@@ -290,13 +232,15 @@ std::pair<std::vector<std::vector<int>>, std::string> einsum_path(std::string_vi
   std::vector<std::vector<int>> path;
   size_t scaling = 0;
   double work = 0;
-  for (const Step& step : plan(e, extents)) {
+  for (const EinsumStep& step : einsum_steps(e.inputs, e.output, extents)) {
     path.push_back(step.positions);
     scaling = std::max(scaling, step.before.size());
-    work += size_of_labels(step.before, extents) *
-            static_cast<double>(step.before.size() == step.after.size() ? 1 : step.positions.size());
+    work += step.work(extents);
   }
-  const auto whole = [](double x) { return std::to_string(static_cast<int64_t>(x)); };
+  const auto whole = [](double x) {  // more than 64 bits may count
+    const std::string text = std::to_string(x);
+    return text.substr(0, text.find('.'));
+  };
   return {path, "  Complete contraction:  " + e.text + "\n         Naive scaling:  " + std::to_string(all.size()) +
                     "\n     Optimized scaling:  " + std::to_string(scaling) +
                     "\n      Naive FLOP count:  " + whole(naive) + "\n  Optimized FLOP count:  " + whole(work) + "\n"};
@@ -307,7 +251,7 @@ void register_einsum(OpRegistry& ops) {
       .signature("(subscripts: str, *operands: array, stream: StreamOrDevice = None) -> array")
       .summary("Sums of products over axes that share a letter.")
       .details(
-          "subscripts: a letter for each axis of each array, as 'ij,jk->ik'; an ellipsis stands for axes that broadcast. Without -> letters that occur once are kept, sorted. Errors: ValueError.")
+          "subscripts: a letter for each axis of each array, as 'ij,jk->ik'; an ellipsis stands for axes that broadcast. Without -> letters that occur once are kept, sorted. From four to eight arrays are contracted in the order with the least work, others by what frees most memory next; einsum_path says which. Errors: ValueError.")
       .oracle("np.einsum(subscripts, *[x if x.dtype.kind in 'fc' else x.astype(int) for x in operands])")
       .sample("(2, 3), (3, 4)", "subscripts='ij,jk->ik'")
       .sample("(3, 3)", "subscripts='ii->i'")
