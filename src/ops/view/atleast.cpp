@@ -48,7 +48,8 @@ void register_atleast(OpRegistry& ops) {
           "Shapes and dtypes stay otherwise. One array gives an array, several give a list. Errors: TypeError for what is no array.")
       .oracle("np.atleast_1d(*arys)")
       .sample("()")
-      .sample("(2,), ()");
+      .sample("(2,), ()")
+      .sample("(2, 3)");
   ops.function("atleast_2d")
       .signature("(*arys: array, stream: StreamOrDevice = None) -> array | list[array]")
       .summary("Arrays with fewer than two axes get axes of extent 1 in front.")

@@ -74,6 +74,7 @@ void register_squeeze(OpRegistry& ops) {
       .oracle("np.squeeze(a, axis)")
       .sample("(1, 3, 1)", "axis=0")
       .sample("(1, 3, 1)", "axis=None")
+      .sample("(2, 1, 3)", "axis=1")
       .rejects("(2, 3)", "axis=0", "ValueError");
 }
 
