@@ -70,6 +70,11 @@ PLAIT_API Array unique_values(const Array& a);
 /// occurs (count,). Dtypes: that of a, then int32, or int64 where there are more elements.
 PLAIT_API Arrays unique_all(const Array& a);
 
+/// Each element along an axis as often as its count says; no axis flattens first. `repeats`: integers, one or as many as elements.
+/// The extent of the result has to be known, so it evaluates them. Errors: ArgumentError for a count below 0, ShapeError, AxisError,
+/// DTypeError; TransformError while a function is traced.
+PLAIT_API Array repeat_each(const Array& a, const Array& repeats, std::optional<int> axis = {});
+
 /// The device that an array's elements are or will be computed on; the CPU for those that came from outside. Any device may
 /// read them.
 PLAIT_API Device device_of(const Array& a);

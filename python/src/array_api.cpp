@@ -19,7 +19,7 @@ nb::object result_class(nb::module_& m, const char* name, const char* doc, const
   nb::list names;
   for (const auto& [field, holds] : fields) names.append(field);
   nb::object made =
-      nb::module_::import_("collections").attr("namedtuple")(name, names, nb::arg("module") = "plait.core");
+      nb::module_::import_("collections").attr("namedtuple")(name, names, nb::arg("module") = m.attr("__name__"));
   made.attr("__doc__") = doc;
   for (const auto& [field, holds] : fields) made.attr(field).attr("__doc__") = holds;
   m.attr(name) = made;
@@ -78,6 +78,23 @@ void bind_sets(nb::module_& m) {
       "UniqueAllResult",
       "The different elements, sorted; where each stands first in the flattened x, for each element its place among them, and "
       "how often each occurs, of int32.");
+}
+
+// What the functions of plait.core.linalg with several results return: to_named() finds these classes.
+void bind_linalg_results(nb::module_& m) {
+  nb::module_ linalg = submodule(m, "core.linalg");
+  result_class(linalg, "EighResult", "What eigh returns.",
+               {{"eigenvalues", "Smallest first: (..., n)."}, {"eigenvectors", "In columns: (..., n, n)."}});
+  result_class(linalg, "QRResult", "What qr returns.",
+               {{"Q", "Orthonormal columns: (..., m, k)."}, {"R", "Upper triangular: (..., k, n)."}});
+  result_class(linalg, "SlogdetResult", "What slogdet returns.",
+               {{"sign", "Signs, or numbers of size 1: (...)."}, {"logabsdet", "Logarithms of the sizes: (...)."}});
+  result_class(linalg, "SVDResult", "What svd returns.",
+               {{"U", "Orthonormal columns: (..., m, m), or (..., m, k) when reduced."},
+                {"S", "Singular values, largest first: (..., k)."},
+                {"Vh", "Orthonormal rows: (..., n, n), or (..., k, n) when reduced."}});
+  for (const char* name : {"matmul", "matrix_transpose", "outer", "tensordot", "vecdot"})
+    linalg.attr(name) = m.attr(name);
 }
 
 // ---- variance and its root with the standard's name for ddof ----
@@ -189,6 +206,7 @@ void bind_devices(nb::module_& m) {
 
 void bind_array_api(nb::module_& m) {
   bind_sets(m);
+  bind_linalg_results(m);
   bind_spread(m, "var", corrected_var, "Variance along axes, with `correction` taken off the number of elements.");
   bind_spread(m, "std", corrected_std,
               "Standard deviation along axes, with `correction` taken off the number of elements.");

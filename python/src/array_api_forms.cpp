@@ -4,6 +4,7 @@
 #include <string>
 
 #include "bind.h"
+#include "plait/linalg.h"
 #include "plait/more_ops.h"
 #include "plait/ops.h"
 
@@ -148,9 +149,57 @@ void bind_names(nb::module_& m) {
       nb::arg(), nb::arg("shape"), nb::kw_only(), nb::arg("copy").none());
 }
 
+void bind_repeat(nb::module_& m) {
+  form(
+      m, "repeat", "x: array, repeats: array, /, *, axis: None | int = None",
+      "Each element along an axis as often as an array of integers says: one for all, or one for each. Their sum has to be\n"
+      "known: it evaluates, and raises TransformError while a function is traced.",
+      [](const Array& a, const Array& repeats, std::optional<int> axis, StreamArg stream) {
+        const StreamGuard on(stream);
+        return repeat_each(a, repeats, axis);
+      },
+      nb::arg(), nb::arg(), nb::kw_only(), nb::arg("axis").none() = nb::none());
+}
+
+// ---- linear algebra ----
+
+void bind_linalg(nb::module_ m) {
+  form(
+      m, "pinv", "x: array, /, *, rtol: int | float", "Singular values up to rtol times the largest count as 0.",
+      [](const Array& a, double rtol, StreamArg stream) {
+        const StreamGuard on(stream);
+        return linalg::pinv(a, rtol);
+      },
+      nb::arg(), nb::kw_only(), nb::arg("rtol"));
+  m.def(
+      "qr",
+      [](const Array& a, std::string_view mode, StreamArg stream) {
+        const StreamGuard on(stream);
+        if (mode != "reduced" && mode != "complete")
+          throw ArgumentError(
+              {.op = "linalg.qr", .got = "mode '" + std::string(mode) + "'", .accepts = "'reduced', 'complete'"});
+        return to_named("QRResult", mode == "complete" ? linalg::complete_qr(a) : linalg::qr(a));
+      },
+      nb::arg(), nb::kw_only(), nb::arg("mode"), nb::arg("stream").none() = nb::none(),
+      nb::sig(
+          "def qr(x: array, /, *, mode: Literal['reduced', 'complete'], stream: StreamOrDevice = None) -> QRResult"),
+      "'complete': all columns of Q, and as many rows of R.");
+  m.def(
+      "svd",
+      [](const Array& a, bool full_matrices, StreamArg stream) {
+        const StreamGuard on(stream);
+        return to_named("SVDResult", full_matrices ? linalg::svd(a) : linalg::reduced_svd(a));
+      },
+      nb::arg(), nb::kw_only(), nb::arg("full_matrices"), nb::arg("stream").none() = nb::none(),
+      nb::sig("def svd(x: array, /, *, full_matrices: bool, stream: StreamOrDevice = None) -> SVDResult"),
+      "Without full matrices U and V^H have min(m, n) columns and rows.");
+}
+
 }  // namespace
 
 void bind_array_api_forms(nb::module_& m) {
+  bind_repeat(m);
+  bind_linalg(submodule(m, "core.linalg"));
   bind_sorting(m);
   bind_sums(m);
   bind_names(m);

@@ -156,6 +156,17 @@ nb::object one_or_list(const Arrays& arrays) { return arrays.size() == 1 ? nb::c
 
 nb::object one_or_tuple(const Arrays& arrays) { return arrays.size() == 1 ? nb::cast(arrays[0]) : to_tuple(arrays); }
 
+nb::object to_named(const char* name, const Arrays& arrays) {
+  // Not an import, which would call what the running frame has as __import__.
+  const nb::object linalg = nb::steal(PyImport_GetModule(nb::str("plait.core.linalg").ptr()));
+  if (!linalg.is_valid()) throw nb::import_error("plait.core.linalg is not loaded");
+  return linalg.attr(name).attr("_make")(to_tuple(arrays));
+}
+
+nb::object one_or_named(const char* name, const Arrays& arrays) {
+  return arrays.size() == 1 ? nb::cast(arrays[0]) : to_named(name, arrays);
+}
+
 nb::object shape_tuple(const Shape& shape) {
   nb::object out = nb::steal(PyTuple_New(static_cast<Py_ssize_t>(shape.size())));
   if (!out.is_valid()) throw nb::python_error();

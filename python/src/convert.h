@@ -60,6 +60,10 @@ nb::object to_tuple(const Arrays& arrays);
 nb::object to_list(const Arrays& arrays);
 nb::object one_or_list(const Arrays& arrays);
 nb::object one_or_tuple(const Arrays& arrays);
+/// A named tuple of plait.core.linalg, "EighResult" and so on.
+nb::object to_named(const char* name, const Arrays& arrays);
+/// The same, or the array where it is a single one.
+nb::object one_or_named(const char* name, const Arrays& arrays);
 nb::object shape_tuple(const Shape& shape);
 
 /// A `stream` argument: None, a Stream, a ThreadLocalStream, a Device or a DeviceType.

@@ -46,6 +46,9 @@ Array times_columns(const Array& a, const Array& x);
 /// rounding nor equal sizes decide. Divided by it a vector that is known up to its sign is known.
 Array phase_of_columns(const Array& a);
 
+/// Columns that make the orthonormal ones of q (..., m, k) a basis: (..., m, m - k).
+Array orthonormal_complement(const Array& q);
+
 /// What the op file solve_triangular.cpp makes: x with op(a) x = b for a triangle of a; leading extents are equal.
 struct TriangularAttrs {
   bool upper = false;

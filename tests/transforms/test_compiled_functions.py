@@ -22,7 +22,7 @@ LOOKS = {
 }
 LOOKS |= {
     f"fft.{way}fft{axes}": "whether an axis is cut or filled up"
-    for way in ("", "i", "r", "ir")
+    for way in ("", "i", "r", "ir", "h", "ih")
     for axes in ("", "2", "n")
 }
 

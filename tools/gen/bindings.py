@@ -105,7 +105,9 @@ def body(function: Function, signature: Signature, supplied: dict[str, str]) -> 
             values.append(calls[p.name])
     call = f"{function.namespace}::{function.cpp_name}({', '.join(values)})"
     returns = signature.returns
-    if returns.startswith("tuple["):
+    if returns.endswith("Result"):
+        call = f'{"one_or_named" if "|" in returns else "to_named"}("{returns.split()[-1]}", {call})'
+    elif returns.startswith("tuple["):
         call = f"to_tuple({call})"
     elif returns.startswith("list["):
         call = f"to_list({call})"
@@ -135,6 +137,8 @@ def function_binding(f: Function) -> str:
     ]
     text = f'  m.def("{f.name}",\n        ' + ",\n        ".join(parts) + ");\n"
     for alias in f.aliases:
+        if "." in alias:  # of another module: array_api.cpp
+            continue
         text += f'  m.attr("{alias}") = m.attr("{f.name}");\n'
     return text
 

@@ -87,13 +87,15 @@ def call_argument(param: Param) -> str:
 
 def call_source(functions: list[Function]) -> str:
     rows = []
-    for f in sorted((f for f in functions if not f.by_hand and f.cpp_return in ("Array", "Arrays")), key=full_name):
+    for f in sorted(
+        (f for f in functions if not f.by_hand and f.cpp_return in ("Array", "Arrays")), key=lambda f: f.full
+    ):
         lines = [f"    const auto p{i} = {call_argument(p)};" for i, p in enumerate(f.signature.values)]
         arguments = ", ".join(f"p{i}" for i in range(len(f.signature.values)))
         wrap = "Arrays{%s}" if f.cpp_return == "Array" else "%s"
         result = wrap % f"{f.namespace}::{f.cpp_name}({arguments})"
         rows.append(
-            f'  {{"{full_name(f)}", [](CallArguments& c) {{\n'
+            f'  {{"{f.full}", [](CallArguments& c) {{\n'
             + "\n".join(lines)
             + ("\n" if lines else "")
             + f"    c.check_all_used();\n    return {result};\n  }}}},\n"
@@ -105,11 +107,6 @@ def call_source(functions: list[Function]) -> str:
         + "".join(rows)
         + "  };\n  return table;\n}\n\n}  // namespace plait\n"
     )
-
-
-def full_name(f: Function) -> str:
-    """The name C callers use: "add", "random.uniform"."""
-    return f"{f.module}.{f.name}".removeprefix("core.")
 
 
 __all__ = ["call_source", "elementwise_source", "literal", "ops_header"]

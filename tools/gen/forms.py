@@ -1,4 +1,4 @@
-"""Forms of functions that python/src/array_api*.cpp binds beside that of the schema, for the stubs."""
+"""Forms of functions below plait.core that python/src/array_api*.cpp binds beside that of the schema, for the stubs."""
 # ruff: noqa: E501
 
 from __future__ import annotations
@@ -29,10 +29,14 @@ FORMS: dict[str, list[str]] = {
         DEVICE,
     ],
     "full_like": [f"(x: array, /, fill_value: scalar | array, *, dtype: Dtype | None = None, {STREAM}", DEVICE],
+    "linalg.pinv": [f"(x: array, /, *, rtol: int | float, {STREAM}"],
+    "linalg.qr": ["(x: array, /, *, mode: Literal['reduced', 'complete'], stream: StreamOrDevice = None) -> QRResult"],
+    "linalg.svd": ["(x: array, /, *, full_matrices: bool, stream: StreamOrDevice = None) -> SVDResult"],
     "linspace": [DEVICE],
     "ones": [DEVICE],
     "ones_like": [DEVICE],
     "prod": [REDUCED],
+    "repeat": [f"(x: array, repeats: array, /, *, axis: None | int = None, {STREAM}"],
     "reshape": [f"(x: array, /, shape: Sequence[int], *, copy: bool | None, {STREAM}"],
     "searchsorted": [f"(x1: array, x2: array, /, *, side: str = 'left', sorter: array | None = None, {STREAM}"],
     "sort": [SORTED],

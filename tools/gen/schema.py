@@ -105,6 +105,11 @@ class Function:
         return self.name + "_" if self.name in CPP_KEYWORDS else self.name
 
     @property
+    def full(self) -> str:
+        """The name below plait.core, which C callers use: "add", "random.uniform"."""
+        return f"{self.module}.{self.name}".removeprefix("core.")
+
+    @property
     def namespace(self) -> str:
         return "plait" + self.module.removeprefix("core").replace(".", "::")
 
@@ -127,7 +132,7 @@ class Function:
             return "Array"
         if returns == "bool":
             return "bool"
-        if re.fullmatch(r"(tuple|list)\[array.*\]|array \| (list|tuple)\[array.*\]", returns):
+        if re.fullmatch(r"(tuple|list)\[array.*\]|array \| (list|tuple)\[array.*\]|(array \| )?\w+Result", returns):
             return "Arrays"
         return {"Dtype": "DType", "None": "void"}.get(returns)
 

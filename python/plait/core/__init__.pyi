@@ -1123,7 +1123,8 @@ def einsum(subscripts: str, *operands: array, stream: StreamOrDevice = None) -> 
     """Sums of products over axes that share a letter.
 
     subscripts: a letter for each axis of each array, as 'ij,jk->ik'; an ellipsis stands for axes that broadcast.
-    Without -> letters that occur once are kept, sorted. Errors: ValueError.
+    Without -> letters that occur once are kept, sorted. From four to eight arrays are contracted in the order
+    with the least work, others by what frees most memory next; einsum_path says which. Errors: ValueError.
     """
 
 @overload
@@ -1606,11 +1607,15 @@ def reciprocal(a: array, /, *, stream: StreamOrDevice = None) -> array:
 def remainder(a: scalar | array, b: scalar | array, stream: StreamOrDevice = None) -> array:
     """a - b * floor(a / b): the sign of b; an integer remainder by zero is 0."""
 
+@overload
 def repeat(array: array, repeats: int, axis: int | None = None, *, stream: StreamOrDevice = None) -> array:
     """Each element along an axis several times in a row; None flattens first.
 
     Errors: ValueError for a negative count or an axis that does not exist.
     """
+
+@overload
+def repeat(x: array, repeats: array, /, *, axis: None | int = None, stream: StreamOrDevice = None) -> array: ...
 
 @overload
 def reshape(a: array, /, shape: Sequence[int], *, stream: StreamOrDevice = None) -> array:

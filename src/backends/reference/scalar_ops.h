@@ -116,6 +116,20 @@ T unary_float(ir::Op op, T narrow) {
   }
 }
 
+/// exp(z) - 1 and log(1 + z), in double and written so that nothing cancels near 0.
+inline Complex expm1_complex(Complex z) {
+  const double x = z.real(), y = z.imag();
+  if (!std::isfinite(x) || !std::isfinite(y)) return static_cast<Complex>(std::exp(std::complex<double>(z)) - 1.0);
+  const double half = std::sin(y / 2);
+  return static_cast<Complex>(
+      std::complex<double>(std::expm1(x) * std::cos(y) - 2 * half * half, std::exp(x) * std::sin(y)));
+}
+inline Complex log1p_complex(Complex z) {
+  const double x = z.real(), y = z.imag();
+  if (!(std::fabs(x) < 0.5 && std::fabs(y) < 0.5)) return static_cast<Complex>(std::log(1.0 + std::complex<double>(z)));
+  return static_cast<Complex>(std::complex<double>(std::log1p(x * (x + 2) + y * y) / 2, std::atan2(y, 1 + x)));
+}
+
 inline Complex unary_complex(ir::Op op, Complex x) {
   using ir::Op;
   switch (op) {
@@ -126,11 +140,11 @@ inline Complex unary_complex(ir::Op op, Complex x) {
     case Op::rsqrt: return Complex(1) / std::sqrt(x);
     case Op::exp: return std::exp(x);
     case Op::exp2: return std::exp(x * static_cast<float>(M_LN2));
-    case Op::expm1: return static_cast<Complex>(std::exp(std::complex<double>(x)) - 1.0);
+    case Op::expm1: return expm1_complex(x);
     case Op::log: return std::log(x);
     case Op::log2: return std::log(x) * static_cast<float>(M_LOG2E);
     case Op::log10: return std::log(x) * static_cast<float>(M_LOG10E);
-    case Op::log1p: return static_cast<Complex>(std::log(1.0 + std::complex<double>(x)));
+    case Op::log1p: return log1p_complex(x);
     case Op::sin: return std::sin(x);
     case Op::cos: return std::cos(x);
     case Op::tan: return std::tan(x);

@@ -5,7 +5,7 @@ namespace plait {
 void register_expm1(OpRegistry& ops) {
   ops.elementwise("expm1")
       .summary("exp(a) - 1, accurate near 0.")
-      .input("a", dtypes::floating)
+      .input("a", dtypes::inexact)
       .floats()
       .lower([](Val a) { return expm1(a); })
       .derivative([](const Array&, const Array& y) { return y + 1.0; })

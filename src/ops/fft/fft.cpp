@@ -214,6 +214,15 @@ Array irfft(const Array& a, std::optional<int64_t> n, int axis, std::string_view
   return real_again("fft.irfft", a, line_of("fft.irfft", a, n, axis, true), divide_of("fft.irfft", norm, true));
 }
 
+Array hfft(const Array& a, std::optional<int64_t> n, int axis, std::string_view norm) {
+  return real_again("fft.hfft", conjugate(a), line_of("fft.hfft", a, n, axis, true),
+                    divide_of("fft.hfft", norm, false));
+}
+Array ihfft(const Array& a, std::optional<int64_t> n, int axis, std::string_view norm) {
+  return conjugate(
+      half_spectrum("fft.ihfft", a, line_of("fft.ihfft", a, n, axis, false), divide_of("fft.ihfft", norm, true)));
+}
+
 #define PLAIT_FFT_OF_AXES(suffix)                                                                                 \
   Array fft##suffix(const Array& a, const std::optional<IntList>& s, const Axes& axes, std::string_view norm) {   \
     constexpr std::string_view op = "fft.fft" #suffix;                                                            \
@@ -284,7 +293,8 @@ void register_fft(OpRegistry& ops) {
         .signature("(a: array, n: int | None = None, axis: int = -1" + stream)
         .summary(summary)
         .details(details + norms + errors)
-        .oracle("np.fft." + name + (name == "rfft" ? "(np.real(a), n, axis, norm)" : "(a, n, axis, norm)"))
+        .oracle("np.fft." + name +
+                (name == "rfft" || name == "ihfft" ? "(np.real(a), n, axis, norm)" : "(a, n, axis, norm)"))
         .sample("(6,)")
         .sample("(2, 5)", "n=7, norm='ortho'")
         .sample("(3, 4)", "n=2, axis=0, norm='forward'")
@@ -305,6 +315,12 @@ void register_fft(OpRegistry& ops) {
       "irfft", "The inverse of rfft along an axis.",
       "n: length of the result, 2 (m - 1) for m elements when not given. Imaginary parts of the first element, and of the "
       "last for even n, count as 0. Dtype: float32. ");
+  line(
+      "hfft", "The transform of numbers whose conjugates stand for the other half along an axis: real ones.",
+      "n: length of the result, 2 (m - 1) for m elements when not given. Imaginary parts of the first element, and of the "
+      "last for even n, count as 0. Dtype: float32. ");
+  line("ihfft", "The inverse of hfft along an axis: the first n / 2 + 1 elements.",
+       "The imaginary part of a complex array is left out. " + n_of_input);
 
   const auto axes = [&](const std::string& name, const char* summary, bool two, const std::string& details) {
     auto f = ops.function(name)

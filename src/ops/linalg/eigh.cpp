@@ -91,7 +91,7 @@ void register_eigh(OpRegistry& ops) {
       .vmap(vmap_eigh);
   ops.function("eigh")
       .module("core.linalg")
-      .signature("(a: array, UPLO: str = 'L', *, stream: StreamOrDevice = None) -> tuple[array, array]")
+      .signature("(a: array, UPLO: str = 'L', *, stream: StreamOrDevice = None) -> EighResult")
       .summary(
           "Eigenvalues of symmetric or Hermitian matrices, smallest first, and eigenvectors in the columns of a matrix.")
       .details(

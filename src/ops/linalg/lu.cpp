@@ -221,7 +221,7 @@ void register_lu(OpRegistry& ops) {
       .rejects("(2,)", "", "ShapeError");
   ops.function("slogdet")
       .module("core.linalg")
-      .signature("(a: array, *, stream: StreamOrDevice = None) -> tuple[array, array]")
+      .signature("(a: array, *, stream: StreamOrDevice = None) -> SlogdetResult")
       .summary("The sign of determinants and the logarithm of their size: det(a) = sign * exp(logabsdet).")
       .details(
           "Shapes: (..., n, n) -> (...) twice. Dtype: float32 for integers and bool; of complex matrices the sign is a number of size 1. 0 and "

@@ -267,6 +267,7 @@ void register_matmul(OpRegistry& ops) {
       .jvp(jvp_addmm)
       .vmap(vmap_addmm);
   ops.function("matmul")
+      .alias("linalg.matmul")
       .signature("(a: array, b: array, /, *, stream: StreamOrDevice = None) -> array")
       .summary("Matrix product; leading axes are batches that broadcast, a vector is a single row or column.")
       .details(
@@ -302,6 +303,7 @@ void register_matmul(OpRegistry& ops) {
       .sample("(2, 3), (4, 3)")
       .rejects("(2, 3), (2,)", "", "ValueError");
   ops.function("outer")
+      .alias("linalg.outer")
       .signature("(a: array, b: array, /, *, stream: StreamOrDevice = None) -> array")
       .summary("All products of an element of a with one of b, both flattened.")
       .details(
@@ -311,6 +313,7 @@ void register_matmul(OpRegistry& ops) {
       .sample("(2, 2), (3,)")
       .sample("(), (2,)");
   ops.function("vecdot")
+      .alias("linalg.vecdot")
       .signature("(a: array, b: array, /, *, axis: int = -1, stream: StreamOrDevice = None) -> array")
       .summary("Sums of products along one axis; the other axes broadcast. A complex a is conjugated.")
       .details(
@@ -320,6 +323,7 @@ void register_matmul(OpRegistry& ops) {
       .sample("(2, 3), (3,)", "axis=-1")
       .rejects("(2,), (3,)", "", "ValueError");
   ops.function("tensordot")
+      .alias("linalg.tensordot")
       .signature(
           "(a: array, b: array, /, axes: int | list[Sequence[int]] = 2, *, stream: StreamOrDevice = None) -> array")
       .summary("Sums of products over pairs of axes of a and b.")

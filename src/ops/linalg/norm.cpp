@@ -110,6 +110,19 @@ Array norm(const Array& a, const NormOrder& order, const Axes& axis, bool keepdi
   return keepdims || axes.empty() ? kept : squeeze(kept, Axes(axes));
 }
 
+Array vector_norm(const Array& a, const Axes& axis, bool keepdims, const Scalar& order) {
+  const Array x = converted(a, at_least_float(a.dtype()));
+  const std::vector<int> axes = checked_axes("linalg.vector_norm", axis, x.rank());
+  const Array kept = of_vectors(x, order.re, axes);
+  return keepdims || axes.empty() ? kept : squeeze(kept, Axes(axes));
+}
+
+Array matrix_norm(const Array& a, const NormOrder& order, bool keepdims) {
+  check_matrices("linalg.matrix_norm", a, dtypes::any);
+  return norm(a, std::holds_alternative<std::monostate>(order) ? NormOrder(std::string_view("fro")) : order,
+              Axes{-2, -1}, keepdims);
+}
+
 }  // namespace linalg
 
 void register_norm(OpRegistry& ops) {
@@ -150,6 +163,48 @@ void register_norm(OpRegistry& ops) {
       .rejects("(2, 2, 2)", "axis=[0, 1, 2]", "ArgumentError")
       .rejects("(2, 2)", "axis=[0, 0]", "ArgumentError")
       .rejects("(2,)", "axis=3", "AxisError");
+  ops.function("vector_norm")
+      .module("core.linalg")
+      .signature(
+          "(x: array, /, *, axis: None | int | Sequence[int] = None, keepdims: bool = False, ord: int | float = 2, stream: "
+          "StreamOrDevice = None) -> array")
+      .summary(
+          "Norms of vectors whose elements lie along one axis or several, or of all elements: sum(|x|**ord)**(1/ord).")
+      .details(
+          "ord: inf and -inf are the largest and the smallest |x|, 0 is the number of elements that are not 0. Dtype: real; float32 for integers "
+          "and bool. Errors: AxisError; ValueError for inf and -inf of no elements.")
+      .oracle("np.linalg.vector_norm(np.asarray(x), axis=axis, keepdims=keepdims, ord=ord)")
+      .domain("(0.5, 2)")
+      .sample("(2, 3)", "axis=None")
+      .sample("(2, 3, 2)", "axis=(0, 2), keepdims=True")
+      .sample("(2, 3)", "axis=-1, ord=3")
+      .sample("(2, 3)", "axis=0, ord=1")
+      .sample("(2, 3)", "axis=None, keepdims=True, ord=float('inf')")
+      .sample("(2, 3)", "axis=1, ord=-float('inf')")
+      .sample("(2, 3, 2)", "axis=(1, 2), ord=-1.5")
+      .sample("(2, 3)", "axis=1, ord=0")
+      .sample("()", "axis=None")
+      .rejects("(2, 3)", "axis=2", "AxisError")
+      .rejects("(2, 3)", "axis=(0, 0)", "ArgumentError")
+      .rejects("(0,)", "ord=float('inf')", "ValueError");
+  ops.function("matrix_norm")
+      .module("core.linalg")
+      .signature(
+          "(x: array, /, *, keepdims: bool = False, ord: None | int | float | str = 'fro', stream: StreamOrDevice = None) -> array")
+      .summary("Norms of the matrices in the last two axes.")
+      .details(
+          "Shapes: (..., m, n) -> (...). ord as linalg.norm has it for matrices. plait.core.matrix_norm is linalg.norm. Dtype: real; float32 for "
+          "integers and bool. Errors: ArgumentError for another ord, ShapeError for fewer than two axes.")
+      .oracle("np.linalg.matrix_norm(np.asarray(x), keepdims=keepdims, ord=ord)")
+      .domain("(0.5, 2)")
+      .sample("(2, 3)", "ord='fro'")
+      .sample("(2, 3, 4)", "keepdims=True, ord=1")
+      .sample("(2, 3, 4)", "ord=-float('inf')")
+      .sample("[[[1.0, 2.0], [3.0, 0.5], [0.5, 2.5]]]", "ord=2")
+      .sample("[[[1.0, 2.0], [3.0, 0.5]], [[2.0, 1.0], [0.5, 2.5]]]", "keepdims=True, ord='nuc'")
+      .rejects("(3,)", "", "ShapeError")
+      .rejects("(2, 2)", "ord=3", "ArgumentError")
+      .rejects("(2, 2)", "ord='zzz'", "ArgumentError");
   ops.function("matrix_norm")
       .signature(
           "(a: array, /, ord: None | int | float | str = None, axis: None | int | list[int] = None, keepdims: bool = False, *, "

@@ -1,6 +1,7 @@
 #include "ops/matrices.h"
 #include "ops/prelude.h"
 #include "ops/view/slice.h"
+#include "plait/linalg.h"
 
 namespace plait {
 namespace {
@@ -59,6 +60,17 @@ Arrays qr(const Array& a) {
   return {f[0], concatenate({f[1], rest}, columns)};
 }
 
+Arrays complete_qr(const Array& a) {
+  Arrays f = qr(a);
+  const Dim m = a.dim(-2), n = a.dim(-1);
+  if (m <= n) return f;
+  Shape below = leading(a.shape(), 2);
+  below.push_back(m - n);
+  below.push_back(n);
+  return {concatenate({f[0], orthonormal_complement(f[0])}, a.rank() - 1),
+          concatenate({f[1], zeros(below, a.dtype())}, a.rank() - 2)};
+}
+
 }  // namespace linalg
 
 void register_qr(OpRegistry& ops) {
@@ -72,7 +84,7 @@ void register_qr(OpRegistry& ops) {
       .vmap(vmap_qr);
   ops.function("qr")
       .module("core.linalg")
-      .signature("(a: array, *, stream: StreamOrDevice = None) -> tuple[array, array]")
+      .signature("(a: array, *, stream: StreamOrDevice = None) -> QRResult")
       .summary("Q with orthonormal columns and an upper triangular R with a = Q @ R.")
       .details(
           "Shapes: (..., m, n) -> (..., m, k) and (..., k, n) with k = min(m, n); float32 or float64. Signs are as LAPACK has them. NaN where a "

@@ -1,5 +1,6 @@
 #include "ops/matrices.h"
 #include "ops/prelude.h"
+#include "plait/linalg.h"
 
 namespace plait {
 namespace {
@@ -105,10 +106,7 @@ const char* check_complement(const NoAttrs&, std::span<const Aval> in) {
   return rank >= 2 && in[0].shape[rank - 2] >= in[0].shape[rank - 1] ? nullptr : "at most as many columns as rows";
 }
 
-Array complement(const Array& q) {
-  static const OpHandle op("orthonormal_complement");
-  return op(NoAttrs{}, {q});
-}
+Array complement(const Array& q) { return orthonormal_complement(q); }
 
 // The columns are any basis of what q leaves. They follow q without turning among themselves.
 Arrays jvp_complement(const NoAttrs&, const JvpArgs& at) {
@@ -122,23 +120,27 @@ VmapResult vmap_complement(const NoAttrs&, const VmapArgs& at) { return {{comple
 
 // ---- the pseudo-inverse ----
 
-Avals infer_pinv(const NoAttrs&, std::span<const Aval> in) {
+struct PinvAttrs {
+  Scalar rtol = -1.0;  // below 0: 10 max(m, n) eps, which the kernel knows
+};
+
+Avals infer_pinv(const PinvAttrs&, std::span<const Aval> in) {
   Aval out = in[0];
   const int rank = out.shape.rank();
   std::swap(out.shape[rank - 1], out.shape[rank - 2]);
   return {out};
 }
 
-const char* check_pinv(const NoAttrs&, std::span<const Aval> in) { return linalg::check_matrices(in[0]); }
+const char* check_pinv(const PinvAttrs&, std::span<const Aval> in) { return linalg::check_matrices(in[0]); }
 
-Array pseudo_inverse(const Array& a) {
+Array pseudo_inverse(const Array& a, const PinvAttrs& attrs) {
   static const OpHandle op("pinv");
-  return op(NoAttrs{}, {a});
+  return op(attrs, {a});
 }
 
 // G. Golub and V. Pereyra, 1973, "The differentiation of pseudo-inverses": for changes that keep the rank. It needs no singular vectors,
 // so that equal singular values do no harm.
-Arrays jvp_pinv(const NoAttrs&, const JvpArgs& at) {
+Arrays jvp_pinv(const PinvAttrs&, const JvpArgs& at) {
   const Array &a = at.input(0), &p = at.output(), &change = at.tangent(0);
   const Array across = matrix_transpose(change), pt = matrix_transpose(p);
   const Array left = matmul(p, matmul(pt, subtract(across, matmul(across, matmul(a, p)))));
@@ -146,7 +148,7 @@ Arrays jvp_pinv(const NoAttrs&, const JvpArgs& at) {
   return {subtract(add(left, right), matmul(p, matmul(change, p)))};
 }
 
-Grads vjp_pinv(const NoAttrs&, const VjpArgs& at) {
+Grads vjp_pinv(const PinvAttrs&, const VjpArgs& at) {
   const Array &a = at.input(0), p = at.output(), g = at.cotangent();
   const Array pt = matrix_transpose(p), gt = matrix_transpose(g);
   const Array left = matmul(subtract(gt, matmul(a, matmul(p, gt))), matmul(p, pt));
@@ -154,20 +156,35 @@ Grads vjp_pinv(const NoAttrs&, const VjpArgs& at) {
   return {subtract(add(left, right), matmul(pt, matmul(g, pt)))};
 }
 
-VmapResult vmap_pinv(const NoAttrs&, const VmapArgs& at) { return {{pseudo_inverse(batch_first(at, 0))}, {0}}; }
+VmapResult vmap_pinv(const PinvAttrs& attrs, const VmapArgs& at) {
+  return {{pseudo_inverse(batch_first(at, 0), attrs)}, {0}};
+}
 
 }  // namespace
 
 namespace linalg {
 
-Arrays svd(const Array& a, bool compute_uv) {
+Array orthonormal_complement(const Array& q) {
+  static const OpHandle op("orthonormal_complement");
+  return op(NoAttrs{}, {q});
+}
+
+Arrays reduced_svd(const Array& a) {
   check_matrices("linalg.svd", a, kRealOrComplex);
-  if (!compute_uv) return factors(a, false);
   Arrays f = factors(a, true);
   const Array phase = phase_of_columns(f[0]);
   f[0] = multiply(f[0], conjugate(phase));
+  if (!(a.dim(-2) == Dim(0))) f[2] = multiply(f[2], matrix_transpose(phase));
+  return f;
+}
+
+Array svdvals(const Array& a) { return svd(a, false)[0]; }
+
+Arrays svd(const Array& a, bool compute_uv) {
+  check_matrices("linalg.svd", a, kRealOrComplex);
+  if (!compute_uv) return factors(a, false);
+  Arrays f = reduced_svd(a);
   const Dim m = a.dim(-2), n = a.dim(-1);
-  if (!(m == Dim(0))) f[2] = multiply(f[2], matrix_transpose(phase));
   if (n < m) f[0] = concatenate({f[0], complement(f[0])}, a.rank() - 1);
   if (m < n) f[2] = concatenate({f[2], adjoint(complement(adjoint(f[2])))}, a.rank() - 2);
   return f;
@@ -175,7 +192,15 @@ Arrays svd(const Array& a, bool compute_uv) {
 
 Array pinv(const Array& a) {
   check_matrices("linalg.pinv", a, kReal);
-  return pseudo_inverse(a);
+  return pseudo_inverse(a, {});
+}
+
+Array pinv(const Array& a, double rtol) {
+  check_matrices("linalg.pinv", a, kReal);
+  if (!(rtol >= 0))
+    throw ArgumentError(
+        {.op = "linalg.pinv", .got = "rtol " + std::to_string(rtol), .accepts = "0 and more", .where = here()});
+  return pseudo_inverse(a, {Scalar(rtol)});
 }
 
 }  // namespace linalg
@@ -198,9 +223,11 @@ void register_svd(OpRegistry& ops) {
       .vjp(vjp_complement)
       .jvp(jvp_complement)
       .vmap(vmap_complement);
-  ops.opaque("pinv")
+  ops.opaque<PinvAttrs>("pinv")
       .summary("Moore and Penrose's inverse.")
       .input("a", linalg::kReal, "shape (..., m, n)")
+      .attr("rtol", &PinvAttrs::rtol,
+            "singular values up to this times the largest count as 0; below 0: 10 max(m, n) eps")
       .infer(infer_pinv)
       .check(check_pinv)
       .vjp(vjp_pinv)
@@ -208,8 +235,7 @@ void register_svd(OpRegistry& ops) {
       .vmap(vmap_pinv);
   ops.function("svd")
       .module("core.linalg")
-      .signature(
-          "(a: array, compute_uv: bool = True, *, stream: StreamOrDevice = None) -> array | tuple[array, array, array]")
+      .signature("(a: array, compute_uv: bool = True, *, stream: StreamOrDevice = None) -> array | SVDResult")
       .summary("U, S and V^H with a = U[:, :k] * S @ V^H[:k], S largest first; or S alone.")
       .details(
           "Shapes: (..., m, n) -> (..., m, m), (..., k), (..., n, n) with k = min(m, n); with compute_uv=False S alone, as an array. Dtypes: "
@@ -224,6 +250,18 @@ void register_svd(OpRegistry& ops) {
       .sample("[[1.0, 3.0, 0.5], [2.0, -1.0, 2.5]]", "compute_uv=False")
       .sample("(0, 0)", "compute_uv=True")
       .sample("(2, 0, 3)", "compute_uv=False")
+      .rejects("(3,)", "", "ShapeError");
+  ops.function("svdvals")
+      .module("core.linalg")
+      .signature("(x: array, /, *, stream: StreamOrDevice = None) -> array")
+      .summary("Singular values of matrices, largest first: linalg.svd without vectors.")
+      .details(
+          "Shapes: (..., m, n) -> (..., min(m, n)). Dtypes: float32, float64 or complex64, whose singular values are float32. Derivatives exist "
+          "everywhere. NaN where a matrix holds NaN or infinities. Errors: LinAlgError, ShapeError, DTypeError.")
+      .oracle("np.linalg.svd(np.asarray(x), compute_uv=False)")
+      .sample("[[[1.0, 2.0], [3.0, -1.0], [0.5, 2.5]]]")
+      .sample("[[1.0, 3.0, 0.5], [2.0, -1.0, 2.5]]")
+      .sample("(2, 0, 3)")
       .rejects("(3,)", "", "ShapeError");
   ops.function("pinv")
       .module("core.linalg")

@@ -58,6 +58,16 @@ Array trace(const Array& a, int64_t offset, int axis1, int axis2, std::optional<
   return sum(dtype ? converted(d, *dtype) : d, -1, false);
 }
 
+namespace linalg {
+
+Array diagonal(const Array& a, int64_t offset) { return plait::diagonal(a, offset, -2, -1); }
+
+Array trace(const Array& a, int64_t offset, std::optional<DType> dtype) {
+  return plait::trace(a, offset, -2, -1, dtype);
+}
+
+}  // namespace linalg
+
 void register_diagonal(OpRegistry& ops) {
   ops.function("diagonal")
       .signature("(a: array, offset: int = 0, axis1: int = 0, axis2: int = 1, stream: StreamOrDevice = None) -> array")
@@ -89,6 +99,28 @@ void register_diagonal(OpRegistry& ops) {
       .oracle("np.trace(a, offset, axis1, axis2)")
       .sample("(3, 4)", "offset=0, axis1=0, axis2=1")
       .sample("(2, 3, 4)", "offset=1, axis1=1, axis2=2")
+      .rejects("(3,)", "", "ValueError");
+  ops.function("diagonal")
+      .module("core.linalg")
+      .signature("(x: array, /, *, offset: int = 0, stream: StreamOrDevice = None) -> array")
+      .summary("Diagonals of the matrices in the last two axes.")
+      .details(
+          "Shapes: (..., m, n) -> (..., k). plait.core.diagonal takes the first two axes. Errors: ValueError for fewer than two axes.")
+      .oracle("np.linalg.diagonal(x, offset=offset)")
+      .sample("(3, 4)", "offset=0")
+      .sample("(2, 3, 4)", "offset=-1")
+      .rejects("(3,)", "", "ValueError");
+  ops.function("trace")
+      .module("core.linalg")
+      .signature(
+          "(x: array, /, *, offset: int = 0, dtype: Dtype | None = None, stream: StreamOrDevice = None) -> array")
+      .summary("Sums along diagonals of the matrices in the last two axes.")
+      .details(
+          "Shapes: (..., m, n) -> (...). plait.core.trace takes the first two axes. dtype: converts before summing. Errors: ValueError for "
+          "fewer than two axes.")
+      .oracle("np.linalg.trace(x, offset=offset)")
+      .sample("(3, 4)", "offset=0")
+      .sample("(2, 3, 4)", "offset=1")
       .rejects("(3,)", "", "ValueError");
 }
 

@@ -55,7 +55,9 @@ void register_moveaxis(OpRegistry& ops) {
       .oracle("np.swapaxes(a, axis1, axis2)")
       .sample("(2, 3, 4)", "axis1=0, axis2=-1")
       .rejects("(2, 3)", "axis1=0, axis2=2", "ValueError");
+  const std::string in_linalg = "linalg.matrix_transpose";  // a literal here makes g++ 12 warn of its own string
   ops.function("matrix_transpose")
+      .alias(in_linalg)
       .signature("(a: array, /, *, stream: StreamOrDevice = None) -> array")
       .summary("The last two axes exchanged.")
       .details("Errors: ValueError for fewer than two axes.")

@@ -1,4 +1,6 @@
 #include "ops/prelude.h"
+#include "ops/view/slice.h"
+#include "plait/more_ops.h"
 
 namespace plait {
 namespace {
@@ -18,6 +20,30 @@ Array repeat(const Array& array, int64_t repeats, std::optional<int> axis) {
   wide.insert(wide.begin() + at + 1, Dim(repeats));
   out[at] *= repeats;
   return reshape(broadcast_to(expand_dims(a, at + 1), wide), out);
+}
+
+// The result's extent is the sum of the counts, so it has to be known.
+Array repeat_each(const Array& array, const Array& repeats, std::optional<int> axis) {
+  const Array a = axis ? array : reshape(array, {array.shape().count()});
+  const int at = checked_axis("repeat", axis.value_or(0), a.rank());
+  if (is_inexact(repeats.dtype()) || repeats.dtype() == DType::bool_)
+    throw DTypeError({.op = "repeat",
+                      .got = "repeats of " + std::string(name_of(repeats.dtype())),
+                      .accepts = "integers",
+                      .where = here()});
+  const Dim n = a.shape()[at], given = repeats.shape().count();
+  if (repeats.rank() > 1 || !(given == n || given == Dim(1)))
+    throw ShapeError({.op = "repeat",
+                      .got = "repeats of shape " + to_string(repeats.shape()) + " for axis " + std::to_string(at) +
+                             " of an array of shape " + to_string(a.shape()),
+                      .accepts = "one number, or one for each element of the axis",
+                      .where = here()});
+  if (n == Dim(0)) return a;
+  const Array counts = broadcast_to(converted(reshape(repeats, {given}), DType::int64), {n});
+  check_count("repeat", min(counts).item<int64_t>());
+  const Array ends = cumsum(counts, 0);
+  const int64_t total = slice_axis(ends, 0, n - 1, 1).item<int64_t>();
+  return take(a, searchsorted(ends, arange(Scalar(0), Scalar(total), std::nullopt, DType::int64), "right"), at);
 }
 
 Array tile(const Array& a, const IntList& reps) {

@@ -106,10 +106,12 @@ void run_pinv(const KernelArgs& args) {
   const auto [batch, m, n] = cpu::matrices_of(in);
   if (in.count() == 0) return;
   const int rows = cpu::lapack_int("pinv", m), columns = cpu::lapack_int("pinv", n);
+  const double rtol = args.attrs.get<Scalar>("rtol").re;
   cpu::dispatch_lapack(in.dtype, [&]<class T>() {
     if constexpr (!kIsComplex<T>) {
       const int work = work_size<T>(rows, columns, true);
-      const T cutoff = 10 * static_cast<T>(std::max(m, n)) * std::numeric_limits<T>::epsilon();
+      const T cutoff =
+          rtol >= 0 ? static_cast<T>(rtol) : 10 * static_cast<T>(std::max(m, n)) * std::numeric_limits<T>::epsilon();
       cpu::for_each_matrix(
           batch, cost(m, n),
           [&](int64_t i) {

@@ -51,6 +51,14 @@ static __device__ __noinline__ WideComplex exp_complex(WideComplex z) {
   if (e.v == 0) return {real::copysign(e, real::cos(z.im)), real::copysign(e, real::sin(z.im))};
   return {e * real::cos(z.im), e * real::sin(z.im)};
 }
+static __device__ __noinline__ WideComplex expm1_complex(WideComplex z) {
+  if (!finite(z.re) || !finite(z.im)) {
+    const WideComplex e = exp_complex(z);
+    return {e.re - 1.0, e.im};
+  }
+  const Wide half = real::sin(z.im * 0.5);
+  return {real::expm1(z.re) * real::cos(z.im) - 2.0 * half * half, real::exp(z.re) * real::sin(z.im)};
+}
 /// log(z) for |z|^2 = 1 + above.
 PLAIT_D WideComplex log_near_one(WideComplex z, Wide above) {
   return {real::log1p(above) * 0.5, real::atan2(z.im, z.re)};

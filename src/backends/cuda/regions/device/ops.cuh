@@ -344,11 +344,10 @@ PLAIT_ROUNDING(op_rint, round_even)
       return real::function(real::Lane<T>(x)).v;        \
     }                                                   \
   }
-PLAIT_D WideComplex less_one(WideComplex z) { return {z.re - 1.0, z.im}; }
 PLAIT_FUNCTION(op_sqrt, sqrt, sqrt_complex(z))
 PLAIT_FUNCTION(op_exp, exp, exp_complex(z))
 PLAIT_FUNCTION(op_exp2, exp2, exp_complex(scaled(z, 0x1.62e42fefa39efp-1)))
-PLAIT_FUNCTION(op_expm1, expm1, less_one(exp_complex(z)))
+PLAIT_FUNCTION(op_expm1, expm1, expm1_complex(z))
 PLAIT_FUNCTION(op_log, log, log_complex(z))
 PLAIT_FUNCTION(op_log2, log2, scaled(log_complex(z), 0x1.71547652b82fep+0))
 PLAIT_FUNCTION(op_log10, log10, scaled(log_complex(z), 0x1.bcb7b1526e50ep-2))
