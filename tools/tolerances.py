@@ -29,7 +29,7 @@ import plait.core as pc
 from gen.samples import DTYPES, Function
 
 # Families whose results are sums: libraries and instruction sets add in other orders.
-SUMMED = {"fft", "linalg", "nn", "reduce", "scan"}
+SUMMED = {"fft", "linalg", "nn", "quant", "reduce", "scan"}
 
 
 def measured(function: Function) -> list[float]:

@@ -18,9 +18,13 @@ ELSEWHERE = {
     "astype": "tests/facts: the table of conversions",
 }
 # What no argument can have, and why.
-WITHOUT_LAYOUT = {"convolve": {"transposed": "takes vectors"}}
+WITHOUT_LAYOUT = {
+    "convolve": {"transposed": "takes vectors"},
+    "from_fp8": {"broadcast": "its samples are codes, which stay as they are"},
+}
 # Extents of 0, or no axes, that NumPy takes and the function refuses, and why. An axis of an array without axes, which
 # NumPy has for 0 and -1, is an AxisError everywhere.
+ONE_A_GROUP = {"0-d": "scales and biases are one for each group"}
 EMPTY_KERNEL = {"empty": "a kernel without elements has no sum of products"}
 NO_LARGEST = {"empty": "there is no largest or middle one of no elements"}
 REFUSED = {
@@ -29,6 +33,7 @@ REFUSED = {
     **dict.fromkeys([f"conv{kind}{n}d" for kind in ("", "_transpose") for n in (1, 2, 3)], EMPTY_KERNEL),
     "conv_general": EMPTY_KERNEL,
     "convolve": {"0-d": "takes vectors"},
+    "dequantize": ONE_A_GROUP,
     "fast.layer_norm": {"0-d": "weight and bias are one for each feature, as recorded"},
     "fast.rms_norm": {"0-d": "the weight is one for each feature, as recorded"},
     "fast.rope": {"empty": "dims is more than there is"},
@@ -45,6 +50,7 @@ REFUSED = {
     "matrix_norm": NO_LARGEST,
     "median": NO_LARGEST,
     "partition": {"empty": "kth is no position of no elements"},
+    "quantized_matmul": ONE_A_GROUP,
     "slice": {"empty": "slice_size is more than there is"},
     "slice_update": {"empty": "the update is larger than the array"},
     "view": {"0-d": "no axis to shorten or stretch"},
