@@ -372,7 +372,11 @@ std::string OpRegistry::schema() const {
     std::vector<std::remove_reference_t<decltype(*list[0])>*> sorted;
     for (const auto& p : list)
       if (!p->name.empty()) sorted.push_back(p.get());
-    std::sort(sorted.begin(), sorted.end(), [](auto* a, auto* b) { return a->name < b->name; });
+    std::sort(sorted.begin(), sorted.end(), [](auto* a, auto* b) {
+      if constexpr (requires { a->module; })
+        if (a->name == b->name) return a->module < b->module;  // linalg.diagonal behind diagonal
+      return a->name < b->name;
+    });
     return sorted;
   };
   const char* separator = "";
