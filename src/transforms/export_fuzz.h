@@ -224,6 +224,15 @@ inline Arrays seed_matrices(const Arrays& in) {
   return results;
 }
 
+inline Arrays seed_packed(const Arrays& in) {
+  const Array &w = in[0], &x = in[1];
+  const Arrays affine = quantize(w, 32, 4), small = quantize(w, std::nullopt, std::nullopt, "mxfp4");
+  return {dequantize(affine[0], affine[1], affine[2], 32, 4),
+          dequantize(small[0], small[1], std::nullopt, std::nullopt, std::nullopt, "mxfp4"),
+          quantized_matmul(x, affine[0], affine[1], affine[2], true, 32, 4),
+          quantized_matmul(x, small[0], small[1], std::nullopt, true, std::nullopt, std::nullopt, "mxfp4"), qqmm(x, w)};
+}
+
 /// Functions that between them have every primitive with attributes or a shape rule of its own.
 inline std::vector<std::pair<Function, Arrays>> seed_functions() {
   const Array ints = Array::from<int32_t>(std::vector<int32_t>{1, 0, 2}, {3});
@@ -237,7 +246,8 @@ inline std::vector<std::pair<Function, Arrays>> seed_functions() {
           {seed_spectra, {m}},
           {seed_numbers, {counted({3, 3}), random::key(3)}},
           {seed_loops, {counted({2, 3}), counted({3})}},
-          {seed_matrices, {counted({4, 3})}}};
+          {seed_matrices, {counted({4, 3})}},
+          {seed_packed, {counted({4, 64}), counted({2, 64})}}};
 }
 
 /// Files of these functions, written below `folder`; with and without shapeless.
