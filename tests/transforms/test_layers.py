@@ -24,6 +24,8 @@ LAYERS: dict[str, tuple[Callable[[], nn.Module], Makers]] = {
     "Linear": (lambda: nn.Linear(4, 3), [X]),
     "Linear without bias": (lambda: nn.Linear(4, 3, bias=False), [floats(4)]),
     "Bilinear": (lambda: nn.Bilinear(4, 3, 2), [X, floats(2, 3)]),
+    "QuantizedLinear": (lambda: nn.QuantizedLinear(32, 3, group_size=32, bits=3), [floats(2, 32)]),
+    "QuantizedEmbedding": (lambda: nn.QuantizedEmbedding(5, 32, group_size=32, bits=5), [below(5, 2, 3)]),
     "Identity": (lambda: nn.Identity(), [X]),
     "Embedding": (lambda: nn.Embedding(5, 3), [below(5, 2, 3)]),
     "Conv1d": (lambda: nn.Conv1d(4, 3, 2, padding=1), [SEQUENCE]),
@@ -79,6 +81,8 @@ for _name in ACTIVATIONS:
 
 # Made of layers that are tested here.
 PARTS = {"TransformerEncoderLayer", "TransformerDecoderLayer", "Transformer", "Module"}
+# It rounds its input, so that differences are no oracle: tests/python/test_quantization.py.
+ROUNDS = {"QQLinear"}
 
 PAIR: Makers = [floats(3, 4), floats(3, 4)]
 LOSSES: dict[str, tuple[Callable[..., pc.array], Makers]] = {
@@ -104,18 +108,25 @@ LOSSES: dict[str, tuple[Callable[..., pc.array], Makers]] = {
 NAMES = [*LAYERS, *LOSSES]
 
 
+def maker_like(parameter: pc.array) -> Callable[[np.random.Generator], np.ndarray]:
+    """Numbers for a parameter, or words of packed ones."""
+    if parameter.dtype == pc.uint32:
+        return lambda rng: rng.integers(0, 1 << 32, parameter.shape, dtype=np.uint32)
+    return floats(*parameter.shape)
+
+
 def calls(name: str, count: int) -> tuple[list[Written], int]:
     """Examples of a layer's parameters and inputs, and the number of parameters."""
     model: nn.Module | None = None
     names: list[str] = []
-    shapes: list[tuple[int, ...]] = []
+    makers: list[Callable[[np.random.Generator], np.ndarray]] = []
     if name in LAYERS:
         make, inputs = LAYERS[name]
         model = make()
         assert isinstance(model, nn.Module)
         model.set_dtype(pc.float64)
         parameters = tree_flatten(model.parameters())
-        names, shapes = [key for key, _ in parameters], [a.shape for _, a in parameters]
+        names, makers = [key for key, _ in parameters], [maker_like(a) for _, a in parameters]
 
     def f(*arrays: pc.array) -> list[pc.array]:
         pc.random.seed(0)  # what drops out is the same in every call
@@ -126,7 +137,7 @@ def calls(name: str, count: int) -> tuple[list[Written], int]:
         result = model(*arrays[len(names) :])
         return [a for _, a in tree_flatten(result)] if isinstance(result, (tuple, list)) else [result]
 
-    makers = [*(floats(*shape) for shape in shapes), *(inputs if name in LAYERS else LOSSES[name][1])]
+    makers += inputs if name in LAYERS else LOSSES[name][1]
     rows = []
     for row in range(count):
         rng = np.random.default_rng(row)
@@ -136,7 +147,7 @@ def calls(name: str, count: int) -> tuple[list[Written], int]:
 
 def test_every_layer_and_loss_is_here() -> None:
     layers = {n for n, c in vars(nn).items() if isinstance(c, type) and issubclass(c, nn.Module)}
-    assert {name.split()[0] for name in LAYERS} == layers - PARTS
+    assert {name.split()[0] for name in LAYERS} == layers - PARTS - ROUNDS
     functions = {n for n, f in vars(losses).items() if n.endswith(("loss", "entropy")) and callable(f)}
     assert {name.split()[0] for name in LOSSES} == functions
 
