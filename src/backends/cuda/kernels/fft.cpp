@@ -29,7 +29,7 @@ struct Plan {
   Plan(const Plan&) = delete;
   Plan& operator=(const Plan&) = delete;
   ~Plan() {
-    // The library frees the tables at once, also under calls that the device has not done.
+    // Nothing says that the library keeps the tables for calls that the device has not done.
     if (called) {
       cudaEventSynchronize(called);
       cudaEventDestroy(called);

@@ -18,7 +18,9 @@ namespace {
 // A tool that watches memory (compute-sanitizer) sees more where arrays share none.
 Blocks::Cut wanted_cut() {
   const char* const set = std::getenv("PLAIT_DEVICE_MEMORY");
-  return set && std::string_view(set) == "exact" ? Blocks::Cut::none : Blocks::Cut::segments;
+  if (!set || !*set) return Blocks::Cut::segments;
+  if (std::string_view(set) == "exact") return Blocks::Cut::none;
+  throw DeviceError({.op = "PLAIT_DEVICE_MEMORY", .got = set, .accepts = "exact"});
 }
 
 }  // namespace
