@@ -195,6 +195,14 @@ WRITTEN: dict[str, tuple[Function, list[Maker]]] = {
         [floats(), floats(3)],
     ),
     "linear layer": (lambda x, w, b: pc.addmm(b, x, w.T), [floats(4, 3), floats(2, 3), floats(2)]),
+    "attention with all it takes": (
+        lambda q, k, v, mask, sinks: pc.fast.scaled_dot_product_attention(q, k, v, scale=0.6, mask=mask, sinks=sinks),
+        [floats(2, 2, 3, 4), floats(2, 1, 5, 4), floats(2, 1, 5, 2), floats(1, 2, 3, 5), floats(2)],
+    ),
+    "attention to some": (
+        lambda q, k, v, mask: pc.fast.scaled_dot_product_attention(q, k, v, scale=0.6, mask=mask) ** 2,
+        [floats(1, 2, 3, 2), floats(1, 2, 4, 2), floats(1, 2, 4, 3), bools(2, 3, 4)],
+    ),
     "masked blocks": (
         lambda a, b, m: pc.block_masked_mm(a, b, 2, mask_out=m),
         [floats(4, 4), floats(4, 2), bools(2, 1)],

@@ -45,7 +45,7 @@ def quantised_product(rows: int, bits: int) -> Workload:
         xp = side.xp
         packed = xp.quantize(w, group_size=GROUP, bits=bits)
         xp.eval(*packed)
-        return lambda: xp.quantized_matmul(x, *packed, group_size=GROUP, bits=bits)
+        return lambda: side.wait(xp.quantized_matmul(x, *packed, group_size=GROUP, bits=bits))
 
     def of_torch(side: Any, x: Any, w: Any) -> Any:
         torch = side.xp

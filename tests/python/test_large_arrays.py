@@ -1,6 +1,7 @@
 """Arrays with more than 2^31 elements: nothing counts in 32 bits. Each takes a few gigabytes."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ N = (1 << 31) + 8
 
 @pytest.fixture(autouse=True)
 def memory() -> Iterator[None]:
-    before = pc.set_memory_limit(6 << 30)
+    before = pc.set_memory_limit(10 << 30)
     cache = pc.set_cache_limit(0)
     yield
     pc.set_cache_limit(cache)
@@ -88,3 +89,151 @@ def test_a_matrix_whose_product_has_more_elements_than_32_bits_count() -> None:
     pc.eval(table, corner)
     assert corner.tolist() == [2, 2] and table[46341, 46341].item() == 2
     assert table[:, -1].astype(pc.float32).sum().item() == 2 * 46342
+
+
+# ---- a few functions of each family ----
+
+PLACES = [slice(0, 16), slice(2**31 - 16, 2**31 + 8), slice(N - 8, N)]
+
+
+def numbers_at(place: slice, dtype: Any = np.int8) -> np.ndarray:
+    """What ramp() holds there."""
+    return (np.arange(place.start, place.stop, dtype=np.int64) % 8).astype(dtype)
+
+
+def values_of(a: pc.array) -> np.ndarray:
+    return np.array(a.astype(pc.float32) if a.dtype == pc.bfloat16 else a)
+
+
+ELEMENTWISE: dict[str, Callable[[Any, Any], Any]] = {
+    "add": lambda xp, x: x + xp.flip(x) if xp is pc else x + (7 - x),
+    "where": lambda xp, x: xp.where(x > 3, x, -x),
+    "compared": lambda xp, x: (x > 2) & (x != 5),
+    "bits": lambda xp, x: (x << 2) ^ (x | 1),
+    "divided": lambda xp, x: x // 3 + x % 3,
+    "clipped": lambda xp, x: xp.clip(x, 2, 5),
+    "converted": lambda xp, x: x.astype(xp.uint8) if xp is pc else x.astype(np.uint8),
+}
+
+
+@pytest.mark.parametrize("name", ELEMENTWISE)
+def test_elementwise(name: str) -> None:
+    f = ELEMENTWISE[name]
+    got = f(pc, ramp(pc.int8))
+    pc.eval(got)
+    assert got.shape == (N,)
+    for place in PLACES:
+        assert np.array_equal(values_of(got[place]), f(np, numbers_at(place))), place
+
+
+@pytest.mark.parametrize("dtype", [pc.float32, pc.float64, pc.float16, pc.bfloat16], ids=str)
+def test_reductions_of_a_broadcast_array(dtype: pc.Dtype) -> None:
+    """One element, N times: nothing is written out."""
+    a = pc.broadcast_to(pc.array([0.5]).astype(dtype), (N,))
+
+    def total() -> pc.array:  # nothing holds what is summed, else it would be written out
+        return pc.sum(a.astype(pc.float32) if dtype in (pc.float16, pc.bfloat16) else a)
+
+    def product() -> pc.array:
+        return pc.prod(a * 2)
+
+    assert total().item() == pytest.approx(N / 2, rel=1e-6)
+    assert pc.mean(a).item() == pytest.approx(0.5, rel=1e-3)
+    assert pc.max(a).item() == 0.5 and pc.min(a).item() == 0.5 and product().item() == 1
+    rows = pc.broadcast_to(pc.array([[0.5], [1.0]]).astype(dtype), (2, N))
+    assert pc.max(rows, axis=1).tolist() == [0.5, 1] and pc.mean(rows, axis=1).tolist() == [0.5, 1]
+
+
+def test_reductions_that_name_places() -> None:
+    a = ramp(pc.int8)
+    for place, value in ((2**31 + 3, 9), (2**31 + 5, -2)):
+        a[place] = value
+        pc.eval(a)
+    assert pc.argmax(a).item() == 2**31 + 3 and pc.argmin(a).item() == 2**31 + 5
+    assert pc.count_nonzero(a).item() == N - N // 8
+    assert pc.any(a > 8).item() and not pc.all(a >= 0).item()
+    rows = a.reshape(N // 8, 8)
+    assert pc.max(rows, axis=0).tolist() == [0, 1, 2, 9, 4, 5, 6, 7]
+    assert pc.argmax(rows, axis=0)[3].item() == 2**28
+    assert [x.tolist() for x in pc.nonzero(a > 8)] == [[2**31 + 3]]
+    assert a[a < 0].tolist() == [-2]
+
+
+def test_scans() -> None:
+    mask = pc.zeros((N,), dtype=pc.int8)
+    for place, value in ((2**31 - 2, 1), (2**31 + 2, 3)):
+        mask[place] = value
+        pc.eval(mask)
+    assert pc.cummax(mask)[2**31 - 3 : 2**31 + 4].tolist() == [0, 1, 1, 1, 1, 3, 3]
+    assert pc.cummin(-mask)[2**31 - 3 : 2**31 + 4].tolist() == [0, -1, -1, -1, -1, -3, -3]
+    assert pc.cummax(mask, reverse=True)[2**31 + 1 :].tolist() == [3, 3, 0, 0, 0, 0, 0]
+
+
+def test_sorting_and_searching() -> None:
+    a = ramp(pc.uint8)
+    a[2**31 + 1] = 200
+    pc.eval(a)
+    ordered = pc.sort(a)
+    pc.eval(ordered)
+    del a
+    assert ordered[:2].tolist() == [0, 0] and ordered[-3:].tolist() == [7, 7, 200]
+    each = N // 8
+    assert ordered[6 * each - 2 : 6 * each + 2].tolist() == [5, 6, 6, 6]
+    assert pc.searchsorted(ordered, pc.array([7, 201], dtype=pc.uint8)).tolist() == [7 * each - 1, N]
+
+
+def test_indexing() -> None:
+    a = ramp(pc.int8)
+    far = pc.array([2**31 + 3, 5, -1], dtype=pc.int64)
+    assert pc.take_along_axis(a, far, axis=0).tolist() == [3, 5, 7]
+    changed = a.at[far].add(pc.array([1, 1, 1], dtype=pc.int8))
+    pc.eval(changed)
+    del a
+    assert changed[2**31 : 2**31 + 8].tolist() == [0, 1, 2, 4, 4, 5, 6, 8] and changed[5].item() == 6
+    put = pc.put_along_axis(changed, far, pc.array([9, 9, 9], dtype=pc.int8), axis=0)
+    pc.eval(put)
+    del changed
+    assert put[2**31 + 2 : 2**31 + 5].tolist() == [2, 9, 4] and put[-1].item() == 9
+    assert pc.slice_update(put, pc.array([5, 6], dtype=pc.int8), pc.array([2**31 + 1]), [0])[
+        2**31 : 2**31 + 4
+    ].tolist() == [
+        0,
+        5,
+        6,
+        9,
+    ]
+
+
+VIEWS: dict[str, tuple[Callable[[pc.array], pc.array], Callable[[np.ndarray], np.ndarray]]] = {  # of positions
+    "roll": (lambda a: pc.roll(a, 3), lambda i: (i - 3) % N % 8),
+    "flip": (lambda a: pc.contiguous(pc.flip(a)), lambda i: (N - 1 - i) % 8),
+    "pad": (lambda a: pc.pad(a, (2, 0))[:N], lambda i: np.where(i < 2, 0, (i - 2) % 8)),
+    "repeat": (lambda a: pc.repeat(a[: N // 2], 2), lambda i: i // 2 % 8),
+    "tile": (lambda a: pc.tile(a[: N // 2], 2), lambda i: i % (N // 2) % 8),
+    "transpose": (
+        lambda a: pc.contiguous(a.reshape(8, N // 8).T).reshape(-1),
+        lambda i: (i % 8 * (N // 8) + i // 8) % 8,
+    ),
+    "stack": (
+        lambda a: pc.stack([a[: N // 2], -a[: N // 2]], axis=1).reshape(-1),
+        lambda i: i // 2 % 8 * (1 - i % 2 * 2),
+    ),
+    "view": (lambda a: pc.contiguous(a).view(pc.uint8), lambda i: i % 8),
+}
+
+
+@pytest.mark.parametrize("name", VIEWS)
+def test_views_and_moves(name: str) -> None:
+    f, want = VIEWS[name]
+    got = f(ramp(pc.int8))
+    pc.eval(got)
+    assert got.shape == (N,)
+    for place in PLACES:
+        assert np.array_equal(np.array(got[place]), want(np.arange(place.start, place.stop, dtype=np.int64))), place
+
+
+def test_products_of_more_elements() -> None:
+    wide = pc.broadcast_to(pc.array([1.0], dtype=pc.bfloat16), (2**15, 2**16 + 1))
+    assert pc.einsum("ij->i", wide)[-1].item() == 2**16
+    product = wide @ pc.full((2**16 + 1,), 0.5, dtype=pc.bfloat16)
+    assert product.shape == (2**15,) and product[-1].item() == 2**15

@@ -30,9 +30,8 @@ ELSEWHERE = {
 # Primitives that one function alone is made from, whose operands vary only as it has them.
 WITHIN = {
     "segment_scan": "gradients of .at[].multiply start it where positions change, and have a term there alone",
-    "exp_difference": "fast.scaled_dot_product_attention shifts by what depends on the scores and has no derivative",
+    "attention_vjp": "gradients of attention are made by it",
     "straight_through": "qqmm hands it numbers and what they stand for once packed, which has no derivative",
-    "select_up_to": "fast.scaled_dot_product_attention selects scores or a number, by positions",
 }
 # Calls that cannot come about: "PRIMITIVE RULE DIGITS", the digits as `count_rule` writes them.
 IMPOSSIBLE = {

@@ -54,7 +54,8 @@ def scaled_dot_product_attention(q: array, k: array, v: array, *, scale: float, 
     sinks: (heads,), a score for each head that takes its part of the softmax and brings back nothing.
     Dtype: the one that q, k and v promote to; mask and sinks have to promote to it. The softmax is computed in
     float32 for 16-bit floats.
-    Errors: ValueError for shapes, dtypes and masks that do not fit, and for force_fused while there is no fused
-    kernel.
+    Memory: linear in L and S, in gradients too; tangents, second derivatives and the gradient of a mask write the
+    scores out. force_fused changes nothing: every call is one kernel. Errors: ValueError for shapes, dtypes and
+    masks that do not fit.
     """
 

@@ -298,11 +298,10 @@ void arrange(Work& work, TensorView& a, TensorView& b, const TensorView& out) {
   if (!layout_of_b(product_of(a, b, out))) b = copied(work, b, leading);
 }
 
-void multiply_batches(const KernelArgs& args) {
-  TensorView a = args.inputs[0], b = args.inputs[1];
-  const TensorView& out = args.outputs[0];
+}  // namespace
+
+void multiply_batches(Work& work, TensorView a, TensorView b, const TensorView& out) {
   if (out.count() == 0) return;
-  Work work(args);
   const int64_t bytes = size_of(out.dtype);
   if (a.shape.back() == 0) {
     check_cuda(cudaMemsetAsync(out.data, 0, static_cast<size_t>(out.count() * bytes), work.stream()), "matmul");
@@ -342,6 +341,13 @@ void multiply_batches(const KernelArgs& args) {
   }
 }
 
+namespace {
+
+void run(const KernelArgs& args) {
+  Work work(args);
+  multiply_batches(work, args.inputs[0], args.inputs[1], args.outputs[0]);
+}
+
 void multiply_and_add(const KernelArgs& args) {
   const TensorView &c = args.inputs[0], &out = args.outputs[0];
   TensorView a = args.inputs[1], b = args.inputs[2];
@@ -375,7 +381,7 @@ void prepare_product(int device, DType dtype) {
 }
 
 void add_matmul_kernels(Table& table) {
-  table.push_back({"matmul", {.run = multiply_batches, .contiguous_inputs = false}});
+  table.push_back({"matmul", {.run = run, .contiguous_inputs = false}});
   table.push_back({"addmm", {.run = multiply_and_add, .contiguous_inputs = false}});
 }
 

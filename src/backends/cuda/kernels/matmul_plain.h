@@ -24,4 +24,7 @@ struct Product {
 
 void matmul_plain(const Work& work, const Product& p);
 
+/// out = a @ b over leading axes, by cuBLASLt: operands of any strides, also 0; each matrix of the result is row-major.
+void multiply_batches(Work& work, TensorView a, TensorView b, const TensorView& out);
+
 }  // namespace plait::cuda

@@ -11,6 +11,7 @@ namespace plait::cuda {
 
 using Table = std::vector<std::pair<std::string_view, Kernel>>;
 
+void add_attention_kernels(Table& table);
 void add_convolution_kernels(Table& table);
 void add_copy_kernels(Table& table);
 void add_create_kernels(Table& table);
