@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -19,6 +20,18 @@ struct DeviceInfo {
   int64_t memory_bytes = 0;
 };
 
+/// Work of a queue with the memory it uses, to be enqueued again as a whole.
+///
+/// Threads: one at a time. Its end waits until the queue has done what was enqueued of it.
+class Recording {
+ public:
+  virtual ~Recording() = default;
+  /// Errors: DeviceError.
+  virtual void replay() = 0;
+  /// What it holds.
+  virtual int64_t bytes() const = 0;
+};
+
 /// Threads: any. Regions and kernels enqueue their work on the queue they are given (RegionBinding::queue,
 /// KernelArgs::queue) and return; pointers are the device's. Scratch memory comes from `allocate` of the same queue and
 /// may be released at once behind the launch.
@@ -31,6 +44,20 @@ class DeviceBackend : public memory::DeviceMemory {
   virtual std::unique_ptr<CompiledRegion> compile_region(RegionProgram region) = 0;
   /// The kernel of an opaque op, or null: then it runs on the CPU.
   virtual const Kernel* find_kernel(std::string_view op) const = 0;
+
+  /// From now on what this thread enqueues on `queue` is recorded and not run, and what it allocates there is the recording's, until
+  /// `end_recording`, which it has to call. What waits for the host or another queue raises DeviceError meanwhile.
+  virtual void begin_recording(memory::Queue queue) = 0;
+  /// Null where not all could be recorded.
+  virtual std::unique_ptr<Recording> end_recording(memory::Queue queue) = 0;
+
+  struct Piece {
+    void* to;
+    const void* from;
+    int64_t bytes;
+  };
+  /// Copies within the device of `queue`, in few launches; pieces do not overlap.
+  virtual void copy_all(memory::Queue queue, std::span<const Piece> pieces) = 0;
 };
 
 /// What a backend's library exports by this name: the backend, or null with the reason why the machine can't have it.

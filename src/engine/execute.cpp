@@ -24,7 +24,8 @@ class Run {
         consumed_(consumed),
         watch_(options.watch),
         may_overwrite_(!watch_ || !watch_->keeps_operands()),
-        may_donate_leaves_(options.private_leaves || !any_trace_open()),
+        stand_ins_(options.stand_ins),
+        may_donate_leaves_(!stand_ins_ && (options.private_leaves || !any_trace_open())),
         destinations_(options.destinations) {}
 
   void run() {
@@ -41,8 +42,11 @@ class Run {
       }
       for (ValueId v : step.dies) results_[v] = Storage();
     }
-    if (!queues_.empty()) mark_results();
+    if (!queues_.empty() && !stand_ins_) mark_results();
   }
+
+  /// Whether the calling thread is in a loop's step.
+  static bool inside_another() { return innermost != nullptr; }
 
  private:
   void run_step(const Step& step) {
@@ -91,6 +95,7 @@ class Run {
 
   Storage& storage(ValueId v) {
     const auto& value = g_.values[v];
+    if (value.leaf && stand_ins_) return const_cast<Storage&>(stand_ins_->leaves[v]);  // none is taken over
     return value.leaf ? value.node->storages[value.output] : results_[v];
   }
 
@@ -279,6 +284,7 @@ class Run {
       for (const Aval& aval : node.avals) to.push_back(described(aval, row_major_strides(aval.shape)));
       if (kernel->takes(arguments(node, in, to))) return *kernel;
     }
+    if (stand_ins_) throw DeviceError({.op = node.op->name, .got = "a recording of work that runs on the CPU"});
     note_fallback(node.op->name, line_of(step.node));
     on_device_ = false;
     return *step.kernel;
@@ -317,7 +323,7 @@ class Run {
     }
     KernelArgs args = arguments(node, in, to);
     const bool checks = kernel.checks_matrices || (kernel.checks_positions && debug::position_check());
-    if (on_device_ && checks) args.note = note()->note();
+    if (on_device_ && checks) args.note = stand_ins_ ? stand_ins_->note : note()->note();
     kernel.run(args);
   }
 
@@ -362,6 +368,7 @@ class Run {
   std::vector<Node*>& consumed_;
   Watch* const watch_;
   const bool may_overwrite_;
+  const StandIns* const stand_ins_;
   const bool may_donate_leaves_;
   const std::span<const Destination> destinations_;
 
@@ -379,6 +386,8 @@ class Run {
 
 void run_plan(const Plan& plan, const Graph& graph, std::vector<Storage>& results, std::vector<Node*>& consumed,
               const RunOptions& options) {
+  const bool plain = !options.watch && options.destinations.empty() && !options.stand_ins && !Run::inside_another();
+  if (plain && plan.replays.run(plan, graph, results)) return;
   Run(plan, graph, results, consumed, options).run();
 }
 

@@ -9,6 +9,7 @@
 #include "backends/region.h"
 #include "base/function_ref.h"
 #include "engine/graph.h"
+#include "engine/replay.h"
 #include "engine/structure.h"
 
 /// What to do for every graph with one key. Everything refers to the graph by number; extents, scalars, strides and
@@ -59,6 +60,7 @@ struct Plan {
   std::vector<RegionStep> regions;
   size_t node_count = 0;
   Structure structure;
+  mutable Replays replays;
 };
 
 /// What a step reads from memory, and what it puts there.
@@ -90,10 +92,18 @@ struct Destination {
   Place place;
 };
 
+/// What a recording has instead of what changes from run to run.
+struct StandIns {
+  std::vector<Storage> leaves;  // by number of the value
+  memory::PositionNote* note = nullptr;  // where its kernels note positions and matrices
+};
+
 struct RunOptions {
   bool private_leaves = false;  // no trace can reach the leaves: those that die may be overwritten while one is open
   std::span<const Destination> destinations = {};
   Watch* watch = nullptr;
+  // While the run is recorded. Nothing may leave the device then.
+  const StandIns* stand_ins = nullptr;
 };
 
 /// Binds the plan to the graph and runs it. Afterwards `results[v]` holds the storage of every value of a needed node; what

@@ -8,6 +8,7 @@
 #include <mutex>
 #include <thread>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "base/interrupt.h"
@@ -83,6 +84,15 @@ class TaskQueue {
   std::thread thread_;
 };
 
+/// What the calling thread records.
+struct Recorder {
+  Queue queue;
+  std::vector<std::function<void()>> tasks;
+  std::vector<void*> memory;
+  int64_t bytes = 0;
+};
+constinit thread_local std::unique_ptr<Recorder> recorder;
+
 class Simulated final : public DeviceBackend {
  public:
   Simulated(int devices, std::string_view without) : devices_(devices), stats_(static_cast<size_t>(devices)) {
@@ -103,9 +113,14 @@ class Simulated final : public DeviceBackend {
     return static_cast<Queue>(queues_.size() - 1);
   }
   int device_of(Queue queue) const override { return at(queue).device; }
-  Mark mark(Queue queue) override { return {queue, at(queue).added()}; }
+  Mark mark(Queue queue) override {
+    refuse_recording(queue);
+    return {queue, at(queue).added()};
+  }
   void wait(Queue queue, Mark mark) override {
-    if (queue != mark.queue) at(queue).add([this, mark] { at(mark.queue).wait(mark.at, false); });
+    if (queue == mark.queue) return;
+    refuse_recording(queue);
+    at(queue).add([this, mark] { at(mark.queue).wait(mark.at, false); });
   }
   bool reached(Mark mark) override { return at(mark.queue).reached(mark.at); }
   void finish(Mark mark) override { at(mark.queue).wait(mark.at, true); }
@@ -123,9 +138,15 @@ class Simulated final : public DeviceBackend {
     if (size > limits_[device] - stats.active) refuse(limits_[device] - stats.active);
     void* data = std::aligned_alloc(kAlign, static_cast<size_t>(size));
     if (!data) refuse(0);
-    sizes_[data] = size;
     stats.active += size;
     stats.peak = std::max(stats.peak, stats.active);
+    if (recorder && recorder->queue == queue) {
+      recorder->memory.push_back(data);
+      recorder->bytes += size;
+      sizes_[data] = kRecorded;
+    } else {
+      sizes_[data] = size;
+    }
     return data;
   }
   void release(Queue queue, void* data) noexcept override {
@@ -133,6 +154,7 @@ class Simulated final : public DeviceBackend {
     {
       const std::lock_guard lock(mutex_);
       const auto found = sizes_.find(data);
+      if (found->second == kRecorded) return;  // goes with its recording
       stats_[static_cast<size_t>(tasks.device)].active -= found->second;
       sizes_.erase(found);
     }
@@ -141,7 +163,7 @@ class Simulated final : public DeviceBackend {
 
   void upload(Queue queue, void* to, const void* from, int64_t bytes) override {
     const auto* begin = static_cast<const char*>(from);
-    at(queue).add([to, staged = std::vector<char>(begin, begin + bytes)] {
+    enqueue(queue, [to, staged = std::vector<char>(begin, begin + bytes)] {
       if (!staged.empty()) std::memcpy(to, staged.data(), staged.size());
     });
   }
@@ -151,9 +173,17 @@ class Simulated final : public DeviceBackend {
   }
   void* allocate_shared(int64_t bytes) override { return new char[static_cast<size_t>(bytes)](); }  // never given back
   void copy(Queue queue, void* to, const void* from, int64_t bytes) override {
-    at(queue).add([=] {
+    enqueue(queue, [=] {
       if (bytes) std::memcpy(to, from, static_cast<size_t>(bytes));
     });
+  }
+  void copy_all(Queue queue, std::span<const Piece> pieces) override {
+    for (const Piece& p : pieces) copy(queue, p.to, p.from, p.bytes);
+  }
+
+  void begin_recording(Queue queue) override { recorder = std::make_unique<Recorder>(Recorder{queue, {}, {}, 0}); }
+  std::unique_ptr<Recording> end_recording(Queue) override {
+    return std::make_unique<Recorded>(*this, std::move(*std::exchange(recorder, nullptr)));
   }
 
   Stats stats(int device) override {
@@ -190,12 +220,47 @@ class Simulated final : public DeviceBackend {
  private:
   static constexpr int64_t kTotal = int64_t{1} << 40;
   static constexpr int64_t kAlign = 256;
+  static constexpr int64_t kRecorded = -1;
+
+  class Recorded final : public Recording {
+   public:
+    Recorded(Simulated& owner, Recorder made) : owner_(owner), made_(std::move(made)) {}
+    ~Recorded() override {
+      TaskQueue& queue = owner_.at(made_.queue);
+      queue.wait(queue.added(), false);
+      const std::lock_guard lock(owner_.mutex_);
+      owner_.stats_[static_cast<size_t>(queue.device)].active -= made_.bytes;
+      for (void* data : made_.memory) {
+        owner_.sizes_.erase(data);
+        std::free(data);
+      }
+    }
+    void replay() override {
+      for (const auto& task : made_.tasks) owner_.enqueue(made_.queue, task);
+    }
+    int64_t bytes() const override { return made_.bytes; }
+
+   private:
+    Simulated& owner_;
+    Recorder made_;
+  };
+
+  void enqueue(Queue queue, std::function<void()> task) {
+    if (recorder && recorder->queue == queue)
+      recorder->tasks.push_back(std::move(task));
+    else
+      at(queue).add(std::move(task));
+  }
+  static void refuse_recording(Queue queue) {
+    if (recorder && recorder->queue == queue)
+      throw DeviceError({.op = "recording", .got = "work that waits", .accepts = "launches and copies on the device"});
+  }
 
   class Region final : public CompiledRegion {
    public:
     Region(Simulated& owner, RegionProgram program) : owner_(owner), code_(compile_region_cpu(std::move(program))) {}
     void run(const RegionBinding& binding) const override {
-      owner_.at(binding.queue).add([code = code_, binding] { code->run(binding); });
+      owner_.enqueue(binding.queue, [code = code_, binding] { code->run(binding); });
     }
     const char* how() const override { return code_->how(); }
 
@@ -222,18 +287,34 @@ class Simulated final : public DeviceBackend {
 
 Simulated* the_backend = nullptr;
 
-// Attributes are borrowed from the graph, so the kernel runs before this returns; what it throws is no fault of the device.
+/// What is found late on a device is noted; the rest is thrown.
+void run_as_on_device(const KernelArgs& args) {
+  try {
+    kernels().find(args.op)->run(args);
+  } catch (const memory::PositionError& e) {
+    if (args.note && !args.note->op) *args.note = {args.op.data(), e.given, e.n, e.most, args.source};
+  } catch (const MatrixError& e) {
+    check_internal(args.note != nullptr, "a kernel that checks matrices does not say so");
+    if (!args.note->op) *args.note = {args.op.data(), e.what_failed, e.matrix, 0, args.source, e.matrices};
+  }
+}
+
+// Attributes are borrowed from the graph, so the kernel runs before this returns; what it throws is no fault of the device. Of what is
+// recorded the graph's attributes are kept.
 void Simulated::run_kernel(const KernelArgs& args) {
+  if (recorder && recorder->queue == args.queue)
+    return the_backend->enqueue(
+        args.queue, [args, inputs = std::vector(args.inputs.begin(), args.inputs.end()),
+                     outputs = std::vector(args.outputs.begin(), args.outputs.end())]() mutable {
+          args.inputs = inputs;
+          args.outputs = outputs;
+          run_as_on_device(args);
+        });
   TaskQueue& queue = the_backend->at(args.queue);
   std::exception_ptr error;
   const uint64_t done = queue.add([&] {
     try {
-      kernels().find(args.op)->run(args);
-    } catch (const memory::PositionError& e) {  // found late, as on a device
-      if (args.note && !args.note->op) *args.note = {args.op.data(), e.given, e.n, e.most, args.source};
-    } catch (const MatrixError& e) {
-      check_internal(args.note != nullptr, "a kernel that checks matrices does not say so");
-      if (!args.note->op) *args.note = {args.op.data(), e.what_failed, e.matrix, 0, args.source, e.matrices};
+      run_as_on_device(args);
     } catch (...) {
       error = std::current_exception();
     }

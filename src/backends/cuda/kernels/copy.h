@@ -5,6 +5,7 @@
 #include <span>
 
 #include "backends/cuda/kernels/launch.h"
+#include "backends/device.h"
 
 namespace plait::cuda {
 
@@ -21,5 +22,8 @@ struct DeviceOffsets {
 void copy_strided(const Work& work, void* to, std::span<const int64_t> to_strides, const void* from,
                   std::span<const int64_t> from_strides, std::span<const int64_t> shape, int width,
                   DeviceOffsets offsets);
+
+/// Whole pieces of memory, in few launches.
+void copy_pieces(memory::Queue queue, std::span<const DeviceBackend::Piece> pieces);
 
 }  // namespace plait::cuda

@@ -37,6 +37,7 @@ struct Call {
         real(real_type_of(dtype)),
         size(size_of(dtype)),
         handle(device_of(args.queue), work.stream()) {
+    refuse_recording(args.queue, "factorization");  // the library waits now and then
     bad = work.scratch<bool>(m.batch);
     failures = work.scratch<int>(m.batch);
     check_cuda(cudaMemsetAsync(failures, 0, static_cast<size_t>(m.batch) * sizeof(int), work.stream()),

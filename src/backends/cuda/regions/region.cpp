@@ -95,6 +95,12 @@ const Module* CudaRegion::ask(int form, int device) const {
 
 /// The first of `forms` is wanted; while it is not there, the first that is. The last is the general one.
 CudaRegion::Chosen CudaRegion::choose(std::initializer_list<int> forms, int device) const {
+  const Chosen chosen = choose_now(forms, device);
+  settled_.store(chosen.module && chosen.form == *forms.begin(), std::memory_order_relaxed);
+  return chosen;
+}
+
+CudaRegion::Chosen CudaRegion::choose_now(std::initializer_list<int> forms, int device) const {
   // Parameters of a kernel have 32,764 bytes.
   const size_t bytes = sizeof(Space) + static_cast<size_t>(staged_.operand_count()) * sizeof(Operand) +
                        staged_.program.scalars.size() * 8 + sizeof(Batch) + 16;

@@ -20,6 +20,7 @@ class CudaRegion final : public CompiledRegion {
  public:
   explicit CudaRegion(RegionProgram program);
   void run(const RegionBinding& binding) const override;
+  bool settled() const override { return settled_.load(std::memory_order_relaxed); }
   const char* how() const override;
 
   Tier tier;  // PLAIT_CUDA_TIER, or as a test wants
@@ -46,6 +47,7 @@ class CudaRegion final : public CompiledRegion {
     const Module* module;  // null where the machine has to run
   };
   Chosen choose(std::initializer_list<int> forms, int device) const;
+  Chosen choose_now(std::initializer_list<int> forms, int device) const;
   const Module* ask(int form, int device) const;
   Chosen choose_elementwise(const Run& run, int device) const;
   Chosen choose_rows(const Run& run, int device) const;
@@ -68,6 +70,7 @@ class CudaRegion final : public CompiledRegion {
   };
   mutable Built built_[kForms];
   mutable std::atomic<bool> begun_ = false;
+  mutable std::atomic<bool> settled_ = false;  // the last run had the code of its own way
 };
 
 }  // namespace plait::cuda

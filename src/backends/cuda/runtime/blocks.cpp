@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <utility>
+#include <vector>
 
 namespace plait {
 namespace {
@@ -116,7 +117,8 @@ void Blocks::absorb_next(Block* block) {
 }
 
 void Blocks::give_back_until(int64_t cached) {
-  for (auto& [queue, pools] : free_)
+  for (auto& [queue, pools] : free_) {
+    if (queue >= kFirstOfRecordings) continue;
     for (FreeBlocks& blocks : pools)
       for (auto at = blocks.end(); at != blocks.begin() && reserved_ - active_ > cached;) {  // the largest first
         --at;
@@ -127,6 +129,7 @@ void Blocks::give_back_until(int64_t cached) {
         source_.unmap(block->data);
         delete block;
       }
+  }
 }
 
 std::optional<Blocks::Origin> Blocks::origin(const void* data) {
@@ -134,6 +137,42 @@ std::optional<Blocks::Origin> Blocks::origin(const void* data) {
   const auto found = used_.find(data);
   if (found == used_.end()) return std::nullopt;
   return Origin{found->second->free_after, found->second->uses};
+}
+
+int64_t Blocks::hold(memory::Queue number) {
+  const std::lock_guard lock(mutex_);
+  for (FreeBlocks& blocks : free_[number]) {
+    for (Block* const block : blocks) {
+      block->used = true;
+      used_.emplace(block->data, block);
+      active_ += block->bytes;
+    }
+    blocks.clear();
+  }
+  free_.erase(number);
+  peak_ = std::max(peak_, active_);
+  int64_t bytes = 0;
+  for (const auto& [data, block] : used_)
+    if (block->queue == number) bytes += block->bytes;
+  return bytes;
+}
+
+void Blocks::drop(memory::Queue number) noexcept {
+  std::vector<void*> held;
+  {
+    const std::lock_guard lock(mutex_);
+    for (const auto& [data, block] : used_)
+      if (block->queue == number) held.push_back(block->data);
+  }
+  for (void* const data : held) release(data, 0);
+  const std::lock_guard lock(mutex_);
+  for (FreeBlocks& blocks : free_[number])
+    for (Block* const block : blocks) {
+      reserved_ -= block->bytes;
+      source_.unmap(block->data);
+      delete block;
+    }
+  free_.erase(number);
 }
 
 memory::DeviceMemory::Stats Blocks::stats() {

@@ -34,6 +34,9 @@ class MemorySource {
 /// end, and each after it.
 class Blocks {
  public:
+  /// Numbers from here on are no queues' but recordings', whose memory goes back by `drop` alone.
+  static constexpr memory::Queue kFirstOfRecordings = memory::Queue{1} << 31;
+
   enum class Cut : uint8_t { segments, none };
   Blocks(MemorySource& source, int64_t total, Cut cut = Cut::segments)
       : source_(source), total_(total), cut_(cut), cache_limit_(cut == Cut::none ? 0 : INT64_MAX) {}
@@ -57,6 +60,10 @@ class Blocks {
   void set_limit(int64_t bytes);
   int64_t limit();
   void set_cache_limit(int64_t bytes);
+  /// Of a recording's number: what is free of it counts as used from now on, so that it stays where it is. All bytes it holds.
+  int64_t hold(memory::Queue number);
+  /// Gives back whatever a recording's number holds. The caller knows that nothing uses it any more.
+  void drop(memory::Queue number) noexcept;
   /// Gives segments back that hold nothing in use. The caller has finished the queues, or knows that the source waits.
   void clear();
 

@@ -15,6 +15,8 @@ namespace plait {
 /// Threads: any. Errors: DeviceError for a queue nobody opened, after a device fault, and in the child of a fork.
 cudaStream_t stream_of(memory::Queue queue);
 int device_of(memory::Queue queue);
+/// For what cannot be recorded (`DeviceBackend::begin_recording`). Errors: DeviceError naming `what` where the calling thread records.
+void refuse_recording(memory::Queue queue, const char* what);
 
 /// Scratch: `allocate(queue, bytes)`, a launch on the same queue, `release(queue, data)` at once behind it.
 memory::DeviceMemory& cuda_memory();

@@ -5,11 +5,13 @@
 #include <string_view>
 #include <utility>
 
+#include "backends/cuda/kernels/copy.h"
 #include "backends/cuda/kernels/kernels.h"
 #include "backends/cuda/kernels/prepare.h"
 #include "backends/cuda/regions/regions.h"
 #include "backends/cuda/runtime/cuda.h"
 #include "backends/cuda/runtime/errors.h"
+#include "backends/cuda/runtime/recording.h"
 #include "plait/error.h"
 
 namespace plait {
@@ -37,6 +39,24 @@ std::unique_ptr<CompiledRegion> CudaBackend::compile_region(RegionProgram region
 }
 
 const Kernel* CudaBackend::find_kernel(std::string_view op) const { return cuda_kernel(op); }
+
+// ---- recordings ----
+
+void refuse_recording(memory::Queue queue, const char* what) {
+  if (recorder_of(queue))
+    throw DeviceError({.op = what, .got = "work that cannot be recorded", .accepts = "launches and copies on the device"});
+}
+
+void CudaBackend::begin_recording(memory::Queue queue) { begin_capture(queue, at(queue).device()); }
+std::unique_ptr<Recording> CudaBackend::end_recording(memory::Queue queue) {
+  StreamQueue& stream = at(queue);
+  return end_capture(stream, device(stream.device()).blocks);
+}
+
+void CudaBackend::copy_all(memory::Queue queue, std::span<const Piece> pieces) {
+  const DeviceScope scope(device_of(queue));
+  cuda::copy_pieces(queue, pieces);
+}
 
 // ---- queues ----
 
@@ -82,10 +102,15 @@ StreamQueue& CudaBackend::at(memory::Queue queue) const {
   return *found;
 }
 
-memory::Mark CudaBackend::mark(memory::Queue queue) { return {queue, at(queue).mark()}; }
+memory::Mark CudaBackend::mark(memory::Queue queue) {
+  refuse_recording(queue, "mark");
+  return {queue, at(queue).mark()};
+}
 
 void CudaBackend::wait(memory::Queue queue, memory::Mark mark) {
-  if (mark.at > 0) at(queue).wait(at(mark.queue), mark.at);
+  if (mark.at == 0) return;
+  refuse_recording(queue, "wait");
+  at(queue).wait(at(mark.queue), mark.at);
 }
 
 bool CudaBackend::reached(memory::Mark mark) { return mark.at == 0 || at(mark.queue).reached(mark.at); }
@@ -112,9 +137,7 @@ void* CudaBackend::Source::map(int64_t bytes) {
 void CudaBackend::Source::unmap(void* data) noexcept {
   if (!usable()) return;
   try {
-    const DeviceScope scope(device);
-    check_cuda(cudaDeviceSynchronize(), "work before memory of the device is given back");
-    check_cuda(cudaFree(data), "giving memory of the device back");
+    free_outside_of_captures(device, data);
   } catch (...) {
     // A fault is kept, and the next call reports it.
   }
@@ -124,10 +147,12 @@ void* CudaBackend::allocate(memory::Queue queue, int64_t bytes) {
   StreamQueue& stream = at(queue);
   const int index = stream.device();
   Blocks& blocks = device(index).blocks;
-  if (void* data = blocks.allocate(queue, bytes, stream.uses())) return data;
+  const Recorder* const recorder = recorder_of(queue);
+  const memory::Queue owner = recorder ? recorder->memory : queue;
+  if (void* data = blocks.allocate(owner, bytes, stream.uses())) return data;
   finish_all(index);
   blocks.clear();
-  if (void* data = blocks.allocate(queue, bytes, stream.uses())) return data;
+  if (void* data = blocks.allocate(owner, bytes, stream.uses())) return data;
 
   size_t unused = 0, total = 0;
   const DeviceScope scope(index);
@@ -166,6 +191,7 @@ void CudaBackend::clear_cache(int device) {
 
 void CudaBackend::upload(memory::Queue queue, void* to, const void* from, int64_t bytes) {
   if (bytes <= 0) return;
+  refuse_recording(queue, "upload");
   StreamQueue& stream = at(queue);
   Device& device = this->device(stream.device());
   if (copies_.small(bytes)) return copies_.upload(stream, to, from, bytes);
@@ -218,7 +244,7 @@ void* CudaBackend::allocate_shared(int64_t bytes) {
 
 void CudaBackend::copy(memory::Queue queue, void* to, const void* from, int64_t bytes) {
   if (bytes <= 0) return;
-  check_cuda(cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), cudaMemcpyDefault, at(queue).stream_for_use()),
+  check_cuda(cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), cudaMemcpyDefault, stream_of(queue)),
              "a copy on the device");
 }
 

@@ -26,6 +26,9 @@ class CudaBackend final : public DeviceBackend {
   DeviceInfo info(int device) const override;
   std::unique_ptr<CompiledRegion> compile_region(RegionProgram region) override;
   const Kernel* find_kernel(std::string_view op) const override;
+  void begin_recording(memory::Queue queue) override;
+  std::unique_ptr<Recording> end_recording(memory::Queue queue) override;
+  void copy_all(memory::Queue queue, std::span<const Piece> pieces) override;
 
   memory::Queue open_queue(int device) override;
   int device_of(memory::Queue queue) const override { return at(queue).device(); }

@@ -12,6 +12,7 @@
 #include "backends/cuda/runtime/cuda.h"
 #include "backends/cuda/runtime/cuda_backend.h"
 #include "backends/cuda/runtime/errors.h"
+#include "backends/cuda/runtime/recording.h"
 #include "plait/error.h"
 
 namespace plait {
@@ -81,7 +82,10 @@ CudaBackend* CudaBackend::instance(std::string& why_not) {
   return made->backend;
 }
 
-cudaStream_t stream_of(memory::Queue queue) { return backend().at(queue).stream_for_use(); }
+cudaStream_t stream_of(memory::Queue queue) {
+  const Recorder* const recorder = recorder_of(queue);
+  return recorder ? recorder->stream : backend().at(queue).stream_for_use();
+}
 int device_of(memory::Queue queue) { return backend().at(queue).device(); }
 memory::DeviceMemory& cuda_memory() { return backend(); }
 

@@ -1,0 +1,339 @@
+#include "engine/replay.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cstdlib>
+#include <optional>
+#include <string_view>
+#include <utility>
+
+#include "base/interrupt.h"
+#include "base/trace.h"
+#include "engine/devices.h"
+#include "engine/plan.h"
+#include "graph/op.h"
+#include "memory/residency.h"
+#include "plait/debug.h"
+
+namespace plait::engine {
+namespace {
+
+constexpr size_t kMostEntries = 4;  // of a plan
+constexpr int kRunsBefore = 2;      // step by step: what comes twice comes again
+constexpr size_t kLeastSteps = 4;   // below, copying in and out launches as much
+// Operands and results of one plan, which are copied; what all recordings hold.
+constexpr int64_t kMostCopied = int64_t{64} << 20, kMostHeld = int64_t{1} << 30;
+
+constinit std::atomic<int64_t> held{0};
+
+bool wanted() {
+  static const bool on = [] {
+    const char* const set = std::getenv("PLAIT_REPLAY");
+    return !set || std::string_view(set) != "0";
+  }();
+  return on;
+}
+
+/// One stream of a device, no loops.
+bool fits(const Plan& plan) {
+  if (plan.steps.size() < kLeastSteps) return false;
+  const Place place = plan.steps.front().place;
+  return place != kCpu && std::all_of(plan.steps.begin(), plan.steps.end(), [&](const Step& step) {
+           if (step.place != place || step.kind == Step::Kind::control) return false;
+           return step.kind != Step::Kind::kernel || step.device_kernel;
+         });
+}
+
+bool settled(const Plan& plan) {
+  return std::all_of(plan.regions.begin(), plan.regions.end(), [](const RegionStep& r) { return r.code->settled(); });
+}
+
+bool checks(const Step& step) {
+  return step.kind == Step::Kind::kernel && (step.device_kernel->checks_matrices || step.device_kernel->checks_positions);
+}
+
+/// Everything that a run has in common with another of the same plan but for the contents of its operands.
+Key128 key_of(const Plan& plan, const Graph& g) {
+  Hasher hasher;
+  hasher.add(uint64_t{debug::position_check()});
+  for (const Step& step : plan.steps)
+    if (checks(step)) hasher.add(uint64_t{g.nodes[step.node]->source});  // the kernel notes it
+  for (const Graph::Value& value : g.values) {
+    if (!value.leaf) continue;
+    for (const Dim& d : value.node->avals[value.output].shape) hasher.add(static_cast<uint64_t>(d.value()));
+    const Storage& s = value.node->storages[value.output];
+    for (const int64_t stride : s.strides) hasher.add(static_cast<uint64_t>(stride));
+    hasher.add(uint64_t{s.row_major});
+  }
+  for (const Node* node : g.nodes)
+    if (node->attrs)
+      for (const auto& field : node->op->attrs)
+        if (field->bound) field->hash(node->attrs->data(), hasher);
+  return hasher.key();
+}
+
+/// Bytes from the first to the last element, counted from the storage's own.
+struct Span {
+  int64_t begin = 0, bytes = 0;
+};
+Span span_of(const Storage& s, const Aval& aval) {
+  if (aval.shape.count_value() == 0) return {};
+  int64_t first = 0, last = 0;
+  for (size_t i = 0; i < s.strides.size(); ++i) {
+    const int64_t reach = (aval.shape[i].value() - 1) * s.strides[i];
+    (reach < 0 ? first : last) += reach;
+  }
+  const int64_t width = size_of(aval.dtype);
+  return {first * width, (last - first + 1) * width};
+}
+
+std::string line_of_user(const Graph& g, ValueId v) {
+  for (size_t i = 0; i < g.nodes.size(); ++i)
+    for (const ValueId in : g.inputs_of(i))
+      if (in == v) return describe_source(g.nodes[i]->source);
+  return "";
+}
+
+}  // namespace
+
+class Replays::Entry {
+ public:
+  explicit Entry(const Key128& key) : key(key) {}
+  ~Entry() { drop(); }
+  Entry(const Entry&) = delete;
+  Entry& operator=(const Entry&) = delete;
+
+  bool run(const Plan& plan, const Graph& graph, std::vector<Storage>& results) {
+    const std::lock_guard lock(mutex_);
+    if (refused_ || ++seen_ <= kRunsBefore) return false;
+    if (!recording_) {
+      if (!settled(plan)) return false;
+      try {
+        record(plan, graph);
+      } catch (const Interrupted&) {
+        drop();
+        throw;
+      } catch (const std::exception&) {  // the run that is not recorded says what it is
+        drop();
+      }
+      if (!recording_) {
+        refused_ = true;
+        return false;
+      }
+    }
+    replay(graph, results);
+    return true;
+  }
+
+  const Key128 key;
+
+ private:
+  struct Operand {
+    ValueId value;
+    Span span;
+    Ref<Buffer> memory;
+  };
+  struct Result {
+    ValueId value;
+    size_t from;  // into `made_`, or, of a view of an operand, into `operands_`
+    bool of_operand;
+    int64_t offset;  // of an operand: from where that begins
+    Strides strides;
+    bool row_major;
+  };
+
+  void record(const Plan& plan, const Graph& g) {
+    const trace::Span span("record", "plan", "steps", static_cast<int64_t>(plan.steps.size()));
+    queue_ = queue_of(plan.steps.front().place);
+    DeviceBackend& backend = *device_backend();
+    if (held.load() > kMostHeld || !few_bytes(g)) return;
+    const bool notes = std::any_of(plan.steps.begin(), plan.steps.end(), checks);
+    if (notes) {
+      constexpr memory::PositionNote kNothing;
+      zeros_ = memory::allocate_on(queue_, sizeof kNothing);
+      backend.upload(queue_, inside(*zeros_), &kNothing, sizeof kNothing);
+    }
+    backend.begin_recording(queue_);
+    std::vector<Storage> results;
+    std::exception_ptr error;
+    try {
+      StandIns stand_ins{operands_of(g), nullptr};
+      if (notes) {
+        note_ = memory::allocate_on(queue_, sizeof(memory::PositionNote));
+        stand_ins.note = static_cast<memory::PositionNote*>(inside(*note_));
+      }
+      std::vector<Node*> consumed;
+      run_plan(plan, g, results, consumed, {.stand_ins = &stand_ins});
+      keep_results(g, stand_ins.leaves, results);
+    } catch (...) {
+      error = std::current_exception();
+    }
+    results.clear();
+    recording_ = backend.end_recording(queue_);
+    if (error) std::rethrow_exception(error);
+    if (!recording_) return;
+    held += recording_->bytes();
+    for (const Node* node : g.nodes) attrs_.push_back(node->attrs);
+  }
+
+  static bool few_bytes(const Graph& g) {
+    int64_t bytes = 0;
+    for (size_t v = 0; v < g.values.size(); ++v) {
+      const Graph::Value& value = g.values[v];
+      const Aval& aval = g.aval(static_cast<ValueId>(v));
+      if (value.leaf)
+        bytes += span_of(value.node->storages[value.output], aval).bytes;
+      else if (g.needed[value.producer])
+        bytes += aval.shape.count_value() * size_of(aval.dtype);
+      if (bytes > kMostCopied) return false;
+    }
+    return true;
+  }
+
+  std::vector<Storage> operands_of(const Graph& g) {
+    std::vector<Storage> leaves(g.values.size());
+    for (size_t i = 0; i < g.values.size(); ++i) {
+      const Graph::Value& value = g.values[i];
+      if (!value.leaf) continue;
+      const auto v = static_cast<ValueId>(i);
+      Storage& mine = leaves[i];
+      mine = value.node->storages[value.output];
+      const Span span = span_of(mine, g.aval(v));
+      mine.buffer = memory::allocate_on(queue_, span.bytes);
+      mine.offset = -span.begin;
+      operands_.push_back({v, span, mine.buffer});
+    }
+    return leaves;
+  }
+
+  void keep_results(const Graph& g, const std::vector<Storage>& leaves, const std::vector<Storage>& results) {
+    for (size_t i = 0; i < g.nodes.size(); ++i) {
+      if (!g.needed[i]) continue;
+      for (size_t k = 0; k < g.nodes[i]->avals.size(); ++k) {
+        const auto v = static_cast<ValueId>(g.first_value[i] + k);
+        const Storage& s = results[v];
+        Result result{v, 0, false, s.offset, s.strides, s.row_major};
+        const auto operand = std::find_if(operands_.begin(), operands_.end(),
+                                          [&](const Operand& o) { return o.memory.get() == s.buffer.get(); });
+        if (operand != operands_.end()) {
+          result.of_operand = true;
+          result.from = static_cast<size_t>(operand - operands_.begin());
+          result.offset -= leaves[operand->value].offset;
+        } else {
+          const auto made = std::find_if(made_.begin(), made_.end(),
+                                         [&](const Ref<Buffer>& b) { return b.get() == s.buffer.get(); });
+          result.from = static_cast<size_t>(made - made_.begin());
+          if (made == made_.end()) made_.push_back(s.buffer);
+        }
+        results_.push_back(std::move(result));
+      }
+    }
+  }
+
+  void* inside(Buffer& buffer) {
+    return memory::Residency::on_queue(buffer, queue_, [] { return std::string(); });
+  }
+
+  void replay(const Graph& g, std::vector<Storage>& results) {
+    DeviceBackend& backend = *device_backend();
+    memory::HeldNotes notes;
+    std::vector<DeviceBackend::Piece> in, out;
+    for (const Operand& operand : operands_) {
+      const Graph::Value& value = g.values[operand.value];
+      const Storage& s = value.node->storages[value.output];
+      memory::Residency::add_notes_of(*s.buffer, notes);
+      const auto where = [&] { return line_of_user(g, operand.value); };
+      const char* const from = static_cast<char*>(memory::Residency::on_queue(*s.buffer, queue_, where));
+      in.push_back({inside(*operand.memory), from + s.offset + operand.span.begin, operand.span.bytes});
+    }
+    std::shared_ptr<memory::HeldNote> note;
+    if (note_) {
+      note = std::make_shared<memory::HeldNote>(describe_source);
+      notes.push_back(note);
+      in.push_back({inside(*note_), inside(*zeros_), note_->bytes()});
+      out.push_back({note->note(), inside(*note_), note_->bytes()});
+    }
+    std::vector<Ref<Buffer>> fresh;
+    for (const Ref<Buffer>& made : made_) {
+      fresh.push_back(memory::allocate_on(queue_, made->bytes()));
+      out.push_back({inside(*fresh.back()), inside(*made), made->bytes()});
+    }
+    backend.copy_all(queue_, in);
+    recording_->replay();
+    backend.copy_all(queue_, out);
+    static trace::Counter replayed("plans replayed");
+    replayed.add();
+
+    const memory::Mark mark = memory::device_memory()->mark(queue_);
+    if (note) note->set_marks({mark});
+    results.resize(g.values.size());
+    for (const Result& result : results_) {
+      Storage& s = results[result.value];
+      if (result.of_operand) {
+        const Graph::Value& value = g.values[operands_[result.from].value];
+        s = value.node->storages[value.output];
+        s.offset += result.offset;
+      } else {
+        s.buffer = fresh[result.from];
+        s.offset = result.offset;
+      }
+      s.strides = result.strides;
+      s.row_major = result.row_major;
+      memory::Residency::complete_at(*s.buffer, mark, notes);
+    }
+  }
+
+  void drop() {
+    if (recording_) held -= recording_->bytes();
+    operands_.clear();
+    results_.clear();
+    made_.clear();
+    note_ = {};
+    zeros_ = {};
+    recording_.reset();
+    attrs_.clear();
+  }
+
+  std::mutex mutex_;
+  int seen_ = 0;
+  bool refused_ = false;
+  memory::Queue queue_ = 0;
+  std::unique_ptr<Recording> recording_;
+  std::vector<Operand> operands_;
+  std::vector<Result> results_;
+  std::vector<Ref<Buffer>> made_;  // memory of the recording that has results
+  Ref<Buffer> note_, zeros_;  // where its kernels note something, and what says that nothing was; null without such kernels
+  std::vector<Ref<AttrsBase>> attrs_;  // kernels may have kept views of them
+};
+
+Replays::Replays() = default;
+Replays::~Replays() = default;
+
+bool Replays::run(const Plan& plan, const Graph& graph, std::vector<Storage>& results) {
+  if (!wanted()) return false;
+  {
+    const std::lock_guard lock(mutex_);
+    if (!judged_) fits_ = fits(plan);
+    judged_ = true;
+    if (!fits_) return false;
+  }
+  return entry_of(key_of(plan, graph))->run(plan, graph, results);
+}
+
+std::shared_ptr<Replays::Entry> Replays::entry_of(const Key128& key) {
+  std::shared_ptr<Entry> gone;  // its end may wait for the device
+  const std::lock_guard lock(mutex_);
+  const auto found = std::find_if(entries_.begin(), entries_.end(), [&](const auto& e) { return e->key == key; });
+  if (found == entries_.end()) {
+    if (entries_.size() == kMostEntries) {
+      gone = std::move(entries_.back());
+      entries_.pop_back();
+    }
+    entries_.insert(entries_.begin(), std::make_shared<Entry>(key));
+  } else {
+    std::rotate(entries_.begin(), found, found + 1);
+  }
+  return entries_.front();
+}
+
+}  // namespace plait::engine
