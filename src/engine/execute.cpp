@@ -121,6 +121,7 @@ class Run {
       memory::Residency::add_notes_of(*s.buffer, notes_);
       return static_cast<char*>(memory::Residency::on_queue(*s.buffer, queue_, where)) + s.offset;
     }
+    if (stand_ins_) throw DeviceError({.op = "recording", .got = "a copy that the CPU makes"});
     const bool moves = !s.buffer->host_current();
     char* const data = static_cast<char*>(memory::Residency::on_host(*s.buffer, where));
     if (moves && note_) note_->check();  // it may be this run's own, not noted with its results yet

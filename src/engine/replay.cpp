@@ -34,14 +34,25 @@ bool wanted() {
   return on;
 }
 
-/// One stream of a device, no loops.
+/// Where its steps run; nothing where that is the CPU or several places. Views run nowhere.
+std::optional<Place> only_place(const Plan& plan) {
+  std::optional<Place> only;
+  for (const Step& step : plan.steps) {
+    if (step.kind == Step::Kind::view) continue;
+    if (step.place == kCpu || (only && *only != step.place)) return std::nullopt;
+    only = step.place;
+  }
+  return only;
+}
+
+/// Many steps of one stream of a device, no loops.
 bool fits(const Plan& plan) {
-  if (plan.steps.size() < kLeastSteps) return false;
-  const Place place = plan.steps.front().place;
-  return place != kCpu && std::all_of(plan.steps.begin(), plan.steps.end(), [&](const Step& step) {
-           if (step.place != place || step.kind == Step::Kind::control) return false;
-           return step.kind != Step::Kind::kernel || step.device_kernel;
-         });
+  const auto launches = [](const Step& step) { return step.kind != Step::Kind::view; };
+  const auto can = [](const Step& step) {
+    return step.kind != Step::Kind::control && (step.kind != Step::Kind::kernel || step.device_kernel);
+  };
+  return only_place(plan) && std::all_of(plan.steps.begin(), plan.steps.end(), can) &&
+         static_cast<size_t>(std::count_if(plan.steps.begin(), plan.steps.end(), launches)) >= kLeastSteps;
 }
 
 bool settled(const Plan& plan) {
@@ -50,6 +61,17 @@ bool settled(const Plan& plan) {
 
 bool checks(const Step& step) {
   return step.kind == Step::Kind::kernel && (step.device_kernel->checks_matrices || step.device_kernel->checks_positions);
+}
+
+/// What a plan's key leaves open of an attribute.
+void add_bound(Hasher& hasher, const AttrValue& value) {
+  if (const auto* d = std::get_if<Dim>(&value)) {
+    hasher.add(d->value());
+  } else if (const auto* shape = std::get_if<Shape>(&value)) {
+    for (const Dim& each : *shape) hasher.add(each.value());
+  } else if (const auto* s = std::get_if<Scalar>(&value)) {
+    hasher.add(s->kind).add(s->i).add(s->re).add(s->im).add(s->is_unsigned);
+  }
 }
 
 /// Everything that a run has in common with another of the same plan but for the contents of its operands.
@@ -68,7 +90,7 @@ Key128 key_of(const Plan& plan, const Graph& g) {
   for (const Node* node : g.nodes)
     if (node->attrs)
       for (const auto& field : node->op->attrs)
-        if (field->bound) field->hash(node->attrs->data(), hasher);
+        if (field->bound) add_bound(hasher, field->get(node->attrs->data()));
   return hasher.key();
 }
 
@@ -144,7 +166,7 @@ class Replays::Entry {
 
   void record(const Plan& plan, const Graph& g) {
     const trace::Span span("record", "plan", "steps", static_cast<int64_t>(plan.steps.size()));
-    queue_ = queue_of(plan.steps.front().place);
+    queue_ = queue_of(*only_place(plan));
     DeviceBackend& backend = *device_backend();
     if (held.load() > kMostHeld || !few_bytes(g)) return;
     const bool notes = std::any_of(plan.steps.begin(), plan.steps.end(), checks);

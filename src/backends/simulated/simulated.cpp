@@ -305,10 +305,11 @@ void Simulated::run_kernel(const KernelArgs& args) {
   if (recorder && recorder->queue == args.queue)
     return the_backend->enqueue(
         args.queue, [args, inputs = std::vector(args.inputs.begin(), args.inputs.end()),
-                     outputs = std::vector(args.outputs.begin(), args.outputs.end())]() mutable {
-          args.inputs = inputs;
-          args.outputs = outputs;
-          run_as_on_device(args);
+                     outputs = std::vector(args.outputs.begin(), args.outputs.end())] {
+          KernelArgs mine = args;
+          mine.inputs = inputs;
+          mine.outputs = outputs;
+          run_as_on_device(mine);
         });
   TaskQueue& queue = the_backend->at(args.queue);
   std::exception_ptr error;
