@@ -195,7 +195,8 @@ class Replays::Entry {
     if (error) std::rethrow_exception(error);
     if (!recording_) return;
     held += recording_->bytes();
-    for (const Node* node : g.nodes) attrs_.push_back(node->attrs);
+    for (const Step& step : plan.steps)
+      if (step.kind == Step::Kind::kernel) attrs_.push_back(g.nodes[step.node]->attrs);
   }
 
   static bool few_bytes(const Graph& g) {

@@ -157,6 +157,18 @@ int64_t Blocks::hold(memory::Queue number) {
   return bytes;
 }
 
+void Blocks::adopt(memory::Queue number, memory::Queue queue) {
+  const std::lock_guard lock(mutex_);
+  for (const auto& [data, block] : used_)
+    if (block->queue == number) block->queue = queue;
+  for (size_t pool = 0; pool < kPools; ++pool)
+    for (Block* const block : free_[number][pool]) {
+      block->queue = queue;
+      free_[queue][pool].insert(block);
+    }
+  free_.erase(number);
+}
+
 void Blocks::drop(memory::Queue number) noexcept {
   std::vector<void*> held;
   {

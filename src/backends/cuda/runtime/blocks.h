@@ -62,6 +62,8 @@ class Blocks {
   void set_cache_limit(int64_t bytes);
   /// Of a recording's number: what is free of it counts as used from now on, so that it stays where it is. All bytes it holds.
   int64_t hold(memory::Queue number);
+  /// What a recording's number holds is a queue's from now on.
+  void adopt(memory::Queue number, memory::Queue queue);
   /// Gives back whatever a recording's number holds. The caller knows that nothing uses it any more.
   void drop(memory::Queue number) noexcept;
   /// Gives segments back that hold nothing in use. The caller has finished the queues, or knows that the source waits.

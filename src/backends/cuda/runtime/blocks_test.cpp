@@ -183,5 +183,33 @@ TEST(CudaBlocks, ExactOnesShareNothingAndGoAtOnce) {
   EXPECT_NE(blocks.allocate(0, 0, 0), nullptr);
 }
 
+TEST(CudaBlocks, MemoryOfARecordingGoesWithIt) {
+  Counted source(1000 * kMiB);
+  Blocks blocks(source, 1000 * kMiB);
+  constexpr memory::Queue kNumber = Blocks::kFirstOfRecordings + 3;
+  void* const kept = blocks.allocate(kNumber, kMiB / 2, 0);
+  blocks.release(blocks.allocate(kNumber, kMiB / 4, 0), 0);
+  blocks.release(blocks.allocate(kNumber, 20 * kMiB, 0), 0);
+  blocks.set_cache_limit(0);
+  blocks.clear();
+  EXPECT_EQ(source.unmapped, 0);
+  EXPECT_EQ(blocks.hold(kNumber), 22 * kMiB);
+  EXPECT_EQ(blocks.stats().active, 22 * kMiB);
+  blocks.clear();
+  EXPECT_EQ(source.unmapped, 0);
+  blocks.release(kept, 0);
+  blocks.drop(kNumber);
+  EXPECT_EQ(source.unmapped, 2);
+  EXPECT_EQ(blocks.stats().active, 0);
+  EXPECT_EQ(blocks.stats().cached, 0);
+  blocks.drop(kNumber);
+
+  void* const used = blocks.allocate(kNumber, 1000, 0);
+  blocks.release(blocks.allocate(kNumber, 1000, 0), 0);
+  blocks.adopt(kNumber, 5);
+  blocks.release(used, 0);
+  EXPECT_EQ(blocks.allocate(5, kMiB, 0), used);
+}
+
 }  // namespace
 }  // namespace plait

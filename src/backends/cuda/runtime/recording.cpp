@@ -140,7 +140,7 @@ std::unique_ptr<Recording> end_capture(StreamQueue& queue, Blocks& blocks) {
   if (graph) cudaGraphDestroy(graph);
   if (error != cudaSuccess || !ready) {
     cudaGetLastError();
-    blocks.drop(made.memory);
+    blocks.adopt(made.memory, made.queue);  // some of it may be in use still
     return nullptr;
   }
   return std::make_unique<Graph>(queue, blocks, made.memory, ready);

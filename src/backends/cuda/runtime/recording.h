@@ -24,7 +24,7 @@ void free_outside_of_captures(int device, void* data);
 
 /// Starts capturing. Errors: DeviceError.
 void begin_capture(memory::Queue queue, int device);
-/// Ends it; null where something could not be captured, after which its memory has been given back.
+/// Ends it; null where something could not be captured: then its memory is the queue's.
 std::unique_ptr<Recording> end_capture(StreamQueue& queue, Blocks& blocks);
 
 }  // namespace plait
