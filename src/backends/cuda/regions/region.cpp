@@ -165,7 +165,10 @@ void CudaRegion::run(const RegionBinding& binding) const {
   const DeviceScope scope(device);
   Run run(staged_, binding);
   const Space& space = run.bound.space;
-  if (space.rows == 0 || (!staged_.has_row() && space.length == 0)) return;
+  if (space.rows == 0 || (!staged_.has_row() && space.length == 0)) {
+    settled_.store(true, std::memory_order_relaxed);
+    return;
+  }
   const Chosen chosen = staged_.has_row() ? choose_rows(run, device) : choose_elementwise(run, device);
   if (chosen.module) run.write_arguments();
   if (staged_.has_row())

@@ -204,6 +204,7 @@ TEST(CudaBlocks, MemoryOfARecordingGoesWithIt) {
   EXPECT_EQ(blocks.stats().cached, 0);
   blocks.drop(kNumber);
 
+  blocks.set_cache_limit(100 * kMiB);
   void* const used = blocks.allocate(kNumber, 1000, 0);
   blocks.release(blocks.allocate(kNumber, 1000, 0), 0);
   blocks.adopt(kNumber, 5);
