@@ -163,8 +163,8 @@ class Mapping:
 
 
 def subsets(items: Sequence[int]) -> list[tuple[int, ...]]:
-    """All that are not empty; of more than three items the single ones, the pairs and all."""
-    sizes = range(1, len(items) + 1) if len(items) <= 3 else sorted({1, 2, len(items)})
+    """All that are not empty; of more than five items the single ones, the pairs and all."""
+    sizes = range(1, len(items) + 1) if len(items) <= 5 else sorted({1, 2, len(items)})
     return [s for n in sizes for s in itertools.combinations(items, n)]
 
 
