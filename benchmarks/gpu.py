@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import itertools
 import os
 import statistics
 import subprocess
@@ -23,6 +24,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.frameworks import FAMILIES
+from benchmarks.gpu_rows import Row, core_rows
 from benchmarks.sides import side_named
 from benchmarks.worker import call_of as workload_call
 from benchmarks.worker import inputs_of
@@ -45,18 +47,6 @@ class Side:
     array: Callable[[Any, str], Any]
     compile: Callable[[Callable[..., Any]], Callable[..., Any]]
     wait: Callable[[Any], Any]
-
-
-@dataclass
-class Row:
-    """What is measured: a function of arrays for every side; bytes that have to move."""
-
-    name: str
-    inputs: list[tuple[int, ...]]
-    dtype: str
-    function: Callable[..., Any]
-    traffic: int = 0
-    torch: Callable[..., Any] | None = None  # PyTorch's own spelling
 
 
 def chain(xp: Any, x: Any) -> Any:
@@ -156,8 +146,8 @@ def jax_side() -> Side:
 
 
 def call_of(side: Side, row: Row, values: list[Any]) -> Call:
-    arrays = [side.array(value, row.dtype) for value in values]
-    body = row.torch if side.name.startswith("torch") and row.torch else row.function
+    arrays = [side.array(value, row.dtype if value.dtype.kind == "f" else value.dtype.name) for value in values]
+    body = row.body(side.name)
     function = side.compile(lambda *arrays: body(side.xp, *arrays))
     if side.name == "plait":
         side.wait(arrays)
@@ -200,9 +190,11 @@ def timed(call: Call) -> float:
 def measure(sides: list[Side], row: Row, rounds: int) -> dict[str, list[float]]:
     """Seconds of each call, by side. A side that fails is left out, and says why."""
     rng = np.random.default_rng(0)
-    values = [rng.standard_normal(shape, np.float32) for shape in row.inputs]
+    values = [one if isinstance(one, np.ndarray) else rng.standard_normal(one, np.float32) for one in row.inputs]
     calls: dict[str, Call] = {}
     for side in sides:
+        if side.name == "torch compiled" and not row.compiles:
+            continue
         if row.function is tiny_adds and side.name in ("jax", "torch compiled"):
             continue  # one fused kernel: another question
         try:
@@ -243,7 +235,7 @@ def all_rows(sides: list[Side], names: list[str], rounds: int) -> Iterator[tuple
     def wanted(name: str) -> bool:
         return not names or any(part in name for part in names)
 
-    for row in rows():
+    for row in itertools.chain(rows(), core_rows()):
         if wanted(row.name):
             yield row.name, measure(sides, row, rounds)
     for name, workload in (("MLP training step", training.mlp), ("CNN training step", training.cnn)):

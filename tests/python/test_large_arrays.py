@@ -194,14 +194,8 @@ def test_indexing() -> None:
     pc.eval(put)
     del changed
     assert put[2**31 + 2 : 2**31 + 5].tolist() == [2, 9, 4] and put[-1].item() == 9
-    assert pc.slice_update(put, pc.array([5, 6], dtype=pc.int8), pc.array([2**31 + 1]), [0])[
-        2**31 : 2**31 + 4
-    ].tolist() == [
-        0,
-        5,
-        6,
-        9,
-    ]
+    written = pc.slice_update(put, pc.array([5, 6], dtype=pc.int8), pc.array([2**31 + 1]), [0])
+    assert written[2**31 : 2**31 + 4].tolist() == [0, 5, 6, 9]
 
 
 VIEWS: dict[str, tuple[Callable[[pc.array], pc.array], Callable[[np.ndarray], np.ndarray]]] = {  # of positions
@@ -237,3 +231,65 @@ def test_products_of_more_elements() -> None:
     assert pc.einsum("ij->i", wide)[-1].item() == 2**16
     product = wide @ pc.full((2**16 + 1,), 0.5, dtype=pc.bfloat16)
     assert product.shape == (2**15,) and product[-1].item() == 2**15
+
+
+UNARY: dict[str, Callable[[Any, Any], Any]] = {
+    "exp": lambda xp, x: xp.exp(x * 0.25),
+    "square root": lambda xp, x: xp.sqrt(x + 1),
+}
+
+
+@pytest.mark.parametrize("name", UNARY)
+def test_functions_of_floats(name: str) -> None:
+    f = UNARY[name]
+    got = f(pc, ramp(pc.int8).astype(pc.bfloat16))
+    pc.eval(got)
+    assert got.shape == (N,) and got.dtype == pc.bfloat16
+    for place in PLACES:
+        assert np.allclose(values_of(got[place]), f(np, numbers_at(place, np.float32)), rtol=2e-2), place
+
+
+def test_random_numbers() -> None:
+    pc.set_memory_limit(14 << 30)  # 32 bits are drawn for each
+    key = pc.random.key(3)
+    for draw, mean in (
+        (lambda: pc.random.bernoulli(0.25, (N,), key=key), 0.25),
+        (lambda: pc.random.uniform(0, 1, (N,), dtype=pc.bfloat16, key=key), 0.5),
+    ):
+        a = draw()
+        pc.eval(a)
+        parts = [values_of(a[at : at + 4096]).astype(np.float64) for at in (0, 2**30, 2**31 - 2048, N - 4096)]
+        for i, part in enumerate(parts):
+            assert abs(part.mean() - mean) < 0.04
+            assert not any(np.array_equal(part, other) for other in parts[:i])
+        del a
+
+
+def test_the_largest_few() -> None:
+    a = ramp(pc.int8)
+    for place, value in ((5, 100), (2**31 + 1, 99), (N - 1, 101)):
+        a[place] = value
+        pc.eval(a)
+    assert sorted(pc.topk(a, 3).tolist()) == [99, 100, 101]
+
+
+def test_packed_numbers() -> None:
+    rows = 2**16 + 1
+    w = pc.broadcast_to((pc.arange(2**15) % 64 / 64).astype(pc.float16), (rows, 2**15))  # 2^31 + 2^15 numbers
+    parts = pc.quantize(w, group_size=64, bits=4)
+    pc.eval(parts)
+    assert parts[0].size * 8 == w.size > 2**31
+    last = pc.dequantize(*(a[-2:] for a in parts), group_size=64, bits=4)
+    assert np.allclose(np.array(last), np.array(w[-2:]), atol=0.04)
+    product = pc.quantized_matmul(pc.ones((1, 2**15), dtype=pc.float16) / 2**15, *parts, group_size=64, bits=4)
+    assert product.shape == (1, rows)
+    assert np.allclose(np.array(product.astype(pc.float32)), 63 / 128, atol=5e-3)
+
+
+def test_a_convolution() -> None:
+    x = pc.broadcast_to(pc.arange(8, dtype=pc.bfloat16), (1, N // 8, 8))
+    y = pc.conv1d(x, pc.array([[[1.0] * 8, [0.0] * 8, [-0.5] * 8]], dtype=pc.bfloat16))
+    pc.eval(y)
+    assert y.shape == (1, N // 8 - 2, 1)
+    for start in (0, 2**27, N // 8 - 10):
+        assert values_of(y[0, start : start + 8, 0]).tolist() == [14] * 8, start
