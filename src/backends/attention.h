@@ -37,6 +37,11 @@ struct AttentionCall {
   /// Whether the keys from `key` on do not count for queries `first` to `last`. A query that sees nothing gets the mean of all.
   bool hidden(int64_t first, int64_t last, int64_t key) const { return seen(last) <= key && seen(first) > 0; }
 
+  /// How many of `count` keys from `key` on these queries need to meet.
+  int64_t needed(int64_t first, int64_t last, int64_t key, int64_t count) const {
+    return seen(first) > 0 ? std::min(count, seen(last) - key) : count;
+  }
+
   const char* mask_row(int64_t n, int64_t head, int64_t query) const {
     const int64_t at[] = {n, head, query};
     int64_t element = 0;

@@ -54,12 +54,12 @@ void pack(const GemmOperand& from, const GemmPanels& panels, float* to, int64_t 
   cpu::pack_operand(from, panels, 1, reinterpret_cast<char*>(to), first, count, step, depth);
 }
 
-/// Products of packed panels, whole tiles.
+/// Products of packed panels, whole tiles. Those of b may have more steps, `b_depth`, than are multiplied.
 void multiply(const GemmTile& tile, int64_t depth, const float* a, int64_t rows, const float* b, int64_t columns,
-              float* c, int64_t stride, bool add) {
+              float* c, int64_t stride, bool add, int64_t b_depth) {
   for (int64_t i = 0; i < rows; i += tile.a.width)
     for (int64_t j = 0; j < columns; j += tile.b.width)
-      tile.run(depth, a + i * depth, b + j * depth, c + i * stride + j, stride, add);
+      tile.run(depth, a + i * depth, b + j * b_depth, c + i * stride + j, stride, add);
 }
 
 void store_rows(const float* from, int64_t stride, const TensorView& out, int64_t row, int64_t rows, int64_t columns) {
@@ -192,7 +192,8 @@ class Attending {
     }
   }
 
-  void meet(const Block& block, int64_t n, int64_t shared, int64_t b, int64_t key, int64_t keys) {
+  void meet(const Block& block, int64_t n, int64_t shared, int64_t b, int64_t key, int64_t packed_keys) {
+    const int64_t keys = at_.needed(block.first, block.last(), key, packed_keys);
     const float* const q = q_ + b * high_ * at_.features;
     float* const out = out_ + b * high_ * wide_;
     const auto type = static_cast<int>(at_.k.dtype == DType::float16    ? cpu::GemvType::f16
@@ -203,7 +204,7 @@ class Attending {
         cpu::gemm_kernels().dots[type](scores_ + i * keys_, q + i * at_.features, line_of(at_.k, n, shared, key),
                                        at_.k.strides[2], at_.features, keys);
     else
-      multiply(tile_, at_.features, q, rows_of_tiles(block), k_, keys, scores_, keys_, false);
+      multiply(tile_, at_.features, q, rows_of_tiles(block), k_, keys, scores_, keys_, false, at_.features);
     for (int64_t i = 0; i < block.rows; ++i) {
       float* const x = scores_ + i * keys_;
       float &most = most_[b * blocks_.size + i], &total = total_[b * blocks_.size + i];
@@ -221,7 +222,7 @@ class Attending {
     }
     if (few_) return;
     pack(floats(scores_, keys_, 1), tile_.a, weights_, 0, block.rows, 0, keys);
-    multiply(tile_, keys, weights_, rows_of_tiles(block), v_, wide_, out, wide_, true);
+    multiply(tile_, keys, weights_, rows_of_tiles(block), v_, wide_, out, wide_, true, packed_keys);
   }
 
   void finish(const Block& block, int64_t b) {
@@ -335,10 +336,11 @@ class Returning {
   }
 
  private:
-  void meet(const Block& block, int64_t n, int64_t b, int64_t key, int64_t keys) {
+  void meet(const Block& block, int64_t n, int64_t b, int64_t key, int64_t packed_keys) {
+    const int64_t keys = at_.needed(block.first, block.last(), key, packed_keys);
     const int64_t high = round_up(block.rows, tile_.a.width), tall = round_up(keys, tile_.a.width);
-    multiply(tile_, at_.features, q_ + b * high_ * at_.features, high, k_, keys, scores_, stride_, false);
-    multiply(tile_, at_.values, g_ + b * high_ * at_.values, high, v_, keys, changes_, stride_, false);
+    multiply(tile_, at_.features, q_ + b * high_ * at_.features, high, k_, keys, scores_, stride_, false, at_.features);
+    multiply(tile_, at_.values, g_ + b * high_ * at_.values, high, v_, keys, changes_, stride_, false, at_.values);
     const auto scale = static_cast<float>(at_.scale);
     for (int64_t i = 0; i < block.rows; ++i) {
       const int64_t query = block.first + i;
@@ -352,11 +354,13 @@ class Returning {
       keep_seen(at_, n, block.head, query, key, keys, t);
     }
     pack(floats(scores_, 1, stride_), tile_.a, panels_, 0, keys, 0, block.rows);
-    multiply(tile_, block.rows, panels_, tall, g_steps_ + b * blocks_.size * wide_v_, wide_v_, v_sums_, wide_v_, true);
+    multiply(tile_, block.rows, panels_, tall, g_steps_ + b * blocks_.size * wide_v_, wide_v_, v_sums_, wide_v_, true,
+             block.rows);
     pack(floats(changes_, 1, stride_), tile_.a, panels_, 0, keys, 0, block.rows);
-    multiply(tile_, block.rows, panels_, tall, q_steps_ + b * blocks_.size * wide_d_, wide_d_, k_sums_, wide_d_, true);
+    multiply(tile_, block.rows, panels_, tall, q_steps_ + b * blocks_.size * wide_d_, wide_d_, k_sums_, wide_d_, true,
+             block.rows);
     pack(floats(changes_, stride_, 1), tile_.a, panels_, 0, block.rows, 0, keys);
-    multiply(tile_, keys, panels_, high, k_steps_, wide_d_, of_q_ + b * high_ * wide_d_, wide_d_, true);
+    multiply(tile_, keys, panels_, high, k_steps_, wide_d_, of_q_ + b * high_ * wide_d_, wide_d_, true, packed_keys);
   }
 
   const AttentionCall& at_;
