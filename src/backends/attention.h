@@ -31,9 +31,7 @@ struct AttentionCall {
   /// Heads of q that share one of k and v.
   int64_t group() const { return heads / shared; }
   /// How many keys, from the first on, a query sees under a causal mask; 0 or less: none.
-  int64_t seen(int64_t query) const {
-    return kind == Mask::causal ? std::min(keys, query + keys - queries + 1) : keys;
-  }
+  int64_t seen(int64_t query) const { return kind == Mask::causal ? std::min(keys, query + keys - queries + 1) : keys; }
   /// Whether the keys from `key` on do not count for queries `first` to `last`. A query that sees nothing gets the mean of all.
   bool hidden(int64_t first, int64_t last, int64_t key) const { return seen(last) <= key && seen(first) > 0; }
 

@@ -31,7 +31,8 @@ struct Turned {
   bool past_caches = false;  // the copy is so large that its lines would drive others out
 };
 
-constexpr int kPieceBytes = 256;  // of a line: read as a whole, as lines a power of two apart share few places of a cache
+constexpr int kPieceBytes =
+    256;  // of a line: read as a whole, as lines a power of two apart share few places of a cache
 
 // Squares that fit the cache: lines are gathered, turned in registers, and written line by line.
 template <class T>

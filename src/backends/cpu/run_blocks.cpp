@@ -1,4 +1,6 @@
 // Elementwise regions whose operands run along different axes: transposed copies and what is fused with them.
+#include <cstring>
+
 #include "backends/cpu/run_elementwise.h"
 
 namespace plait::cpu {
@@ -41,6 +43,7 @@ class BlockWorker {
       slots_[i] = slot.kind == Slot::Kind::tile ? memory + slot.index * register_bytes : run.fixed_slots[i];
     }
     copy_ = is_copy(run);
+    lines_ = scratch_.take<char>(kCopyRows * kColumns * 8);
     if (copy_ && run.streaming) copy_tile_ = scratch_.take<char>(kCopyRows * kColumns * 8);
     rows_ = copy_ ? kCopyRows : kRows;
   }
@@ -106,7 +109,11 @@ class BlockWorker {
     const char* const at = b.start(view, run_.space);
     const int64_t along = view.stride[last_] >> view.log_width;
     if (view.stride[axis_] == view.width() && along != 1) {
-      kernels_.transpose[view.log_width](tile, b.columns, at, along, b.rows, b.columns);
+      // Lines are read as a whole: those a power of two apart share few places of a cache.
+      const int64_t bytes = b.rows * view.width();
+      for (int64_t c = 0; c < b.columns; ++c)
+        std::memcpy(lines_ + c * bytes, at + c * view.stride[last_], static_cast<size_t>(bytes));
+      kernels_.transpose[view.log_width](tile, b.columns, lines_, b.rows, b.rows, b.columns);
       return;
     }
     for (int64_t r = 0; r < b.rows; ++r)
@@ -136,7 +143,7 @@ class BlockWorker {
   const TileKernels& kernels_;
   const int axis_, last_;
   char** slots_ = nullptr;
-  char* copy_tile_ = nullptr;
+  char *lines_ = nullptr, *copy_tile_ = nullptr;
   bool copy_ = false;
   int64_t rows_ = kRows;
 };

@@ -29,7 +29,8 @@ const char* check_operands(const Attrs& attrs, std::span<const Aval> in) {
   if (!(q[0] == k[0] && k[0] == v[0] && k[1] == v[1] && k[2] == v[2] && q[3] == k[3]))
     return "q, k and v of one batch, k and v of equal heads and lengths, q and k of equally many features";
   if (k[1] == 0 ? !(q[1] == 0) : !(q[1] % k[1] == 0)) return "heads of q that are a multiple of those of k";
-  if (attrs.mask != "none" && attrs.mask != "causal" && attrs.mask != "array") return "mask 'none', 'causal' or 'array'";
+  if (attrs.mask != "none" && attrs.mask != "causal" && attrs.mask != "array")
+    return "mask 'none', 'causal' or 'array'";
   if (attrs.mask != "array") return nullptr;
   if (in[kMask].dtype != DType::bool_ && in[kMask].dtype != in[kQ].dtype) return "a mask of bool or of q's dtype";
   const bool mask_fits = fits(mask[0], q[0]) && fits(mask[1], q[1]) && fits(mask[2], q[2]) && fits(mask[3], k[2]);
@@ -76,7 +77,12 @@ Arrays make(const char* name, const Attrs& attrs, std::initializer_list<Array> i
 class Written {
  public:
   Written(const Attrs& attrs, std::span<const Array> in, const Array& most, const Array& total)
-      : attrs_(attrs), in_(in), dtype_(wide(in[kQ].dtype())), q_(by_keys(in[kQ])), k_(whole(in[kK])), v_(whole(in[kV])) {
+      : attrs_(attrs),
+        in_(in),
+        dtype_(wide(in[kQ].dtype())),
+        q_(by_keys(in[kQ])),
+        k_(whole(in[kK])),
+        v_(whole(in[kV])) {
     const Array scores = masked(by_heads(matmul(scaled(q_), matrix_transpose(k_))));
     p_ = divide(exp(subtract(scores, expand_dims(most, -1))), expand_dims(total, -1));
   }
@@ -86,12 +92,8 @@ class Written {
   const Array& p() const { return p_; }
 
   /// (N, heads, L, X) -> (N, shared, rows, X).
-  Array by_keys(const Array& a) const {
-    return reshape(whole(a), {a.dim(0), in_[kK].dim(1), rows(), a.dim(3)});
-  }
-  Array by_heads(const Array& a) const {
-    return reshape(a, {a.dim(0), in_[kQ].dim(1), in_[kQ].dim(2), a.dim(3)});
-  }
+  Array by_keys(const Array& a) const { return reshape(whole(a), {a.dim(0), in_[kK].dim(1), rows(), a.dim(3)}); }
+  Array by_heads(const Array& a) const { return reshape(a, {a.dim(0), in_[kQ].dim(1), in_[kQ].dim(2), a.dim(3)}); }
   Array whole(const Array& a) const { return converted(a, dtype_); }
   Array scaled(const Array& a) const { return multiply(a, Array(attrs_.scale, dtype_)); }
 
@@ -102,9 +104,7 @@ class Written {
     return boolean() ? where(in_[kMask], a, zero) : a;
   }
   /// (N, heads, L, S) @ (N, shared, S, X), and the transposed product with (N, heads, L, X).
-  Array times(const Array& weights, const Array& of_keys) const {
-    return by_heads(matmul(grouped(weights), of_keys));
-  }
+  Array times(const Array& weights, const Array& of_keys) const { return by_heads(matmul(grouped(weights), of_keys)); }
   Array transposed_times(const Array& weights, const Array& of_rows) const {
     return matmul(matrix_transpose(grouped(weights)), by_keys(of_rows));
   }
@@ -193,7 +193,9 @@ Arrays jvp_attention(const Attrs& attrs, const JvpArgs& at) {
     of_total = row_sum(weighed);
   }
   if (attrs.sinks && at.tangent(kSinks).defined())
-    plus(of_total, expand_dims(multiply(weights_of_sinks(at.input(kSinks), most, total), expand_dims(at.tangent(kSinks), -1)), -1));
+    plus(of_total,
+         expand_dims(multiply(weights_of_sinks(at.input(kSinks), most, total), expand_dims(at.tangent(kSinks), -1)),
+                     -1));
   if (of_total.defined()) plus(of_y, negative(multiply(of_total, w.whole(y))));
   if (at.tangent(kV).defined()) plus(of_y, w.times(w.p(), w.whole(at.tangent(kV))));
   if (!of_y.defined()) of_y = zeros_like(w.whole(y));
@@ -324,8 +326,10 @@ void register_attention(OpRegistry& ops) {
         .attr("mask", &Attrs::mask, "'none', 'causal' or 'array'")
         .attr("sinks", &Attrs::sinks, "whether sinks take their part");
   };
-  described(ops.opaque<Attrs>("attention")
-                .summary("softmax(scale * q @ k.T + mask) @ v, with the largest score of each query and the sum of exponentials below it."))
+  described(
+      ops.opaque<Attrs>("attention")
+          .summary(
+              "softmax(scale * q @ k.T + mask) @ v, with the largest score of each query and the sum of exponentials below it."))
       .input("sinks", dtypes::floating, "(N or 1, heads or 1)")
       .infer(infer_attention)
       .check(check_attention)

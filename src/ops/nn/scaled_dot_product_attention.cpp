@@ -98,7 +98,8 @@ Array scaled_dot_product_attention(const Array& q, const Array& k, const Array& 
   const attention::Attrs attrs{scale, mask.causal ? "causal" : mask.array ? "array" : "none", sinks.has_value()};
   attention::Operands operands{converted(q, out), converted(k, out), converted(v, out), attention::no_mask(),
                                attention::no_sinks(out)};
-  if (mask.array) operands.mask = with_4_axes(mask.array->dtype() == DType::bool_ ? *mask.array : converted(*mask.array, out));
+  if (mask.array)
+    operands.mask = with_4_axes(mask.array->dtype() == DType::bool_ ? *mask.array : converted(*mask.array, out));
   if (sinks) operands.sinks = expand_dims(converted(*sinks, is_half(out) ? DType::float32 : out), 0);
   return attention::attend(attrs, operands);
 }

@@ -22,9 +22,9 @@ using cpu::Scratch;
 using Mask = AttentionCall::Mask;
 
 constexpr float kLowest = -std::numeric_limits<float>::max();
-constexpr int64_t kKeys = 256;       // of a block: panels of it and a block of scores stay in L2
-constexpr int64_t kQueries = 48;     // of a block, about
-constexpr int64_t kFewQueries = 3;   // up to which nothing is packed
+constexpr int64_t kKeys = 256;  // of a block: panels of it and a block of scores stay in L2
+constexpr int64_t kQueries = 48;  // of a block, about
+constexpr int64_t kFewQueries = 3;  // up to which nothing is packed
 constexpr int64_t kMostQueries = 1024;  // of a task, about; backward each task may have sums of its own for all keys
 constexpr int64_t kWantedTasks = 16;
 
@@ -97,7 +97,8 @@ struct Block {
 };
 
 /// Scores of keys `key` to `key + n`, those not seen the lowest.
-void apply_mask(const AttentionCall& at, int64_t n_batch, int64_t head, int64_t query, int64_t key, int64_t n, float* x) {
+void apply_mask(const AttentionCall& at, int64_t n_batch, int64_t head, int64_t query, int64_t key, int64_t n,
+                float* x) {
   if (at.kind == Mask::none) return;
   if (at.kind == Mask::causal) {
     for (int64_t j = std::max<int64_t>(0, at.seen(query) - key); j < n; ++j) x[j] = kLowest;
@@ -120,7 +121,8 @@ void apply_mask(const AttentionCall& at, int64_t n_batch, int64_t head, int64_t 
 }
 
 /// Zero where a key was not seen.
-void keep_seen(const AttentionCall& at, int64_t n_batch, int64_t head, int64_t query, int64_t key, int64_t n, float* x) {
+void keep_seen(const AttentionCall& at, int64_t n_batch, int64_t head, int64_t query, int64_t key, int64_t n,
+               float* x) {
   if (at.kind == Mask::causal)
     for (int64_t j = std::max<int64_t>(0, at.seen(query) - key); j < n; ++j) x[j] = 0;
   if (at.kind != Mask::boolean) return;
@@ -214,7 +216,8 @@ class Attending {
       const float factor = most == before ? 1.0f : std::exp(before - most);
       total = total * factor + sum;
       if (few_) {
-        cpu::gemm_kernels().combine[type](weights_, x, line_of(at_.v, n, shared, key), at_.v.strides[2], keys, at_.values);
+        cpu::gemm_kernels().combine[type](weights_, x, line_of(at_.v, n, shared, key), at_.v.strides[2], keys,
+                                          at_.values);
         loops_.scale_add(out + i * wide_, weights_, at_.values, factor);
       } else if (factor != 1.0f) {
         for (int64_t j = 0; j < wide_; ++j) out[i * wide_ + j] *= factor;
@@ -401,7 +404,8 @@ void run_back(const KernelArgs& args) {
   const int64_t both = at.batch * at.shared;
   if (both == 0) return;
   if (at.heads == 0 || at.queries == 0 || at.keys == 0) {
-    for (const TensorView& out : args.outputs) std::memset(out.data, 0, static_cast<size_t>(out.count() * size_of(out.dtype)));
+    for (const TensorView& out : args.outputs)
+      std::memset(out.data, 0, static_cast<size_t>(out.count() * size_of(out.dtype)));
     return;
   }
   const Blocks blocks(at, round_up(std::min(at.queries, kQueries), cpu::gemm_kernels().f32.a.width),

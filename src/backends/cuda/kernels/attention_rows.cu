@@ -1,7 +1,6 @@
-#include "backends/cuda/kernels/attention_rows.h"
-
 #include <cfloat>
 
+#include "backends/cuda/kernels/attention_rows.h"
 #include "backends/cuda/kernels/element.cuh"
 
 namespace plait::cuda {
@@ -19,8 +18,18 @@ struct Rows {
 };
 
 Rows rows_of(const AttentionCall& at, const TensorView* sinks, const ScoreRows& rows) {
-  Rows r{at.kind, at.heads, at.queries, at.keys, rows.first, rows.count, at.batch * at.heads * rows.count,
-         at.mask.as<const char>(), {}, nullptr, {}, at.scale};
+  Rows r{at.kind,
+         at.heads,
+         at.queries,
+         at.keys,
+         rows.first,
+         rows.count,
+         at.batch * at.heads * rows.count,
+         at.mask.as<const char>(),
+         {},
+         nullptr,
+         {},
+         at.scale};
   for (size_t i = 0; i < 4; ++i) r.mask_strides[i] = at.mask.shape[i] == 1 ? 0 : at.mask.strides[i];
   if (!sinks) return r;
   r.sinks = sinks->as<const char>();
@@ -133,8 +142,8 @@ Numbers<W> numbers_of(const TensorView& t) {
 }
 
 template <class T>
-__global__ void __launch_bounds__(kRowThreads)
-    weigh_back_kernel(Rows r, T* scores, T* changes, Numbers<Wide<T>> most, Numbers<Wide<T>> total, Numbers<Wide<T>> delta) {
+__global__ void __launch_bounds__(kRowThreads) weigh_back_kernel(Rows r, T* scores, T* changes, Numbers<Wide<T>> most,
+                                                                 Numbers<Wide<T>> total, Numbers<Wide<T>> delta) {
   using W = Wide<T>;
   for (int64_t i = blockIdx.x; i < r.total; i += gridDim.x) {
     const Row<T> row(r, i);
@@ -177,8 +186,8 @@ void weigh_rows(const Work& work, const AttentionCall& at, const TensorView* sin
                 void* total) {
   const Rows r = rows_of(at, sinks, rows);
   for_floats(at.q.dtype, [&]<class T>() {
-    weigh_kernel<T><<<row_blocks(r), kRowThreads, 0, work.stream()>>>(r, static_cast<T*>(rows.scores),
-                                                                      static_cast<Wide<T>*>(most), static_cast<Wide<T>*>(total));
+    weigh_kernel<T><<<row_blocks(r), kRowThreads, 0, work.stream()>>>(
+        r, static_cast<T*>(rows.scores), static_cast<Wide<T>*>(most), static_cast<Wide<T>*>(total));
   });
   work.launched("attention");
 }
@@ -189,21 +198,24 @@ void weigh_rows_back(const Work& work, const AttentionCall& at, const ScoreRows&
   for_floats(at.q.dtype, [&]<class T>() {
     using W = Wide<T>;
     weigh_back_kernel<T><<<row_blocks(r), kRowThreads, 0, work.stream()>>>(
-        r, static_cast<T*>(rows.scores), static_cast<T*>(changes), numbers_of<W>(most), numbers_of<W>(total), numbers_of<W>(delta));
+        r, static_cast<T*>(rows.scores), static_cast<T*>(changes), numbers_of<W>(most), numbers_of<W>(total),
+        numbers_of<W>(delta));
   });
   work.launched("attention_vjp");
 }
 
 void add_widened(const Work& work, DType dtype, void* to, const void* from, int64_t count) {
   for_floats(dtype, [&]<class T>() {
-    add_kernel<T><<<blocks_for(count), kThreads, 0, work.stream()>>>(static_cast<Wide<T>*>(to), static_cast<const T*>(from), count);
+    add_kernel<T><<<blocks_for(count), kThreads, 0, work.stream()>>>(static_cast<Wide<T>*>(to),
+                                                                     static_cast<const T*>(from), count);
   });
   work.launched("attention_vjp");
 }
 
 void store_narrowed(const Work& work, DType dtype, void* to, const void* from, int64_t count) {
   for_floats(dtype, [&]<class T>() {
-    narrow_kernel<T><<<blocks_for(count), kThreads, 0, work.stream()>>>(static_cast<T*>(to), static_cast<const Wide<T>*>(from), count);
+    narrow_kernel<T><<<blocks_for(count), kThreads, 0, work.stream()>>>(static_cast<T*>(to),
+                                                                        static_cast<const Wide<T>*>(from), count);
   });
   work.launched("attention_vjp");
 }

@@ -98,7 +98,8 @@ void back(const AttentionCall& at, const KernelArgs& args, int64_t n, int64_t sh
         const W p = std::exp(x[static_cast<size_t>(j)] - most) / total;
         const W t = dot(dy, g.strides[3], v, at.v.strides[3], at.values) - delta;
         const W dx = sees[static_cast<size_t>(j)] ? p * t * scale : W{0};
-        for (int64_t c = 0; c < at.values; ++c) of_v[static_cast<size_t>(j * at.values + c)] += p * widened(dy[c * g.strides[3]]);
+        for (int64_t c = 0; c < at.values; ++c)
+          of_v[static_cast<size_t>(j * at.values + c)] += p * widened(dy[c * g.strides[3]]);
         for (int64_t c = 0; c < at.features; ++c) {
           of_k[static_cast<size_t>(j * at.features + c)] += dx * widened(q[c * at.q.strides[3]]);
           of_q[static_cast<size_t>(c)] += dx * widened(k[c * at.k.strides[3]]);
