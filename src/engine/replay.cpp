@@ -60,7 +60,8 @@ bool settled(const Plan& plan) {
 }
 
 bool checks(const Step& step) {
-  return step.kind == Step::Kind::kernel && (step.device_kernel->checks_matrices || step.device_kernel->checks_positions);
+  return step.kind == Step::Kind::kernel &&
+         (step.device_kernel->checks_matrices || step.device_kernel->checks_positions);
 }
 
 /// What a plan's key leaves open of an attribute.
@@ -243,8 +244,8 @@ class Replays::Entry {
           result.from = static_cast<size_t>(operand - operands_.begin());
           result.offset -= leaves[operand->value].offset;
         } else {
-          const auto made = std::find_if(made_.begin(), made_.end(),
-                                         [&](const Ref<Buffer>& b) { return b.get() == s.buffer.get(); });
+          const auto made =
+              std::find_if(made_.begin(), made_.end(), [&](const Ref<Buffer>& b) { return b.get() == s.buffer.get(); });
           result.from = static_cast<size_t>(made - made_.begin());
           if (made == made_.end()) made_.push_back(s.buffer);
         }
@@ -325,7 +326,8 @@ class Replays::Entry {
   std::vector<Operand> operands_;
   std::vector<Result> results_;
   std::vector<Ref<Buffer>> made_;  // memory of the recording that has results
-  Ref<Buffer> note_, zeros_;  // where its kernels note something, and what says that nothing was; null without such kernels
+  Ref<Buffer> note_,
+      zeros_;  // where its kernels note something, and what says that nothing was; null without such kernels
   std::vector<Ref<AttrsBase>> attrs_;  // kernels may have kept views of them
 };
 

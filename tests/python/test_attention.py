@@ -119,9 +119,7 @@ def test_results_and_gradients(shape: tuple[int, ...], mask: str, dtype: pc.Dtyp
     g = rounded(drawn(rng, n, heads, queries, values))
 
     def gradients(d: pc.Dtype) -> list[pc.array]:
-        more = {
-            key: a.astype(d) if isinstance(a, pc.array) and a.dtype != pc.bool_ else a for key, a in given.items()
-        }
+        more = {key: a.astype(d) if isinstance(a, pc.array) and a.dtype != pc.bool_ else a for key, a in given.items()}
         f = lambda *xs: attention(*xs, **more)  # noqa: E731
         return pc.vjp(f, [a.astype(d) for a in inputs], [pc.array(g).astype(d)])[1]
 
@@ -186,11 +184,19 @@ def test_layouts() -> None:
         q, k, v = (view(base[x]) for x in "qkv")
         got = attention(*(view(pc.array(base[x])) for x in "qkv"), scale=0.25, mask="causal")
         np.testing.assert_allclose(
-            np.array(got), expected(*(a.astype(float) for a in (q, k, v)), 0.25, "causal"), rtol=2e-5, atol=2e-5, err_msg=name
+            np.array(got),
+            expected(*(a.astype(float) for a in (q, k, v)), 0.25, "causal"),
+            rtol=2e-5,
+            atol=2e-5,
+            err_msg=name,
         )
         one = attention(*(view(pc.array(base[x]))[:, :, : 1 if x == "q" else None] for x in "qkv"), scale=0.25)
         np.testing.assert_allclose(
-            np.array(one), expected(*(a.astype(float) for a in (q[:, :, :1], k, v)), 0.25), rtol=2e-5, atol=2e-5, err_msg=name
+            np.array(one),
+            expected(*(a.astype(float) for a in (q[:, :, :1], k, v)), 0.25),
+            rtol=2e-5,
+            atol=2e-5,
+            err_msg=name,
         )
 
 

@@ -303,14 +303,13 @@ void run_as_on_device(const KernelArgs& args) {
 // recorded the graph's attributes are kept.
 void Simulated::run_kernel(const KernelArgs& args) {
   if (recorder && recorder->queue == args.queue)
-    return the_backend->enqueue(
-        args.queue, [args, inputs = std::vector(args.inputs.begin(), args.inputs.end()),
-                     outputs = std::vector(args.outputs.begin(), args.outputs.end())] {
-          KernelArgs mine = args;
-          mine.inputs = inputs;
-          mine.outputs = outputs;
-          run_as_on_device(mine);
-        });
+    return the_backend->enqueue(args.queue, [args, inputs = std::vector(args.inputs.begin(), args.inputs.end()),
+                                             outputs = std::vector(args.outputs.begin(), args.outputs.end())] {
+      KernelArgs mine = args;
+      mine.inputs = inputs;
+      mine.outputs = outputs;
+      run_as_on_device(mine);
+    });
   TaskQueue& queue = the_backend->at(args.queue);
   std::exception_ptr error;
   const uint64_t done = queue.add([&] {

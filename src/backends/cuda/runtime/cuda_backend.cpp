@@ -44,7 +44,8 @@ const Kernel* CudaBackend::find_kernel(std::string_view op) const { return cuda_
 
 void refuse_recording(memory::Queue queue, const char* what) {
   if (recorder_of(queue))
-    throw DeviceError({.op = what, .got = "work that cannot be recorded", .accepts = "launches and copies on the device"});
+    throw DeviceError(
+        {.op = what, .got = "work that cannot be recorded", .accepts = "launches and copies on the device"});
 }
 
 void CudaBackend::begin_recording(memory::Queue queue) { begin_capture(queue, at(queue).device()); }

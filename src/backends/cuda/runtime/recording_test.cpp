@@ -30,9 +30,7 @@ class CudaRecording : public testing::Test {
     if (result) backend->release(queue, result);
   }
 
-  void set(void* data, int value) {
-    check_cuda(cudaMemsetAsync(data, value, kBytes, stream_of(queue)), "memset");
-  }
+  void set(void* data, int value) { check_cuda(cudaMemsetAsync(data, value, kBytes, stream_of(queue)), "memset"); }
   /// Sets memory of the recording, which it gives back at once, and copies that to `result`.
   std::unique_ptr<Recording> record(int value) {
     backend->begin_recording(queue);
