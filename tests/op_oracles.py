@@ -157,6 +157,29 @@ def attention(
     ).sum(-1, keepdims=True)
 
 
+def gated_delta_update(
+    q: np.ndarray,
+    k: np.ndarray,
+    v: np.ndarray,
+    gamma: np.ndarray,
+    beta: np.ndarray,
+    initial_state: np.ndarray | None = None,
+    mask: np.ndarray | None = None,
+) -> list[np.ndarray]:
+    """Step by step and head by head; the state of a head is a matrix that turns keys into values."""
+    n, length, heads, dv = v.shape
+    state = np.zeros((n, heads, dv, q.shape[3])) if initial_state is None else np.array(initial_state)
+    out = np.zeros(v.shape)
+    for i, t, head in np.ndindex(n, length, heads):
+        if mask is not None and not mask[i, t]:
+            continue
+        shared = head * q.shape[2] // heads
+        key, s = k[i, t, shared], state[i, head] * gamma[i, t, head]
+        state[i, head] = s + beta[i, t, head] * np.outer(v[i, t, head] - s @ key, key)
+        out[i, t, head] = state[i, head] @ q[i, t, shared]
+    return [out, state]
+
+
 def rope(
     a: np.ndarray,
     dims: int,

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "bind.h"
+#include "custom_kernels.h"
 
 namespace plait::python {
 namespace {
@@ -23,6 +24,7 @@ fast::AttentionMask attention_mask(nb::handle given) {
 
 void bind_fast(nb::module_& core) {
   nb::module_ m = submodule(core, "core.fast");
+  bind_custom_kernels(m);
   m.def(
       "scaled_dot_product_attention",
       [](const Array& q, const Array& k, const Array& v, double scale, nb::handle mask, std::optional<Array> sinks,

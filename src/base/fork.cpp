@@ -9,7 +9,7 @@ namespace plait {
 namespace {
 
 constexpr int kOrders = 4;
-constexpr int kMostOfOne = 4;
+constexpr int kMostOfOne = 8;
 
 struct Handlers {
   void (*before)();

@@ -98,6 +98,7 @@ class UserRules final : public CallRules {
 
   VmapResult vmap(const VmapArgs& at, size_t arguments) const override;
   Own own() const override { return {rules_->vjp != nullptr, rules_->jvp != nullptr}; }
+  bool batches() const override { return rules_->vmap != nullptr; }
 
  private:
   VmapResult by_rule(const VmapArgs& at, size_t arguments) const;

@@ -2,6 +2,7 @@
 
 #include "graph/elementwise.h"
 #include "graph/registry.h"
+#include "ops/transform/custom_call.h"
 #include "plait/ops.h"
 #include "plait/transforms.h"
 #include "transforms/rules.h"
@@ -14,7 +15,8 @@ namespace {
   throw TransformError(
       {.op = node.op->name,
        .got = std::string("this op has no ") + rule + " rule, so " + transform + " cannot pass through it",
-       .accepts = "ops listed as differentiable in the reference",
+       // What has neither derivatives nor batches says what to do instead.
+       .accepts = node.op->no_vmap.empty() ? "ops listed as differentiable in the reference" : node.op->no_vmap,
        .hint = "stop_gradient keeps it out of the derivative",
        .where = describe_source(node.source)});
 }
@@ -118,13 +120,24 @@ Arrays GradTrace::push_forward(const Arrays& outputs, const Arrays& tangents) co
     if (at < 0 || moved[static_cast<size_t>(at)].size() <= a.index()) return Array();
     return moved[static_cast<size_t>(at)][a.index()];
   };
+  // Nodes that depend on one without a rule, and which: an error where a result does. A custom call may have a rule around it.
+  std::vector<const Node*> missing(graph.nodes().size());
+  const auto missing_below = [&](const Array& a) -> const Node* {
+    const int64_t at = graph.position(a.node());
+    return at < 0 ? nullptr : missing[static_cast<size_t>(at)];
+  };
   for (size_t i = 0; i < graph.nodes().size(); ++i) {
     Node& node = *graph.nodes()[i];
     if (node.op->kind == OpKind::placeholder) {
+      if (!node.inputs.empty()) missing[i] = missing_below(node.inputs[0]);
       if (moved[i].empty() && !node.inputs.empty()) moved[i].push_back(tangent_of(node.inputs[0]));
       continue;
     }
     if (!node.op->not_differentiable.empty()) continue;
+    const CallRules* const call = rules_of_call(node);
+    const size_t read = node.inputs.size() - (call && call->own().jvp ? node.avals.size() : 0);
+    for (size_t k = 0; k < read && !missing[i]; ++k) missing[i] = missing_below(node.inputs[k]);
+    if (missing[i]) continue;
     Arrays in, outs;
     Arrays along;
     bool any = false;
@@ -134,7 +147,10 @@ Arrays GradTrace::push_forward(const Arrays& outputs, const Arrays& tangents) co
       any |= along.back().defined();
     }
     if (!any) continue;
-    if (!node.op->jvp) raise_missing(node, "jvp", "a forward derivative");
+    if (!node.op->jvp) {
+      missing[i] = &node;
+      continue;
+    }
     for (uint32_t k = 0; k < node.avals.size(); ++k) outs.emplace_back(Ref<Node>::share(&node), k);
     const OnStreamOf stream(node);
     count_rule(node, "jvp", [&](size_t k) { return along[k].defined(); });
@@ -146,6 +162,7 @@ Arrays GradTrace::push_forward(const Arrays& outputs, const Arrays& tangents) co
   }
   Arrays result;
   for (const Array& out : outputs) {
+    if (const Node* without = missing_below(out)) raise_missing(*without, "jvp", "a forward derivative");
     const Array t = tangent_of(out);
     result.push_back(t.defined() ? converted(t, out.dtype()) : zeros_like(out, std::nullopt));
   }

@@ -3,6 +3,7 @@
 
 #include "graph/elementwise.h"
 #include "graph/registry.h"
+#include "ops/transform/custom_call.h"
 #include "plait/ops.h"
 #include "plait/transforms.h"
 #include "transforms/rules.h"
@@ -24,6 +25,25 @@ int checked_batch_axis(const char* what, int axis, int rank) {
 Shape with_batch(Dim size, const Shape& shape) {
   Shape out{size};
   for (const Dim& d : shape) out.push_back(d);
+  return out;
+}
+
+struct Batched {
+  Array array;
+  int axis = kUnbatched;
+};
+
+[[noreturn]] void raise_missing(const Node& node) {
+  throw TransformError({.op = node.op->name,
+                        .got = "vmap cannot pass through this op",
+                        .accepts = node.op->no_vmap.empty() ? "ops with a batching rule" : node.op->no_vmap,
+                        .where = describe_source(node.source)});
+}
+
+/// Arrays of the shapes and dtypes of one example, for what nobody computes.
+SmallVector<Batched, 1> stand_ins(const Node& node) {
+  SmallVector<Batched, 1> out;
+  for (const Aval& aval : node.avals) out.push_back({zeros(aval.shape, aval.dtype), kUnbatched});
   return out;
 }
 
@@ -75,11 +95,13 @@ Arrays VmapTrace::batched(const Arrays& outputs, const std::vector<int>& axes) c
   for (size_t i = 0; i < inputs_.size(); ++i)
     if (axes_[i] != kNotMapped) placeholders.push_back(inputs_[i]);
   const TraceGraph graph(outputs, placeholders, level_);
-  struct Batched {
-    Array array;
-    int axis = kUnbatched;
-  };
   std::vector<SmallVector<Batched, 1>> values(graph.nodes().size());
+  // Nodes that depend on one without a rule, and which: an error where a result does. A custom call may have a rule around it.
+  std::vector<const Node*> missing(graph.nodes().size());
+  const auto missing_below = [&](const Array& a) -> const Node* {
+    const int64_t at = graph.position(a.node());
+    return at < 0 ? nullptr : missing[static_cast<size_t>(at)];
+  };
   for (size_t i = 0; i < inputs_.size(); ++i) {
     if (axes_[i] == kNotMapped) continue;
     const int64_t at = graph.position(inputs_[i].node());
@@ -93,7 +115,19 @@ Arrays VmapTrace::batched(const Arrays& outputs, const std::vector<int>& axes) c
   for (size_t i = 0; i < graph.nodes().size(); ++i) {
     const Node& node = *graph.nodes()[i];
     if (node.op->kind == OpKind::placeholder) {
-      if (values[i].empty()) values[i] = {value_of(node.inputs[0])};  // of a trace inside this one, closed by now
+      if (values[i].empty()) {  // of a trace inside this one, closed by now
+        values[i] = {value_of(node.inputs[0])};
+        missing[i] = missing_below(node.inputs[0]);
+      }
+      continue;
+    }
+    const CallRules* const call = rules_of_call(node);
+    size_t read = node.inputs.size() - (call && call->batches() ? node.avals.size() : 0);
+    const auto batched = [&](const Array& a) { return value_of(a).axis != kUnbatched; };
+    if (std::none_of(node.inputs.begin(), node.inputs.begin() + read, batched)) read = node.inputs.size();
+    for (size_t k = 0; k < read && !missing[i]; ++k) missing[i] = missing_below(node.inputs[k]);
+    if (missing[i]) {
+      values[i] = stand_ins(node);
       continue;
     }
     Arrays in;
@@ -109,11 +143,11 @@ Arrays VmapTrace::batched(const Arrays& outputs, const std::vector<int>& axes) c
       for (uint32_t k = 0; k < node.avals.size(); ++k) values[i].push_back({Array(same, k), kUnbatched});
       continue;
     }
-    if (!node.op->vmap)
-      throw TransformError({.op = node.op->name,
-                            .got = "vmap cannot pass through this op",
-                            .accepts = node.op->no_vmap.empty() ? "ops with a batching rule" : node.op->no_vmap,
-                            .where = describe_source(node.source)});
+    if (!node.op->vmap) {
+      missing[i] = &node;
+      values[i] = stand_ins(node);
+      continue;
+    }
     if (nothing) {
       for (const Aval& aval : node.avals) values[i].push_back({zeros(with_batch(size_, aval.shape), aval.dtype), 0});
       continue;
@@ -128,6 +162,7 @@ Arrays VmapTrace::batched(const Arrays& outputs, const std::vector<int>& axes) c
   }
   Arrays result;
   for (size_t i = 0; i < outputs.size(); ++i) {
+    if (const Node* without = missing_below(outputs[i])) raise_missing(*without);
     const Batched b = value_of(outputs[i]);
     const int want = axes[i];
     if (want == kNotMapped) {

@@ -70,7 +70,7 @@ def shown_by(program: str) -> str:
     return run.stdout + (run.stderr[run.stderr.rfind("\nplait.core.") + 1 :] if run.returncode else "")
 
 
-@pytest.mark.parametrize(("page", "shown"), [("debugging.md", 4), ("control_flow.md", 2)])
+@pytest.mark.parametrize(("page", "shown"), [("debugging.md", 4), ("control_flow.md", 2), ("custom_kernels.md", 3)])
 def test_pages_show_what_is_printed(page: str, shown: int) -> None:
     programs, outputs = blocks(f"docs/{page}", "python"), blocks(f"docs/{page}", "")
     assert len(outputs) >= shown

@@ -364,3 +364,76 @@ def test_cross_entropy_of_large_logits() -> None:
     with pytest.raises(pc.ShapeError):
         pc.fast.cross_entropy(pc.array(1.0), pc.array(0))
     assert pc.fast.cross_entropy(pc.zeros((0, 4)), pc.zeros((0,), dtype=pc.int32)).shape == (0,)
+
+
+# ---- gated_delta_update ----------------------------------------------------------------------------------------------
+
+
+def delta_arguments(
+    batch: int, length: int, shared: int, heads: int, dk: int, dv: int, by_feature: bool
+) -> list[np.ndarray]:
+    q, k, v = (
+        numbers(batch, length, shared, dk),
+        numbers(batch, length, shared, dk, seed=1),
+        numbers(batch, length, heads, dv, seed=2),
+    )
+    rates = np.random.default_rng(3).uniform(
+        0.6, 1.0, (batch, length, heads, dk) if by_feature else (batch, length, heads)
+    )
+    return [q / dk**0.5, k / dk**0.5, v, rates, np.random.default_rng(4).uniform(0.1, 1.0, (batch, length, heads))]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("by_feature", [False, True])
+def test_gated_delta_update(dtype: pc.Dtype, by_feature: bool) -> None:
+    given = arrays(delta_arguments(2, 9, 2, 4, 16, 8, by_feature), dtype)
+    values = [np.array(a.astype(pc.float64)) for a in given]
+    out, state = pc.fast.gated_delta_update(*given)
+    want, last = oracle.gated_delta_update(*values)
+    assert out.dtype == dtype
+    assert state.dtype == (pc.float64 if dtype == pc.float64 else pc.float32)
+    near(out, want)
+    near(state, last)
+    wider = pc.fast.gated_delta_update(*given[:4], given[4].astype(pc.float32))[0]
+    assert wider.dtype == dtype
+
+
+def test_gated_delta_update_goes_on_from_a_state() -> None:
+    given = arrays(delta_arguments(2, 40, 1, 3, 8, 4, False))
+    out, state = pc.fast.gated_delta_update(*given)
+    first, between = pc.fast.gated_delta_update(*[a[:, :17] for a in given])
+    second, last = pc.fast.gated_delta_update(*[a[:, 17:] for a in given], between)
+    near(pc.concatenate([first, second], axis=1), np.array(out))
+    near(last, np.array(state))
+    compiled = pc.compile(lambda *a: pc.fast.gated_delta_update(*a))
+    for length in (40, 12):
+        got = compiled(*[a[:, :length] for a in given])[0]
+        near(got, np.array(out[:, :length]))
+
+
+def test_gated_delta_update_passes_over_masked_steps() -> None:
+    given = arrays(delta_arguments(1, 12, 2, 2, 4, 4, True))
+    mask = np.random.default_rng(5).random((1, 12)) < 0.6
+    out, state = pc.fast.gated_delta_update(*given, None, pc.array(mask))
+    left = [a[:, pc.array(np.flatnonzero(mask))] for a in given]
+    want, last = pc.fast.gated_delta_update(*left)
+    near(out[:, pc.array(np.flatnonzero(mask))], np.array(want))
+    assert not np.any(np.array(out)[~mask])
+    near(state, np.array(last))
+    again, _ = pc.fast.gated_delta_update(*given, mask=pc.array(mask).astype(pc.int32))
+    assert again.tolist() == out.tolist()
+
+
+def test_the_gradient_of_gated_delta_update() -> None:
+    points = delta_arguments(1, 6, 1, 2, 3, 2, True)
+    points.append(numbers(1, 2, 2, 3, seed=7))
+    check_gradient(lambda *a: pc.fast.gated_delta_update(*a)[0], points)
+    check_gradient(lambda *a: pc.fast.gated_delta_update(*a)[1], points)
+
+
+def test_gated_delta_update_refuses_complex_numbers() -> None:
+    given = arrays(delta_arguments(1, 2, 1, 1, 2, 2, False))
+    with pytest.raises(pc.DTypeError):
+        pc.fast.gated_delta_update(given[0].astype(pc.complex64), *given[1:])
+    with pytest.raises(pc.DTypeError):
+        pc.fast.gated_delta_update(*given[:3], given[3].astype(pc.complex64), given[4])

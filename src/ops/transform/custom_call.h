@@ -21,6 +21,8 @@ class CallRules {
     bool vjp = false, jvp = false;
   };
   virtual Own own() const { return {}; }
+  /// Whether `vmap` does without the outputs of a batch: what makes them need not have batches then.
+  virtual bool batches() const { return false; }
 };
 
 /// The rules of a custom call, null for another node.

@@ -1,4 +1,6 @@
 // Values that follow from attributes or keys alone.
+#include "backends/cuda/kernels/create.h"
+
 #include "backends/cuda/kernels/element.cuh"
 #include "backends/cuda/kernels/launch.h"
 #include "backends/cuda/kernels/tables.h"
@@ -41,6 +43,12 @@ void run_arange(const KernelArgs& args) {
     arange<T><<<blocks_for(count), kThreads, 0, work.stream()>>>(out.as<T>(), p, count);
   });
   work.launched("arange");
+}
+
+template <class T>
+__global__ void __launch_bounds__(kThreads) fill_elements(T* to, T value, int64_t count) {
+  for (int64_t i = blockIdx.x * int64_t{kThreads} + threadIdx.x; i < count; i += gridDim.x * int64_t{kThreads})
+    to[i] = value;
 }
 
 template <class T>
@@ -109,6 +117,16 @@ void run_random_bits(const KernelArgs& args) {
 }
 
 }  // namespace
+
+void fill(const Work& work, const TensorView& out, const Scalar& value) {
+  const int64_t count = out.count();
+  if (count == 0) return;
+  const uint64_t bits = ScalarBits::of(value, out.dtype).bits;
+  dispatch_width(size_of(out.dtype), [&]<class T>() {
+    fill_elements<T><<<blocks_for(count), kThreads, 0, work.stream()>>>(out.as<T>(), static_cast<T>(bits), count);
+  });
+  work.launched("fill");
+}
 
 void add_create_kernels(Table& table) {
   table.push_back({"arange", {.run = run_arange}});

@@ -15,6 +15,7 @@ void add_attention_kernels(Table& table);
 void add_convolution_kernels(Table& table);
 void add_copy_kernels(Table& table);
 void add_create_kernels(Table& table);
+void add_custom_kernels(Table& table);
 void add_factorization_kernels(Table& table);
 void add_fft_kernels(Table& table);
 void add_matmul_kernels(Table& table);

@@ -3,10 +3,11 @@
 #include <nvrtc.h>
 
 #include <algorithm>
+#include <filesystem>
 
 #include "backends/cuda/libraries/background.h"
 #include "backends/cuda/libraries/library.h"
-#include "backends/cuda/regions/disk_cache.h"
+#include "backends/disk_cache.h"
 #include "base/hash.h"
 #include "plait/error.h"
 #include "plait/version.h"
@@ -60,20 +61,74 @@ int architecture_for(int capability) {
 
 }  // namespace
 
-std::string compile(const Source& source, int capability) {
+namespace {
+
+/// The directory of the toolkit's headers, beside the library of NVRTC or where the toolkit is installed; "" where there is none.
+std::string toolkit_headers() {
+  namespace fs = std::filesystem;
+  const fs::path beside = fs::path(nvrtc().library.path()).parent_path().parent_path() / "include";
+  for (const fs::path& directory : {beside, fs::path("/usr/local/cuda/include")}) {
+    std::error_code error;
+    if (fs::exists(directory / "cuda_fp16.h", error)) return directory.string();
+  }
+  return "";
+}
+
+/// What a text is compiled with, beside the architecture.
+std::vector<std::string> options_for(const Source& source) {
+  if (source.user.empty()) return {"--std=c++20", "--fmad=false", "--device-as-default-execution-space"};
+  std::vector<std::string> options{"--std=c++20"};
+  if (const std::string headers = toolkit_headers(); !headers.empty()) {
+    options.push_back("--include-path=" + headers);
+    options.push_back("--include-path=" + headers + "/cccl");
+  }
+  return options;
+}
+
+struct Headers {
   std::vector<const char*> names, texts;
+};
+Headers headers_for(const Source& source) {
+  Headers headers;
+  if (!source.user.empty()) return headers;
   for (const Header& header : device_headers()) {
-    names.push_back(header.name);
-    texts.push_back(header.text);
+    headers.names.push_back(header.name);
+    headers.texts.push_back(header.text);
   }
   for (const char* name : kStandardHeaders) {
-    names.push_back(name);
-    texts.push_back(kStandardText);
+    headers.names.push_back(name);
+    headers.texts.push_back(kStandardText);
   }
+  return headers;
+}
+
+[[noreturn]] void raise_rejected(const Source& source, const std::string& architecture, nvrtcProgram program) {
+  size_t size = 0;
+  nvrtc().log_size(program, &size);
+  std::string log(size, '\0');
+  nvrtc().log(program, log.data());
+  while (!log.empty() && (log.back() == '\0' || log.back() == '\n')) log.pop_back();
+  if (source.user.empty())
+    throw InternalError("CUDA region: NVRTC rejects the generated source for " + architecture + ":\n" + log);
+  throw ArgumentError(
+      {.op = source.user,
+       .got = "source that NVRTC rejects for " + architecture + ":\n" + log,
+       .accepts = "a body in CUDA C++20",
+       .hint = toolkit_headers().empty()
+                   ? "the toolkit's headers were not found: pip install nvidia-cuda-runtime nvidia-cuda-cccl"
+                   : ""});
+}
+
+}  // namespace
+
+std::string compile(const Source& source, int capability) {
+  const std::string what = source.user.empty() ? "CUDA region" : source.user;
+  const Headers headers = headers_for(source);
   nvrtcProgram program = nullptr;
-  if (nvrtc().create(&program, source.text.c_str(), "region.cu", static_cast<int>(names.size()), texts.data(),
-                     names.data()) != NVRTC_SUCCESS)
-    throw InternalError("CUDA region: NVRTC makes no program");
+  if (nvrtc().create(&program, source.text.c_str(), source.user.empty() ? "region.cu" : "kernel.cu",
+                     static_cast<int>(headers.names.size()), headers.texts.data(),
+                     headers.names.data()) != NVRTC_SUCCESS)
+    throw InternalError(what + ": NVRTC makes no program");
   struct Destroy {
     nvrtcProgram* program;
     ~Destroy() { nvrtc().destroy(program); }
@@ -84,19 +139,13 @@ std::string compile(const Source& source, int capability) {
   const bool machine_code = best / 10 == capability / 10;
   const std::string architecture =
       (machine_code ? "--gpu-architecture=sm_" : "--gpu-architecture=compute_") + std::to_string(best);
-  const char* const options[] = {architecture.c_str(), "--std=c++20", "--fmad=false",
-                                 "--device-as-default-execution-space"};
+  const std::vector<std::string> wanted = options_for(source);
+  std::vector<const char*> options{architecture.c_str()};
+  for (const std::string& option : wanted) options.push_back(option.c_str());
   nvrtc().set_flow_callback(program, [](void*, void*) { return process_ends() ? 1 : 0; }, nullptr);
-  const nvrtcResult result = nvrtc().compile(program, 4, options);
-  if (process_ends())
-    throw Interrupted({.op = "CUDA region", .got = "the end of the process while its code was compiled"});
-  if (result != NVRTC_SUCCESS) {
-    size_t size = 0;
-    nvrtc().log_size(program, &size);
-    std::string log(size, '\0');
-    nvrtc().log(program, log.data());
-    throw InternalError("CUDA region: NVRTC rejects the generated source for " + architecture + ":\n" + log);
-  }
+  const nvrtcResult result = nvrtc().compile(program, static_cast<int>(options.size()), options.data());
+  if (process_ends()) throw Interrupted({.op = what, .got = "the end of the process while its code was compiled"});
+  if (result != NVRTC_SUCCESS) raise_rejected(source, architecture, program);
   size_t size = 0;
   (machine_code ? nvrtc().cubin_size : nvrtc().ptx_size)(program, &size);
   std::string image(size, '\0');
@@ -109,11 +158,13 @@ std::string build(const Source& source, int capability) {
   nvrtc().version(&major, &minor);
   Hasher hasher;
   hasher.add(source.text).add(capability).add(major).add(minor).add(PLAIT_VERSION);
-  for (const Header& header : device_headers()) hasher.add(header.name).add(header.text);
+  const Headers headers = headers_for(source);
+  for (size_t i = 0; i < headers.names.size(); ++i) hasher.add(headers.names[i]).add(headers.texts[i]);
+  for (const std::string& option : options_for(source)) hasher.add(option);
   const Key128 key = hasher.key();
-  if (auto image = cached_image(key)) return *std::move(image);
+  if (auto image = cached_image("cuda", key)) return *std::move(image);
   std::string image = compile(source, capability);
-  cache_image(key, image);
+  cache_image("cuda", key, image);
   return image;
 }
 

@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "backends/cuda/regions/source.h"
+#include "backends/cuda/regions/text.h"
 
 namespace plait::cuda {
 
@@ -17,8 +17,8 @@ const std::vector<Header>& device_headers();
 
 /// Machine code for GPUs of compute capability `capability` (90 for 9.0), from the cache or from NVRTC.
 ///
-/// Threads: any; several processes may share the cache. Errors: DeviceError when NVRTC cannot be opened, InternalError with its log when
-/// it rejects the text, Interrupted when the process ends meanwhile.
+/// Threads: any; several processes may share the cache. Errors: DeviceError when NVRTC cannot be opened; InternalError with its log when
+/// it rejects the text, ArgumentError for a user's; Interrupted when the process ends meanwhile.
 std::string build(const Source& source, int capability);
 /// The same without the cache.
 std::string compile(const Source& source, int capability);

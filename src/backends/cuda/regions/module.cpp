@@ -40,7 +40,7 @@ void make(Entry& entry) {
   const std::string image = build(entry.source, entry.capability);
   cudaLibrary_t library = nullptr;
   check_cuda(cudaLibraryLoadData(&library, image.data(), nullptr, nullptr, 0, nullptr, nullptr, 0),
-             "load of a region's code");
+             entry.source.user.empty() ? "load of a region's code" : entry.source.user.c_str());
   auto module = std::make_unique<Module>();
   for (const std::string& name : entry.source.kernels) {
     cudaKernel_t kernel = nullptr;
@@ -59,8 +59,15 @@ void say_once(const std::string& what) {
 
 }  // namespace
 
+int capability_of(int device) {
+  int major = 0, minor = 0;
+  check_cuda(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device), "compute capability");
+  check_cuda(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device), "compute capability");
+  return 10 * major + minor;
+}
+
 const Module* module_of(const Source& source, int capability, Wait wait) {
-  const Key128 key = Hasher().add(source.text).add(capability).key();
+  const Key128 key = Hasher().add(source.text).add(source.user.empty()).add(capability).key();
   Entry* entry;
   {
     const std::lock_guard lock(registry().mutex);

@@ -6,7 +6,7 @@
 #include <memory>
 #include <vector>
 
-#include "backends/cuda/regions/source.h"
+#include "backends/cuda/regions/text.h"
 
 namespace plait::cuda {
 
@@ -20,5 +20,8 @@ enum class Wait : uint8_t { no, yes };
 /// The module of a text for GPUs of this compute capability; null while it is being built elsewhere, or when that failed, which is said
 /// once on stderr. With Wait::yes it is built now, and errors are thrown.
 const Module* module_of(const Source& source, int capability, Wait wait);
+
+/// 90 for a GPU of compute capability 9.0.
+int capability_of(int device);
 
 }  // namespace plait::cuda

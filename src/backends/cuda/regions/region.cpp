@@ -24,13 +24,6 @@ Tier tier_of_environment() {
   throw DeviceError({.op = "PLAIT_CUDA_TIER", .got = set, .accepts = "0 or 1"});
 }
 
-int capability_of(int device) {
-  int major = 0, minor = 0;
-  check_cuda(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device), "compute capability");
-  check_cuda(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device), "compute capability");
-  return 10 * major + minor;
-}
-
 constexpr long long kMostBlocks = 1 << 20;
 unsigned blocks_for(long long units, long long units_of_block) {
   return static_cast<unsigned>(std::clamp((units + units_of_block - 1) / units_of_block, 1ll, kMostBlocks));

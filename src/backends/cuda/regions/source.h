@@ -1,21 +1,13 @@
 // CUDA C++ from a region's program: one text, built by itself, for each way of going over the iteration space, none for a shape.
 #pragma once
 
-#include <string>
-#include <vector>
-
 #include "backends/cuda/regions/staged.h"
+#include "backends/cuda/regions/text.h"
 
 namespace plait::cuda {
 
 /// Threads of a block, unless said otherwise.
 inline constexpr int kThreads = 256;
-
-/// A text with the names of its kernels.
-struct Source {
-  std::string text;
-  std::vector<std::string> kernels;
-};
 
 /// Programs without a row. linear: operands of one element, or whose elements lie in the order of the space; strided: any;
 /// tiled: any, in tiles of kTileRows neighbouring rows and kTileVectors vectors, for operands whose neighbours lie across rows;

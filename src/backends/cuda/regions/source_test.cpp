@@ -14,8 +14,8 @@
 #include "backends/cuda/libraries/library.h"
 #include "backends/cuda/regions/build.h"
 #include "backends/cuda/regions/cases.h"
-#include "backends/cuda/regions/disk_cache.h"
 #include "backends/cuda/regions/module.h"
+#include "backends/disk_cache.h"
 #include "plait/error.h"
 
 namespace plait::cuda {
@@ -124,54 +124,6 @@ class DiskCache : public ::testing::Test {
   std::filesystem::path directory_;
 };
 
-TEST_F(DiskCache, GivesBackWhatWasPutIn) {
-  EXPECT_FALSE(cached_image({1, 2}));
-  cache_image({1, 2}, "machine code");
-  EXPECT_EQ(cached_image({1, 2}), "machine code");
-  EXPECT_FALSE(cached_image({2, 1}));
-  EXPECT_EQ(files().size(), 1u);
-}
-
-TEST_F(DiskCache, IgnoresWhatIsDamaged) {
-  cache_image({1, 2}, "machine code");
-  const auto path = files().front();
-  const auto size = std::filesystem::file_size(path);
-  {
-    std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
-    file.seekp(static_cast<std::streamoff>(size) - 3);
-    file.put('?');
-  }
-  EXPECT_FALSE(cached_image({1, 2}));
-  std::filesystem::resize_file(path, size - 5);
-  EXPECT_FALSE(cached_image({1, 2}));
-  std::filesystem::resize_file(path, 4);
-  EXPECT_FALSE(cached_image({1, 2}));
-  cache_image({1, 2}, "machine code");
-  EXPECT_EQ(cached_image({1, 2}), "machine code");
-}
-
-TEST_F(DiskCache, TrimsWhatWasUsedLongestAgo) {
-  for (uint64_t k = 0; k < 4; ++k) {
-    cache_image({k, k}, std::string(1000, 'x'));
-    for (const auto& path : files())
-      if (path.filename().string().find(std::to_string(k) + ".image") != std::string::npos)
-        std::filesystem::last_write_time(path,
-                                         std::filesystem::file_time_type::clock::now() - std::chrono::hours(10 - k));
-  }
-  EXPECT_TRUE(cached_image({0, 0}));  // used now
-  trim_cache(directory_.string(), 2500);
-  EXPECT_TRUE(cached_image({0, 0}));
-  EXPECT_FALSE(cached_image({1, 1}));
-  EXPECT_FALSE(cached_image({2, 2}));
-  EXPECT_TRUE(cached_image({3, 3}));
-}
-
-TEST_F(DiskCache, AnUnusableDirectoryIsAnEmptyCache) {
-  ::setenv("PLAIT_CACHE_DIR", "/proc/nowhere", 1);
-  cache_image({1, 2}, "machine code");
-  EXPECT_FALSE(cached_image({1, 2}));
-}
-
 TEST_F(DiskCache, DamagedEntriesAreBuiltAgain) {
   PLAIT_NEEDS_NVRTC();
   const Source source{"extern \"C\" __global__ void nothing() {}\n", {"nothing"}};
@@ -208,9 +160,9 @@ int build_beside_others(const std::string& directory, uint64_t process) try {
     for (uint64_t i = 0; i < 20; ++i) {
       const Key128 own{process + 1, i}, shared{100, i};
       const std::string image(1000 + 10 * i, 'x');
-      cache_image(own, image);
-      cache_image(shared, image);
-      if (const auto got = cached_image(shared); got && *got != image) return 2;
+      cache_image("cuda", own, image);
+      cache_image("cuda", shared, image);
+      if (const auto got = cached_image("cuda", shared); got && *got != image) return 2;
       trim_cache(directory, 60000);
     }
   }

@@ -1,5 +1,7 @@
-#include "backends/cuda/regions/disk_cache.h"
+#include "backends/disk_cache.h"
 
+#include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -7,11 +9,10 @@
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
-#include <fstream>
-#include <sstream>
+#include <memory>
 #include <vector>
 
-namespace plait::cuda {
+namespace plait {
 namespace {
 
 namespace fs = std::filesystem;
@@ -19,11 +20,26 @@ namespace fs = std::filesystem;
 constexpr char kMagic[8] = {'p', 'l', 'a', 'i', 't', 'c', 'u', '1'};
 constexpr const char* kSuffix = ".image";
 
-fs::path directory() {
+fs::path directory(std::string_view kind) {
   if (const char* set = std::getenv("PLAIT_CACHE_DIR")) return set;
-  if (const char* cache = std::getenv("XDG_CACHE_HOME"); cache && *cache) return fs::path(cache) / "plait" / "cuda";
-  if (const char* home = std::getenv("HOME"); home && *home) return fs::path(home) / ".cache" / "plait" / "cuda";
+  if (const char* cache = std::getenv("XDG_CACHE_HOME"); cache && *cache) return fs::path(cache) / "plait" / kind;
+  if (const char* home = std::getenv("HOME"); home && *home) return fs::path(home) / ".cache" / "plait" / kind;
   return {};
+}
+using File = std::unique_ptr<std::FILE, int (*)(std::FILE*)>;
+/// A file that nobody but this user, or root, can have written; null for any other.
+File opened_own(const fs::path& path) {
+  File file(std::fopen(path.c_str(), "rbe"), std::fclose);
+  struct stat status{};
+  const bool own = file && ::fstat(::fileno(file.get()), &status) == 0 && S_ISREG(status.st_mode) &&
+                   (status.st_uid == ::geteuid() || status.st_uid == 0) && (status.st_mode & (S_IWGRP | S_IWOTH)) == 0;
+  if (!own) file.reset();
+  return file;
+}
+/// A new file that is this user's alone, whatever the umask allows.
+File made_own(const fs::path& path) {
+  const int descriptor = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, S_IRUSR | S_IWUSR);
+  return {descriptor < 0 ? nullptr : ::fdopen(descriptor, "wb"), std::fclose};
 }
 std::string name_of(const Key128& key) {
   char name[40];
@@ -41,17 +57,17 @@ uint64_t check_of(const std::string& image) { return Hasher(3).add(image).hash()
 
 }  // namespace
 
-std::optional<std::string> cached_image(const Key128& key) try {
-  const fs::path where = directory();
+std::optional<std::string> cached_image(std::string_view kind, const Key128& key) try {
+  const fs::path where = directory(kind);
   if (where.empty()) return std::nullopt;
   const fs::path path = where / (name_of(key) + kSuffix);
-  std::ifstream file(path, std::ios::binary);
+  const File file = opened_own(path);
   Heading heading;
-  if (!file || !file.read(reinterpret_cast<char*>(&heading), sizeof heading)) return std::nullopt;
+  if (!file || std::fread(&heading, sizeof heading, 1, file.get()) != 1) return std::nullopt;
   if (!std::equal(kMagic, kMagic + 8, heading.magic) || heading.key != key || heading.bytes > (uint64_t{1} << 30))
     return std::nullopt;
   std::string image(heading.bytes, '\0');
-  if (!file.read(image.data(), static_cast<std::streamsize>(image.size())) || check_of(image) != heading.check)
+  if (std::fread(image.data(), 1, image.size(), file.get()) != image.size() || check_of(image) != heading.check)
     return std::nullopt;
   std::error_code ignored;
   fs::last_write_time(path, fs::file_time_type::clock::now(), ignored);  // used just now
@@ -60,8 +76,8 @@ std::optional<std::string> cached_image(const Key128& key) try {
   return std::nullopt;
 }
 
-void cache_image(const Key128& key, const std::string& image) try {
-  const fs::path where = directory();
+void cache_image(std::string_view kind, const Key128& key, const std::string& image) try {
+  const fs::path where = directory(kind);
   if (where.empty()) return;
   fs::create_directories(where);
   static std::atomic<int> count = 0;
@@ -72,13 +88,13 @@ void cache_image(const Key128& key, const std::string& image) try {
   heading.key = key;
   heading.bytes = image.size();
   heading.check = check_of(image);
-  std::ofstream file(temporary, std::ios::binary);
-  file.write(reinterpret_cast<const char*>(&heading), sizeof heading);
-  file.write(image.data(), static_cast<std::streamsize>(image.size()));
-  file.close();
+  File file = made_own(temporary);
+  bool whole = file && std::fwrite(&heading, sizeof heading, 1, file.get()) == 1 &&
+               std::fwrite(image.data(), 1, image.size(), file.get()) == image.size();
+  whole = file && std::fclose(file.release()) == 0 && whole;
   std::error_code error;
-  if (file) fs::rename(temporary, where / (name_of(key) + kSuffix), error);  // no process ever sees a part of an entry
-  if (!file || error) {
+  if (whole) fs::rename(temporary, where / (name_of(key) + kSuffix), error);  // no process ever sees a part of an entry
+  if (!whole || error) {
     fs::remove(temporary, error);
     return;
   }
@@ -119,4 +135,4 @@ void trim_cache(const std::string& where, int64_t most) {
   }
 }
 
-}  // namespace plait::cuda
+}  // namespace plait

@@ -1,0 +1,66 @@
+// Texts of users' kernels compile. Needs NVRTC, no GPU.
+#include <gtest/gtest.h>
+
+#include "backends/cuda/regions/build.h"
+#include "backends/custom_kernel.h"
+#include "plait/error.h"
+
+namespace plait::cuda {
+namespace {
+
+constexpr DType kTypes[] = {DType::bool_,    DType::uint8,   DType::uint16,  DType::uint32,   DType::uint64,
+                            DType::int8,     DType::int16,   DType::int32,   DType::int64,    DType::float16,
+                            DType::bfloat16, DType::float32, DType::float64, DType::complex64};
+
+Source source_of(const CustomKernelText& text) {
+  return {custom_kernel_text(CustomLanguage::cuda, text), {custom_symbol(text.name)}, "cuda_kernel 'test'"};
+}
+
+std::string compiled(const CustomKernelText& text) { return compile(source_of(text), 90); }
+
+class CustomCuda : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    try {
+      compile({"extern \"C\" __global__ void nothing() {}\n", {"nothing"}, "nothing"}, 90);
+    } catch (const DeviceError& error) {
+      GTEST_SKIP() << "NVRTC is not there: " << error.what();
+    }
+  }
+};
+
+TEST_F(CustomCuda, EveryTypeCompiles) {
+  for (const DType type : kTypes) {
+    CustomKernelText text{.name = "test", .body = "T x = inp[threadIdx.x]; out[threadIdx.x] = x;"};
+    text.inputs = {{"inp", type, 1}};
+    text.outputs = {{"out", type, 1}};
+    text.values = {{"T", type}};
+    EXPECT_NO_THROW(compiled(text)) << name_of(type);
+  }
+}
+
+TEST_F(CustomCuda, LayoutsValuesAndFunctionsOfTheToolkit) {
+  CustomKernelText text{.name = "a name", .header = "__device__ int twice(int x) { return 2 * x; }"};
+  text.body =
+      "const uint64_t at = cooperative_groups::this_grid().thread_rank();\n"
+      "if (FLAG) out[at] = twice(inp[elem_to_loc(at, inp_shape, inp_strides, inp_ndim)]) + K + (LOW < 0) + point[0];";
+  text.inputs = {{"inp", DType::int32, 3}, {"point", DType::int64, 0}};
+  text.outputs = {{"out", DType::float32, 1}};
+  text.values = {{"FLAG", true}, {"K", int64_t{3}}, {"LOW", INT64_MIN}};
+  EXPECT_NO_THROW(compiled(text));
+}
+
+TEST_F(CustomCuda, MessagesNameTheUsersLine) {
+  CustomKernelText text{.name = "test", .body = "\n\nout[0] = nothing;"};
+  text.outputs = {{"out", DType::float32, 1}};
+  try {
+    compiled(text);
+    FAIL();
+  } catch (const ArgumentError& error) {
+    EXPECT_NE(error.info().got.find("test(3)"), std::string::npos) << error.what();
+    EXPECT_NE(error.info().got.find("nothing"), std::string::npos) << error.what();
+  }
+}
+
+}  // namespace
+}  // namespace plait::cuda
