@@ -2,8 +2,8 @@
 """Makes everything that follows from the op registry.
 
 gen.py SCHEMA OUT        C++ headers, sources and bindings under OUT, from the committed schema (CMake calls this)
-gen.py --update [BUILD]  builds plait_schema in BUILD (default build/release), rewrites schema/ops.json, the stubs of
-                         plait.core, docs/ops and docs/coverage.md
+gen.py --update [BUILD]  builds plait_schema in BUILD (build/release), rewrites schema/ops.json and c_abi.txt, the
+                         stubs of plait.core, docs/ops and docs/coverage.md
 gen.py --check [BUILD]   prints which of those are stale, and ends with 1 if any is
 """
 
@@ -14,12 +14,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-from gen import bindings, coverage, cpp, pages, stubs
+from gen import bindings, c, coverage, cpp, pages, stubs
 from gen.scan import bridge
 from gen.schema import read
 
 ROOT = Path(__file__).resolve().parent.parent
 SCHEMA = ROOT / "schema/ops.json"
+C_HEADERS = [ROOT / "include/plait/c.h", *sorted((ROOT / "include/plait").glob("c_*.h"))]
 
 
 def write(path: Path, text: str) -> None:
@@ -39,6 +40,9 @@ def generate(schema: Path, out: Path) -> None:
     known = json.loads(schema.read_text()) if schema.exists() else {"primitives": [], "functions": []}
     functions = read(json.dumps(bridge(known, ROOT / "src/ops")))
     write(out / "include/plait/ops.h", cpp.ops_header(functions))
+    write(out / "include/plait/op_aliases.h", cpp.aliases_header(functions))
+    write(out / "include/plait/c_ops.h", c.header(functions))
+    write(out / "src/c_ops.cpp", c.source(functions))
     write(out / "src/ops_elementwise.cpp", cpp.elementwise_source(functions))
     write(out / "src/call.cpp", cpp.call_source(functions))
     files = bindings.files(functions)
@@ -53,6 +57,7 @@ def committed(schema_text: str) -> dict[Path, str]:
     made = {SCHEMA: schema_text}
     stub_files = stubs.files(functions)
     made |= {ROOT / "python/plait" / name: text for name, text in stub_files.items()}
+    made[ROOT / "schema/c_abi.txt"] = c.abi(c.header(functions), *(p.read_text() for p in C_HEADERS))
     made[ROOT / "docs/coverage.md"] = coverage.page(schema_text, stub_files)
     made |= {ROOT / "docs/ops" / name: text for name, text in pages.files(functions, schema_text).items()}
     return made

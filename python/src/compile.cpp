@@ -3,12 +3,11 @@
 #include <nanobind/stl/vector.h>
 
 #include <algorithm>
-#include <atomic>
-#include <cstdlib>
 #include <memory>
 #include <vector>
 
 #include "bind.h"
+#include "plait/compile_switch.h"
 #include "plait/debug.h"
 #include "plait/random.h"
 #include "source.h"
@@ -19,8 +18,6 @@
 
 namespace plait::python {
 namespace {
-
-std::atomic<bool> compile_enabled{true};
 
 /// Puts arrays into a tree in place, in the order in which they are found. Tuples are looked through, not changed.
 void refill(nb::handle tree, Arrays::const_iterator& next) {
@@ -62,7 +59,7 @@ class CompiledCallable {
       : f_(std::move(f)), state_in_(std::move(inputs)), state_out_(std::move(outputs)) {}
 
   nb::object operator()(const nb::args& args, const nb::kwargs& kwargs) {
-    if (!compile_enabled.load() || debug::eager())
+    if (!compile_enabled() || debug::eager())
       return checked(nb::steal(PyObject_Call(f_.ptr(), args.ptr(), kwargs.ptr())));
     if (NumberScope::current() != nullptr) {  // part of the trace around it, whose extents it may have captured
       const TransformScope scope(transform_of("compile", f_));
@@ -327,14 +324,9 @@ void bind_compile(nb::module_& m) {
       "assigns. Extents and numbers are symbolic; where fun looks at one, another runs fun again.\n\n"
       "Errors: TypeError for what cannot be called; when it is called, what fun raises, and TransformError where fun asks for the\n"
       "value of an array.");
-  m.def(
-      "disable_compile", [] { compile_enabled = false; }, nb::sig("def disable_compile() -> None"),
-      "From now on compiled functions are run as they are written.");
-  m.def(
-      "enable_compile", [] { compile_enabled = true; }, nb::sig("def enable_compile() -> None"),
-      "Undoes disable_compile.");
-  if (const char* off = std::getenv("PLAIT_DISABLE_COMPILE"); off != nullptr && *off != '\0' && *off != '0')
-    compile_enabled = false;
+  m.def("disable_compile", disable_compile, nb::sig("def disable_compile() -> None"),
+        "From now on compiled functions are run as they are written.");
+  m.def("enable_compile", enable_compile, nb::sig("def enable_compile() -> None"), "Undoes disable_compile.");
 }
 
 }  // namespace plait::python

@@ -1,11 +1,10 @@
 // Dtype objects, their categories, and what is asked about them.
-#include <cmath>
 #include <optional>
 #include <string>
-#include <unordered_map>
 #include <vector>
 
 #include "bind.h"
+#include "plait/dtype_info.h"
 
 namespace plait::python {
 namespace {
@@ -63,27 +62,8 @@ bool is_dtype_kind(DType d, nb::handle kind) {
     return false;
   }
   if (!nb::isinstance<nb::str>(kind)) throw nb::type_error("isdtype: kind is a Dtype, a string, or a tuple of these");
-  static const std::unordered_map<std::string_view, DTypes> kinds = {
-      {"bool", dtypes::boolean},
-      {"signed integer", dtypes::signed_integer},
-      {"unsigned integer", dtypes::unsigned_integer},
-      {"integral", dtypes::integer},
-      {"real floating", dtypes::floating},
-      {"complex floating", dtypes::complex},
-      {"numeric", dtypes::numeric},
-  };
-  const auto name = nb::cast<std::string_view>(kind);
-  const auto found = kinds.find(name);
-  if (found == kinds.end())
-    throw ArgumentError(
-        {.op = "isdtype",
-         .got = "the kind '" + std::string(name) + "'",
-         .accepts = "bool, signed integer, unsigned integer, integral, real floating, complex floating, numeric"});
-  return is_in(d, found->second);
+  return isdtype(d, nb::cast<std::string_view>(kind));
 }
-
-// A cast that keeps the kind or widens it, and never loses range within the integers.
-bool can_cast(DType from, DType to) { return promote(from, to) == to; }
 
 /// The dtype of an array, or a dtype itself.
 std::optional<DType> dtype_of(nb::handle o) {
@@ -92,24 +72,19 @@ std::optional<DType> dtype_of(nb::handle o) {
   return std::nullopt;
 }
 
-DType result_type(const nb::args& operands) {
-  std::optional<DType> common;
+DType result_type_of(const nb::args& operands) {
+  std::vector<DType> dtypes;
   std::vector<Scalar> numbers;  // they follow the dtype of the others
   for (nb::handle o : operands) {
     if (const std::optional<DType> d = dtype_of(o)) {
-      common = common ? promote(*common, *d) : *d;
+      dtypes.push_back(*d);
     } else if (is_scalar(o.ptr())) {
       numbers.push_back(to_scalar(o.ptr()));
     } else {
       throw nb::type_error("result_type: each argument is an array, a Dtype or a number");
     }
   }
-  if (!common)
-    throw ArgumentError({.op = "result_type",
-                         .got = numbers.empty() ? "no argument" : "numbers alone",
-                         .accepts = "at least one array or Dtype"});
-  for (const Scalar& s : numbers) common = s.dtype_with(*common);
-  return *common;
+  return result_type(dtypes, numbers);
 }
 
 /// The argument of finfo and iinfo.
@@ -120,52 +95,6 @@ DType described(const char* op, nb::handle o) {
                              .got = std::string("a value of type ") + Py_TYPE(o.ptr())->tp_name,
                              .accepts = "a Dtype or an array"});
   return *d;
-}
-
-struct FloatInfo {
-  DType dtype;
-  int bits;
-  double min, max, eps, smallest_normal;
-};
-
-FloatInfo float_info(DType d) {
-  if (d == DType::complex64) d = DType::float32;
-  const auto make = [d](int bits, double max, int digits, int lowest) {
-    return FloatInfo{d, bits, -max, max, std::ldexp(1.0, -digits), std::ldexp(1.0, lowest)};
-  };
-  switch (d) {
-    case DType::float16: return make(16, 65504, 10, -14);
-    case DType::bfloat16: return make(16, std::ldexp(255.0 / 128, 127), 7, -126);
-    case DType::float32: return make(32, static_cast<double>(3.402823466385288598e+38f), 23, -126);
-    case DType::float64: return make(64, 1.7976931348623157e+308, 52, -1022);
-    default:
-      throw DTypeError({.op = "finfo",
-                        .got = "dtype " + std::string(name_of(d)),
-                        .accepts = "a dtype of floats or complex numbers",
-                        .hint = "iinfo describes integers"});
-  }
-}
-
-struct IntegerInfo {
-  DType dtype;
-};
-
-IntegerInfo integer_info(DType d) {
-  if (!is_integer(d))
-    throw DTypeError({.op = "iinfo",
-                      .got = "dtype " + std::string(name_of(d)),
-                      .accepts = "a dtype of integers",
-                      .hint = "finfo describes floats"});
-  return {d};
-}
-
-nb::object integer_min(const IntegerInfo& i) {
-  if (is_in(i.dtype, dtypes::unsigned_integer)) return nb::int_(0);
-  return nb::int_(-1 - static_cast<int64_t>((uint64_t{1} << (8 * size_of(i.dtype) - 1)) - 1));
-}
-nb::object integer_max(const IntegerInfo& i) {
-  const int bits = 8 * size_of(i.dtype) - (is_in(i.dtype, dtypes::signed_integer) ? 1 : 0);
-  return nb::int_(bits == 64 ? ~uint64_t{0} : (uint64_t{1} << bits) - 1);
 }
 
 std::string shortest(double value) {
@@ -273,37 +202,35 @@ void bind_dtypes(nb::module_& m) {
       "Whether every value of one dtype has a place in another, as promotion sees it.\n\nErrors: TypeError for what is no array or "
       "Dtype.");
   m.def(
-      "result_type", result_type, nb::sig("def result_type(*arrays_and_dtypes: array | Dtype | scalar) -> Dtype"),
+      "result_type", result_type_of, nb::sig("def result_type(*arrays_and_dtypes: array | Dtype | scalar) -> Dtype"),
       "The dtype that all of them meet in: that of their sum. Numbers follow that of the others.\n\n"
       "Errors: TypeError for what is neither array, Dtype nor number, ValueError for no argument and for numbers alone.");
 
-  nb::class_<FloatInfo>(m, "finfo", "Limits of a dtype of floats.")
+  nb::class_<finfo>(m, "finfo", "Limits of a dtype of floats.")
       .def(
-          "__init__",
-          [](FloatInfo* self, nb::handle type) { new (self) FloatInfo(float_info(described("finfo", type))); },
-          nb::arg(), nb::sig("def __init__(self, arg: Dtype | array, /) -> None"))
-      .def_prop_ro("dtype", [](const FloatInfo& f) { return f.dtype; })
-      .def_ro("bits", &FloatInfo::bits)
-      .def_ro("min", &FloatInfo::min)
-      .def_ro("max", &FloatInfo::max)
-      .def_ro("eps", &FloatInfo::eps)
-      .def_ro("smallest_normal", &FloatInfo::smallest_normal)
-      .def("__repr__", [](const FloatInfo& f) {
+          "__init__", [](finfo* self, nb::handle type) { new (self) finfo(described("finfo", type)); }, nb::arg(),
+          nb::sig("def __init__(self, arg: Dtype | array, /) -> None"))
+      .def_prop_ro("dtype", [](const finfo& f) { return f.dtype; })
+      .def_ro("bits", &finfo::bits)
+      .def_ro("min", &finfo::min)
+      .def_ro("max", &finfo::max)
+      .def_ro("eps", &finfo::eps)
+      .def_ro("smallest_normal", &finfo::smallest_normal)
+      .def("__repr__", [](const finfo& f) {
         return nb::str(("finfo(min=" + shortest(f.min) + ", max=" + shortest(f.max) +
                         ", dtype=" + std::string(name_of(f.dtype)) + ")")
                            .c_str());
       });
-  nb::class_<IntegerInfo>(m, "iinfo", "Limits of a dtype of integers.")
+  nb::class_<iinfo>(m, "iinfo", "Limits of a dtype of integers.")
       .def(
-          "__init__",
-          [](IntegerInfo* self, nb::handle type) { new (self) IntegerInfo(integer_info(described("iinfo", type))); },
-          nb::arg(), nb::sig("def __init__(self, arg: Dtype | array, /) -> None"))
-      .def_prop_ro("dtype", [](const IntegerInfo& i) { return i.dtype; })
-      .def_prop_ro("min", integer_min)
-      .def_prop_ro("max", integer_max)
-      .def("__repr__", [](const IntegerInfo& i) {
+          "__init__", [](iinfo* self, nb::handle type) { new (self) iinfo(described("iinfo", type)); }, nb::arg(),
+          nb::sig("def __init__(self, arg: Dtype | array, /) -> None"))
+      .def_prop_ro("dtype", [](const iinfo& i) { return i.dtype; })
+      .def_ro("min", &iinfo::min)
+      .def_ro("max", &iinfo::max)
+      .def("__repr__", [](const iinfo& i) {
         return nb::str("iinfo(min={}, max={}, dtype={})")
-            .format(integer_min(i), integer_max(i), nb::str(std::string(name_of(i.dtype)).c_str()));
+            .format(i.min, i.max, nb::str(std::string(name_of(i.dtype)).c_str()));
       });
   m.def(
       "__array_namespace_info__", [core = nb::object(m)] { return array_namespace_info(core); },

@@ -11,6 +11,7 @@
 #include "graph/node.h"
 #include "graph/source.h"
 #include "memory/buffer.h"
+#include "plait/array_memory.h"
 #include "plait/memory.h"
 #include "trees.h"
 
@@ -120,9 +121,11 @@ void release_under_lock(void (*deleter)(void*), void* context) {
     deleter(context);
     return;
   }
-  {
+  try {
     const std::lock_guard lock(queue_mutex);
     queue->push_back({deleter, context});
+  } catch (const std::bad_alloc&) {
+    return;  // what it holds is not given back, where the alternative is to end the process
   }
   if (!drain_scheduled.exchange(true)) Py_AddPendingCall(drain, nullptr);
 }
@@ -157,16 +160,7 @@ int64_t checked_limit(nb::handle limit, const char* op) {
   return bytes;
 }
 
-int64_t buffer_size(const nb::args& trees) {
-  int64_t bytes = 0;
-  for (const Array& a : arrays_of(trees)) {
-    if (!a.is_evaluated())
-      throw ArgumentError(
-          {.op = "get_array_buffer_size", .got = "an array that is not evaluated", .hint = "eval(...) it first"});
-    bytes += evaluated_storage(a).buffer->bytes();
-  }
-  return bytes;
-}
+int64_t buffer_size(const nb::args& trees) { return get_array_buffer_size(arrays_of(trees)); }
 
 }  // namespace
 
@@ -218,11 +212,7 @@ void bind_evaluation(nb::module_& m) {
       "Sets the most bytes kept for reuse; returns the limit before.\n\n"
       "Errors: TypeError for what is no number of bytes.");
   m.def(
-      "set_wired_limit",
-      [](nb::handle limit) {
-        static int64_t wired = 0;  // nothing is wired on this platform; the number is kept for whoever asks
-        return std::exchange(wired, checked_limit(limit, "set_wired_limit"));
-      },
+      "set_wired_limit", [](nb::handle limit) { return set_wired_limit(checked_limit(limit, "set_wired_limit")); },
       nb::arg("limit"), nb::sig("def set_wired_limit(limit: int) -> int"),
       "Has no effect on Linux; returns the limit before.\n\nErrors: TypeError for what is no number of bytes.");
   m.def("get_array_buffer_size", buffer_size, nb::sig("def get_array_buffer_size(*args) -> int"),

@@ -2,11 +2,10 @@
 #include "plait/more_ops.h"
 
 #include <algorithm>
-#include <fstream>
 #include <string>
 
 #include "bind.h"
-#include "engine/devices.h"
+#include "plait/device_info.h"
 #include "plait/linalg.h"
 #include "plait/ops.h"
 
@@ -81,17 +80,7 @@ struct ArrayLike {
   nb::object object;
 };
 
-std::string processor_name() {
-  std::ifstream info("/proc/cpuinfo");
-  for (std::string line; std::getline(info, line);) {
-    const size_t colon = line.find(':');
-    if (line.starts_with("model name") && colon != std::string::npos)
-      return line.substr(line.find_first_not_of(" \t", colon + 1));
-  }
-  return "cpu";
-}
-
-nb::dict device_info(nb::handle asked) {
+nb::dict device_info_of(nb::handle asked) {
   nb::dict out;
   Device device = default_device();
   DeviceType type{};
@@ -99,22 +88,11 @@ nb::dict device_info(nb::handle asked) {
     if (!nb::try_cast(asked, type)) throw nb::type_error("device_info: a Device or DeviceType is needed");
     device = {type, 0};
   }
-  if (device.type == DeviceType::gpu) {
-    if (!is_available(device)) return out;
-    const DeviceInfo info = engine::device_backend()->info(device.index);
-    out["architecture"] = info.architecture.c_str();
-    out["device_name"] = info.name.c_str();
-    out["memory_size"] = info.memory_bytes;
-    return out;
-  }
-#if defined(__x86_64__)
-  out["architecture"] = "x86_64";
-#elif defined(__aarch64__)
-  out["architecture"] = "aarch64";
-#else
-  out["architecture"] = "unknown";
-#endif
-  out["device_name"] = processor_name().c_str();
+  if (!is_available(device)) return out;
+  const DeviceInfo info = device_info(device);
+  out["architecture"] = info.architecture.c_str();
+  out["device_name"] = info.name.c_str();
+  if (device.type == DeviceType::gpu) out["memory_size"] = info.memory_bytes;
   return out;
 }
 
@@ -315,7 +293,7 @@ void bind_more_ops(nb::module_& m) {
           },
           nb::arg(), nb::sig("def __init__(self, arg: object, /) -> None"))
       .def("__plait_array__", [](const ArrayLike& a) { return *array_like(a.object); });
-  m.def("device_info", device_info, nb::arg("d").none() = nb::none(),
+  m.def("device_info", device_info_of, nb::arg("d").none() = nb::none(),
         nb::sig("def device_info(d: None | Device | DeviceType = None) -> dict[str, str | int]"),
         "What is known of a device: architecture and name; empty for one that is not there.\n\n"
         "Errors: TypeError for what is no device.");

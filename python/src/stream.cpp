@@ -5,25 +5,13 @@
 
 #include <memory>
 #include <string>
-#include <unordered_map>
+#include <thread>
 
 #include "bind.h"
+#include "plait/thread_local_stream.h"
 
 namespace plait::python {
 namespace {
-
-/// Names one stream per thread; each thread's is made when it first uses it.
-struct ThreadLocalStream {
-  uint32_t id = 0;
-  Device device;
-
-  Stream here() const {
-    thread_local std::unordered_map<uint32_t, Stream> mine;
-    const auto [at, is_new] = mine.try_emplace(id);
-    if (is_new) at->second = new_stream(device);
-    return at->second;
-  }
-};
 
 struct StreamContext {
   StreamContext(nb::object s) : chosen(std::move(s)) {}
@@ -31,7 +19,20 @@ struct StreamContext {
   StreamContext(const StreamContext&) = delete;
 
   nb::object chosen;
-  std::vector<std::unique_ptr<StreamScope>> open;
+  struct Open {
+    std::thread::id thread;
+    std::unique_ptr<StreamScope> scope;
+  };
+  std::vector<Open> open;  // several threads may be within the block of one context
+
+  void enter() { open.push_back({std::this_thread::get_id(), std::make_unique<StreamScope>(resolve({chosen}))}); }
+  void exit() {
+    for (size_t i = open.size(); i-- > 0;) {
+      if (open[i].thread != std::this_thread::get_id()) continue;
+      open.erase(open.begin() + static_cast<ptrdiff_t>(i));
+      return;
+    }
+  }
 };
 
 const char* name_of(DeviceType t) { return t == DeviceType::cpu ? "cpu" : "gpu"; }
@@ -42,8 +43,7 @@ std::string describe(Device d) {
 std::optional<Device> to_device(nb::handle o) {
   Device device;
   if (nb::try_cast(o, device)) return device;
-  DeviceType type{};
-  if (nb::try_cast(o, type)) return Device{type, 0};
+  if (nb::isinstance<DeviceType>(o)) return Device{nb::cast<DeviceType>(o), 0};  // and no number in its place
   return std::nullopt;
 }
 
@@ -113,16 +113,16 @@ void bind_streams(nb::module_& m) {
         return nb::str(("Stream(" + describe(s.device) + ", " + std::to_string(s.index) + ")").c_str());
       });
   nb::class_<ThreadLocalStream>(m, "ThreadLocalStream", "A stream of its own for each thread that uses it.")
-      .def_ro("device", &ThreadLocalStream::device)
+      .def_prop_ro("device", &ThreadLocalStream::device)
       .def(
           "__eq__",
           [](const ThreadLocalStream& s, nb::handle o) {
-            return nb::isinstance<ThreadLocalStream>(o) && nb::inst_ptr<ThreadLocalStream>(o)->id == s.id;
+            return nb::isinstance<ThreadLocalStream>(o) && *nb::inst_ptr<ThreadLocalStream>(o) == s;
           },
           nb::arg().none(), nb::sig("def __eq__(self, arg: object, /) -> bool"))
-      .def("__hash__", [](const ThreadLocalStream& s) { return static_cast<int64_t>(s.id) + (int64_t{1} << 40); })
+      .def("__hash__", [](const ThreadLocalStream& s) { return static_cast<int64_t>(s.id()) + (int64_t{1} << 40); })
       .def("__repr__", [](const ThreadLocalStream& s) {
-        return nb::str(("ThreadLocalStream(" + describe(s.device) + ", " + std::to_string(s.id) + ")").c_str());
+        return nb::str(("ThreadLocalStream(" + describe(s.device()) + ", " + std::to_string(s.id()) + ")").c_str());
       });
   nb::class_<StreamContext>(m, "StreamContext",
                             "What plait.core.stream returns: operations made within the block go to its stream.")
@@ -133,14 +133,9 @@ void bind_streams(nb::module_& m) {
             new (self) StreamContext(nb::borrow(s.object));
           },
           nb::arg("s"), nb::sig("def __init__(self, s: Stream | ThreadLocalStream | Device | DeviceType) -> None"))
+      .def("__enter__", &StreamContext::enter, nb::sig("def __enter__(self) -> None"))
       .def(
-          "__enter__", [](StreamContext& c) { c.open.push_back(std::make_unique<StreamScope>(resolve({c.chosen}))); },
-          nb::sig("def __enter__(self) -> None"))
-      .def(
-          "__exit__",
-          [](StreamContext& c, nb::handle, nb::handle, nb::handle) {
-            if (!c.open.empty()) c.open.pop_back();
-          },
+          "__exit__", [](StreamContext& c, nb::handle, nb::handle, nb::handle) { c.exit(); },
           nb::arg("exc_type").none() = nb::none(), nb::arg("exc_value").none() = nb::none(),
           nb::arg("traceback").none() = nb::none(),
           nb::sig(
@@ -178,13 +173,8 @@ void bind_streams(nb::module_& m) {
         nb::sig((std::string("def ") + name + "(device: Device | DeviceType) -> Stream").c_str()),
         "A new stream on a device.\n\nErrors: DeviceError when it is not there, TypeError for what is no device.");
   m.def(
-      "new_thread_local_stream",
-      [](DeviceArg d) {
-        static uint32_t next = 0;  // under the GIL
-        default_stream(d.device);  // raises when the device is not there
-        return ThreadLocalStream{++next, d.device};
-      },
-      nb::arg("device"), nb::sig("def new_thread_local_stream(device: Device | DeviceType) -> ThreadLocalStream"),
+      "new_thread_local_stream", [](DeviceArg d) { return new_thread_local_stream(d.device); }, nb::arg("device"),
+      nb::sig("def new_thread_local_stream(device: Device | DeviceType) -> ThreadLocalStream"),
       "A stream of its own for each thread that uses it.\n\nErrors: DeviceError when it is not there, TypeError for what is no device.");
   m.def(
       "clear_streams", [] {}, nb::sig("def clear_streams() -> None"),

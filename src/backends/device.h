@@ -11,14 +11,9 @@
 #include "backends/kernel.h"
 #include "backends/region.h"
 #include "memory/device.h"
+#include "plait/device_info.h"
 
 namespace plait {
-
-struct DeviceInfo {
-  std::string name;  // "NVIDIA H200"
-  std::string architecture;  // "sm_90"
-  int64_t memory_bytes = 0;
-};
 
 /// Work of a queue with the memory it uses, to be enqueued again as a whole.
 ///
@@ -58,6 +53,12 @@ class DeviceBackend : public memory::DeviceMemory {
   };
   /// Copies within the device of `queue`, in few launches; pieces do not overlap.
   virtual void copy_all(memory::Queue queue, std::span<const Piece> pieces) = 0;
+
+  /// The queue as other libraries know it (a cudaStream_t); null where they cannot use this device's memory.
+  virtual void* native_stream(memory::Queue /*queue*/) { return nullptr; }
+  /// What is enqueued on `queue` from now on starts after what others have put on their stream by now; nothing where that
+  /// stream is gone.
+  virtual void wait_for_native(memory::Queue /*queue*/, void* /*stream*/) noexcept {}
 };
 
 /// What a backend's library exports by this name: the backend, or null with the reason why the machine can't have it.

@@ -240,7 +240,17 @@ void append_arg(std::string& args, std::string_view key, int64_t value) {
 
 }  // namespace detail
 
-void start() {
+Counter::Counter(std::string_view name) : value_(&counter(name)) {}
+
+void count(std::string_view name, int64_t n) { counter(name).fetch_add(n, std::memory_order_relaxed); }
+
+}  // namespace plait::trace
+
+namespace plait {
+
+using namespace trace;  // NOLINT: this file implements both
+
+void trace_start() {
   Registry& all = registry();
   const std::lock_guard lock(all.mutex);
   drain_all(all, [](const ThreadEvents&, const Event&) {});
@@ -252,7 +262,7 @@ void start() {
   detail::on.store(true, std::memory_order_relaxed);
 }
 
-std::string stop() {
+std::string trace_stop() {
   detail::on.store(false, std::memory_order_relaxed);
   Registry& all = registry();
   const std::lock_guard lock(all.mutex);
@@ -274,14 +284,10 @@ std::string stop() {
   return text + changed + "}}}\n";
 }
 
-std::map<std::string, int64_t> counters() {
+std::map<std::string, int64_t> trace_counters() {
   Registry& all = registry();
   const std::lock_guard lock(all.mutex);
   return read_counters(all);
 }
 
-Counter::Counter(std::string_view name) : value_(&counter(name)) {}
-
-void count(std::string_view name, int64_t n) { counter(name).fetch_add(n, std::memory_order_relaxed); }
-
-}  // namespace plait::trace
+}  // namespace plait

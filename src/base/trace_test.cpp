@@ -26,18 +26,18 @@ TEST(Trace, OffRecordsAndBuildsNothing) {
     instant("reason", "never", "key", 1);
   }
   EXPECT_FALSE(built);
-  start();
-  EXPECT_EQ(stop().find("never"), std::string::npos);
+  trace_start();
+  EXPECT_EQ(trace_stop().find("never"), std::string::npos);
 }
 
 TEST(Trace, SpansCarryNamesAndArguments) {
-  start();
+  trace_start();
   {
     Span span("step", "add+mul", "where", [] { return std::string("a \"b\"\\\n.py:3"); }, "bytes", 12, "share", 0.5);
     span.add("tier", "jit", "ratio", 1.0 / 0.0);
     instant("reason", "planned");
   }
-  const std::string text = stop();
+  const std::string text = trace_stop();
   EXPECT_NE(text.find(R"("ph":"X","cat":"step","name":"add+mul","ts":)"), std::string::npos) << text;
   EXPECT_NE(text.find(R"("args":{"where":"a \"b\"\\\u000a.py:3","bytes":12,"share":0.5,"tier":"jit","ratio":"inf"})"),
             std::string::npos)
@@ -47,17 +47,17 @@ TEST(Trace, SpansCarryNamesAndArguments) {
 }
 
 TEST(Trace, ASpanThatOutlivesItsRecordingIsDropped) {
-  start();
+  trace_start();
   {
     const Span span("step", "late");
-    stop();
-    start();
+    trace_stop();
+    trace_start();
   }
-  EXPECT_EQ(stop().find("late"), std::string::npos);
+  EXPECT_EQ(trace_stop().find("late"), std::string::npos);
 }
 
 TEST(Trace, ThreadsThatEndedAreInIt) {
-  start();
+  trace_start();
   std::vector<std::thread> threads;
   for (int t = 0; t < 4; ++t) {
     threads.emplace_back([] {
@@ -65,9 +65,9 @@ TEST(Trace, ThreadsThatEndedAreInIt) {
     });
   }
   for (auto& thread : threads) thread.join();
-  EXPECT_EQ(occurrences(stop(), "\"work\""), 8000u);
-  start();
-  EXPECT_EQ(occurrences(stop(), "\"work\""), 0u);
+  EXPECT_EQ(occurrences(trace_stop(), "\"work\""), 8000u);
+  trace_start();
+  EXPECT_EQ(occurrences(trace_stop(), "\"work\""), 0u);
 }
 
 TEST(Trace, StartAndStopWhileThreadsRecord) {
@@ -79,9 +79,9 @@ TEST(Trace, StartAndStopWhileThreadsRecord) {
     });
   }
   for (int i = 0; i < 10; ++i) {
-    start();
+    trace_start();
     std::this_thread::yield();
-    EXPECT_TRUE(stop().ends_with("}}}\n"));
+    EXPECT_TRUE(trace_stop().ends_with("}}}\n"));
   }
   quit = true;
   for (auto& thread : threads) thread.join();
@@ -90,14 +90,14 @@ TEST(Trace, StartAndStopWhileThreadsRecord) {
 TEST(Trace, CountersOfOneNameAreOne) {
   static Counter plans("test_plans");
   const int64_t before = plans.value();
-  start();
+  trace_start();
   parallel_for(1000, 1, [](int64_t, int64_t) { plans.add(); });
   count("test_plans", 5);
   reason("evaluated", "printed");
   EXPECT_EQ(plans.value(), before + 1005);
-  EXPECT_EQ(counters().at("test_plans"), before + 1005);
-  EXPECT_EQ(counters().at("evaluated: printed"), 1);
-  const std::string text = stop();
+  EXPECT_EQ(trace_counters().at("test_plans"), before + 1005);
+  EXPECT_EQ(trace_counters().at("evaluated: printed"), 1);
+  const std::string text = trace_stop();
   EXPECT_NE(text.find("\"test_plans\":1005"), std::string::npos) << text;
   EXPECT_NE(text.find("\"name\":\"evaluated: printed\""), std::string::npos);
 }

@@ -112,7 +112,7 @@ void note_fallback(const std::string& op, const std::string& where) {
     throw DeviceError({.op = op,
                        .got = "an operation on a device that has no kernel for it, or not for these operands",
                        .accepts = "operations that the coverage table lists for the device",
-                       .hint = "give it stream=cpu, or allow that it runs there: transfers.fallback('say')",
+                       .hint = "give it stream=cpu, or allow that it runs there: transfers.fallback('log')",
                        .where = where});
   static std::mutex mutex;
   static auto* said = new std::unordered_set<std::string>;

@@ -17,6 +17,9 @@ Array::Array(Scalar value, DType dtype) {
 
 Array Array::from_bytes(const void* data, int64_t bytes, const Shape& shape, DType dtype) {
   const Aval aval{shape, dtype};
+  for (const Dim& extent : shape)
+    if (extent.value() < 0)
+      throw ShapeError({.op = "array", .got = "shape " + to_string(shape), .accepts = "extents of 0 and more"});
   Storage storage = allocate_storage(aval);
   const int64_t need = shape.count_value() * size_of(dtype);
   if (bytes != need)

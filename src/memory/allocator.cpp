@@ -15,6 +15,7 @@
 #include "memory/size_class.h"
 #include "memory/slabs.h"
 #include "plait/error.h"
+#include "plait/fail_allocation.h"
 
 namespace plait {
 namespace memory {
@@ -118,13 +119,20 @@ void set_gate() noexcept {
                 "use smaller batches, or free arrays that are no longer needed");
 }
 
+void count_towards_failure(int64_t bytes, int64_t counted) {
+  int64_t left = limits.until_failure.load(std::memory_order_relaxed);
+  do {
+    if (left < 0) return;
+  } while (!limits.until_failure.compare_exchange_weak(left, left - 1));
+  if (left > 0) return;
+  set_gate();
+  out_of_memory(bytes, counted, "and a test made it fail", "", "");
+}
+
 // The rare cases of a request that would bring the bytes in use to `total`.
 [[gnu::noinline]] void look_closer(int64_t bytes, int64_t counted, int64_t total) {
   if (counts.gate.load(std::memory_order_relaxed) == 0) set_gate();  // the first allocation
-  if (limits.until_failure.load(std::memory_order_relaxed) >= 0 && limits.until_failure.fetch_sub(1) == 0) {
-    set_gate();
-    out_of_memory(bytes, counted, "and a test made it fail", "", "");
-  }
+  count_towards_failure(bytes, counted);
   if (total > memory_limit()) over_limit(bytes, counted);
 }
 
@@ -290,12 +298,17 @@ void return_block(Block block) noexcept {
   return_small(block.data, size_class(block.capacity));
 }
 
-void fail_allocation_after(int64_t count) {
-  limits.until_failure.store(count);
-  set_gate();
+void count_device_allocation(int64_t bytes) {
+  if (limits.until_failure.load(std::memory_order_relaxed) >= 0) count_towards_failure(bytes, 0);
 }
 
 }  // namespace memory
+
+int64_t debug::fail_allocation(int64_t count) {
+  const int64_t before = memory::limits.until_failure.exchange(std::max<int64_t>(count, -1));
+  memory::set_gate();
+  return before;
+}
 
 using namespace memory;  // NOLINT: this file implements both
 

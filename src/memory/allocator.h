@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <string>
 
+#include "plait/export.h"
 #include "plait/memory.h"
 
 namespace plait::memory {
@@ -22,7 +23,8 @@ void return_block(Block block) noexcept;
 /// "64.0 MiB".
 std::string in_words(int64_t bytes);
 
-/// For tests: the allocation after the next `count` ones fails, once. A negative count disarms.
-void fail_allocation_after(int64_t count);
+/// What a device's backend calls for each allocation of its own, which `debug::fail_allocation` counts too.
+/// Errors: OutOfMemory when it is the one that has to fail.
+PLAIT_API void count_device_allocation(int64_t bytes);
 
 }  // namespace plait::memory

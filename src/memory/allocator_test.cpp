@@ -13,6 +13,7 @@
 #include "memory/pages.h"
 #include "memory/size_class.h"
 #include "plait/error.h"
+#include "plait/fail_allocation.h"
 
 namespace plait::memory {
 namespace {
@@ -184,14 +185,14 @@ TEST_F(Allocator, PromisedPagesCountBeforeTheyAreTouched) {
 }
 
 TEST_F(Allocator, FailsOnDemand) {
-  fail_allocation_after(2);
+  EXPECT_EQ(debug::fail_allocation(2), -1);
   const Block a = take_block(10), b = take_block(int64_t{1} << 20);
   EXPECT_THROW(take_block(10), OutOfMemory);
   const Block c = take_block(10);
-  fail_allocation_after(0);
+  EXPECT_EQ(debug::fail_allocation(0), -1);
   EXPECT_THROW(take_block(int64_t{1} << 20), OutOfMemory);
-  fail_allocation_after(0);
-  fail_allocation_after(-1);
+  debug::fail_allocation(0);
+  EXPECT_EQ(debug::fail_allocation(-1), 0);
   const Block d = take_block(10);
   for (const Block& block : {a, b, c, d}) return_block(block);
 }

@@ -1,8 +1,27 @@
+#include <atomic>
+#include <cstdlib>
+
+#include "plait/compile_switch.h"
 #include "plait/debug.h"
 #include "plait/transforms.h"
 #include "transforms/program.h"
 
 namespace plait {
+namespace {
+
+std::atomic<bool>& enabled() {
+  static std::atomic<bool> on([] {
+    const char* off = std::getenv("PLAIT_DISABLE_COMPILE");
+    return off == nullptr || *off == '\0' || *off == '0';
+  }());
+  return on;
+}
+
+}  // namespace
+
+void disable_compile() { enabled() = false; }
+void enable_compile() { enabled() = true; }
+bool compile_enabled() { return enabled(); }
 
 struct CompiledFunction::State {
   Function f;
@@ -42,8 +61,9 @@ Arrays CompiledFunction::operator()(const Arrays& inputs) {
 
 Function compile(Function f) {
   auto compiled = std::make_shared<CompiledFunction>(f);
-  return
-      [compiled, f = std::move(f)](const Arrays& inputs) { return debug::eager() ? f(inputs) : (*compiled)(inputs); };
+  return [compiled, f = std::move(f)](const Arrays& inputs) {
+    return debug::eager() || !compile_enabled() ? f(inputs) : (*compiled)(inputs);
+  };
 }
 
 }  // namespace plait

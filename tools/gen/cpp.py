@@ -57,6 +57,32 @@ def ops_header(functions: list[Function]) -> str:
     return head + "\n".join(in_namespaces(typed, text))
 
 
+def aliases_header(functions: list[Function]) -> str:
+    """The other names that Python has for a function, in the namespace that each belongs to."""
+    text: dict[str, list[str]] = {}
+    for f in functions:
+        if f.by_hand:
+            continue
+        for alias in f.aliases:
+            module, _, name = alias.rpartition(".")
+            namespace = f"plait::{module}" if module else f.namespace
+            given = ", ".join(p.cpp_name for p in f.signature.values)
+            text.setdefault(namespace, []).append(
+                f"inline {f.cpp_return} {name}({cpp_params(f, True)}) {{\n"
+                f"  return {f.namespace}::{f.cpp_name}({given});\n}}\n"
+            )
+    parts = [
+        f"namespace {namespace} {{\n\n" + "\n".join(aliases) + f"\n}}  // namespace {namespace}\n"
+        for namespace, aliases in sorted(text.items())
+    ]
+    return (
+        HEADER
+        + "// Second names of functions of plait/ops.h, as Python has them.\n#pragma once\n\n"
+        + '#include "plait/ops.h"\n\n'
+        + "\n".join(parts)
+    )
+
+
 def elementwise_source(functions: list[Function]) -> str:
     typed = [f for f in functions if f.generated and not f.by_hand]
     text = {}
@@ -109,4 +135,4 @@ def call_source(functions: list[Function]) -> str:
     )
 
 
-__all__ = ["call_source", "elementwise_source", "literal", "ops_header"]
+__all__ = ["aliases_header", "call_source", "elementwise_source", "literal", "ops_header"]

@@ -13,6 +13,7 @@
 
 #include "base/interrupt.h"
 #include "base/matrix_error.h"
+#include "memory/allocator.h"
 #include "plait/error.h"
 
 namespace plait {
@@ -126,6 +127,7 @@ class Simulated final : public DeviceBackend {
   void finish(Mark mark) override { at(mark.queue).wait(mark.at, true); }
 
   void* allocate(Queue queue, int64_t bytes) override {
+    memory::count_device_allocation(bytes);
     const auto device = static_cast<size_t>(device_of(queue));
     const int64_t size = (std::max<int64_t>(bytes, 1) + kAlign - 1) / kAlign * kAlign;
     const std::lock_guard lock(mutex_);
@@ -201,7 +203,10 @@ class Simulated final : public DeviceBackend {
     const std::lock_guard lock(mutex_);
     limits_[device] = bytes ? bytes : kTotal;
   }
-  void set_cache_limit(int, int64_t) override {}
+  void set_cache_limit(int device, int64_t bytes) override {  // only remembered: nothing is kept here
+    const std::lock_guard lock(mutex_);
+    stats_[static_cast<size_t>(device)].cache_limit = bytes;
+  }
   void clear_cache(int) override {}
 
   std::unique_ptr<CompiledRegion> compile_region(RegionProgram region) override {

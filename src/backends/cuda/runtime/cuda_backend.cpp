@@ -12,6 +12,7 @@
 #include "backends/cuda/runtime/cuda.h"
 #include "backends/cuda/runtime/errors.h"
 #include "backends/cuda/runtime/recording.h"
+#include "memory/allocator.h"
 #include "plait/error.h"
 
 namespace plait {
@@ -114,6 +115,21 @@ void CudaBackend::wait(memory::Queue queue, memory::Mark mark) {
   at(queue).wait(at(mark.queue), mark.at);
 }
 
+void CudaBackend::wait_for_native(memory::Queue queue, void* stream) noexcept {
+  try {
+    StreamQueue& waiting = at(queue);
+    const DeviceScope scope(waiting.device());
+    cudaEvent_t event = nullptr;
+    check_cuda(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "making an event");
+    const bool recorded = cudaEventRecord(event, static_cast<cudaStream_t>(stream)) == cudaSuccess;
+    if (recorded) check_cuda(cudaStreamWaitEvent(waiting.stream_for_use(), event, 0), "waiting for another library");
+    if (!recorded) cudaGetLastError();  // the stream is gone, and so is its work
+    check_cuda(cudaEventDestroy(event), "giving an event back");
+  } catch (...) {
+    // A fault is kept, and the next call reports it.
+  }
+}
+
 bool CudaBackend::reached(memory::Mark mark) { return mark.at == 0 || at(mark.queue).reached(mark.at); }
 
 void CudaBackend::finish(memory::Mark mark) {
@@ -145,6 +161,7 @@ void CudaBackend::Source::unmap(void* data) noexcept {
 }
 
 void* CudaBackend::allocate(memory::Queue queue, int64_t bytes) {
+  memory::count_device_allocation(bytes);
   StreamQueue& stream = at(queue);
   const int index = stream.device();
   Blocks& blocks = device(index).blocks;

@@ -30,6 +30,9 @@ class CudaBackend final : public DeviceBackend {
   std::unique_ptr<Recording> end_recording(memory::Queue queue) override;
   void copy_all(memory::Queue queue, std::span<const Piece> pieces) override;
 
+  void* native_stream(memory::Queue queue) override { return at(queue).stream_for_use(); }
+  void wait_for_native(memory::Queue queue, void* stream) noexcept override;
+
   memory::Queue open_queue(int device) override;
   int device_of(memory::Queue queue) const override { return at(queue).device(); }
   memory::Mark mark(memory::Queue queue) override;
