@@ -26,7 +26,17 @@ from typing import Any, TextIO
 
 import plait.core as pc
 
-__all__ = ["Explanation", "Step", "Trace", "check_nan", "eager", "explain", "unchecked_positions"]
+__all__ = [
+    "Explanation",
+    "FailedAllocation",
+    "Step",
+    "Trace",
+    "check_nan",
+    "eager",
+    "explain",
+    "failing_allocation",
+    "unchecked_positions",
+]
 
 
 @contextlib.contextmanager
@@ -65,6 +75,37 @@ def unchecked_positions() -> Iterator[None]:
         yield
     finally:
         pc.set_position_check(before)
+
+
+@dataclass
+class FailedAllocation:
+    """What `failing_allocation` hands out: after the block, whether it came to the allocation that had to fail."""
+
+    failed: bool = False
+
+
+@contextlib.contextmanager
+def failing_allocation(after: int) -> Iterator[FailedAllocation]:
+    """Let an allocation of array memory fail: the one behind the next `after` ones, of any thread, once.
+
+    For tests of what a program does without memory.  The host's memory and that of devices count together.
+
+        for n in itertools.count():
+            with debug.failing_allocation(n) as allocation, contextlib.suppress(MemoryError):
+                train_one_step()
+            if not allocation.failed:
+                break
+
+    Errors: ValueError for a number below 0.  Within the block: OutOfMemory, a MemoryError.
+    """
+    if after < 0:
+        raise ValueError(f"failing_allocation: after must be at least 0, got {after}")
+    allocation = FailedAllocation()
+    pc.fail_allocation(after)
+    try:
+        yield allocation
+    finally:
+        allocation.failed = pc.fail_allocation(-1) < 0
 
 
 @contextlib.contextmanager

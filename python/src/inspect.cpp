@@ -4,6 +4,7 @@
 
 #include "bind.h"
 #include "plait/debug.h"
+#include "plait/fail_allocation.h"
 #include "plait/random.h"
 #include "trees.h"
 
@@ -87,6 +88,11 @@ nb::dict explained_call(const std::function<nb::object()>& call, const std::func
 }
 
 void bind_inspection(nb::module_& m) {
+  m.def(
+      "fail_allocation", debug::fail_allocation, nb::arg("count"), nb::sig("def fail_allocation(count: int) -> int"),
+      "The allocation of array memory after the next `count` ones raises OutOfMemory, once; below 0 none does. Returns what\n"
+      "was left to count, -1 when none has to fail any more. plait.debug.failing_allocation is a block with it.\n\n"
+      "Errors: TypeError for what is no int.");
   m.def(
       "set_eager", debug::set_eager, nb::arg("on"), nb::sig("def set_eager(on: bool) -> bool"),
       "Whether this thread evaluates each operation when it is made; returns what was set before. plait.debug.eager is "

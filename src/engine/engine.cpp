@@ -86,6 +86,15 @@ Worker& worker_of(uint32_t stream) {
   return *worker;
 }
 
+/// Null where there is no memory for another.
+Worker* worker_if_memory(uint32_t stream) noexcept {
+  try {
+    return &worker_of(stream);
+  } catch (const std::bad_alloc&) {
+    return nullptr;
+  }
+}
+
 void lock_for_fork() {
   graph_mutex().lock();
   workers_mutex.lock();
@@ -120,9 +129,9 @@ class Engine final : public Evaluator {
     std::shared_ptr<Job> left;  // for want of a thread
     try {
       claim(arrays, [&](const std::shared_ptr<Job>& job) {
-        Worker& worker = worker_of(job->roots.front().node()->stream);
-        if (worker.submit(job))
-          job->queue = &worker;
+        Worker* worker = worker_if_memory(job->roots.front().node()->stream);
+        if (worker && worker->submit(job))
+          job->queue = worker;
         else
           left = job;
       });

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <mutex>
+#include <new>
 #include <optional>
 #include <system_error>
 #include <thread>
@@ -34,15 +35,26 @@ void strike_off(Job& job) {
   if (job.before) job.before->after = job.after;
 }
 
-/// What may only be destroyed without the graph lock: memory and arrays go back through locks of their own.
+/// What is better destroyed without the graph lock: memory and arrays go back through locks of their own.
 struct Dropped {
   std::vector<Array> inputs;
   std::vector<Storage> storages;
 };
 
-/// Needs the graph lock.
-void lose(Node& leaf, const std::exception_ptr& error, Dropped& dropped) {
-  for (Storage& s : leaf.storages) dropped.storages.push_back(std::move(s));
+template <class T>
+bool has_room_for(std::vector<T>& list, size_t count) noexcept {
+  try {
+    list.reserve(count);
+    return true;
+  } catch (const std::bad_alloc&) {
+    return false;
+  }
+}
+
+/// Needs the graph lock. Memory that the list has no room for goes back at once.
+void lose(Node& leaf, const std::exception_ptr& error, Dropped& dropped) noexcept {
+  for (Storage& s : leaf.storages)
+    if (dropped.storages.size() < dropped.storages.capacity()) dropped.storages.push_back(std::move(s));
   leaf.storages.clear();
   if (error) {
     leaf.lost = error;
@@ -50,9 +62,12 @@ void lose(Node& leaf, const std::exception_ptr& error, Dropped& dropped) {
   }
 }
 
-/// Gives results to the needed nodes (none when they are null) and everything else back to the pool of pending work.
-void finish(Job& job, std::vector<Storage>* results, const std::exception_ptr& error) {
+/// Gives results to the needed nodes (none when they are null), which have room for them, and everything else back to the
+/// pool of pending work. It needs no memory: where there is none, nodes keep inputs that they have no need of.
+void finish(Job& job, std::vector<Storage>* results, const std::exception_ptr& error) noexcept {
   Dropped dropped;  // declared first: destroyed after the lock is released
+  const bool drops_inputs = results && has_room_for(dropped.inputs, job.graph.inputs.size());
+  has_room_for(dropped.storages, job.consumed.size());
   {
     const std::lock_guard lock(graph_mutex());
     strike_off(job);
@@ -69,7 +84,7 @@ void finish(Job& job, std::vector<Storage>* results, const std::exception_ptr& e
         node->storages.push_back(std::move((*results)[g.first_value[i] + k]));
       node->settle_pending();
       node->state.store(Node::State::done, std::memory_order_release);
-      if (traced && node->level != 0) continue;  // an open gradient may still walk through it
+      if (!drops_inputs || (traced && node->level != 0)) continue;  // an open gradient may still walk through it
       for (Array& in : node->inputs) dropped.inputs.push_back(std::move(in));
       node->inputs.clear();
     }
@@ -143,6 +158,7 @@ bool run_and_finish(Job& job, const Job* interrupted) {
         return false;
       }
     if (!job.plan) job.plan = plan_for(job.graph, !job.check.deep);
+    for (Node* node : job.graph.nodes) node->storages.reserve(node->avals.size());
     std::optional<NanWatch> nan;
     Watch* watch = job.watch;
     if (!watch && job.check.on()) watch = &nan.emplace(job.graph, *job.plan, job.check);
@@ -238,8 +254,10 @@ void abandon_jobs_of_others() {
       const std::vector<bool> risk = job->running ? overwritable(*job) : std::vector<bool>(job->graph.values.size());
       for (size_t v = 0; v < risk.size(); ++v) {
         const Graph::Value& value = job->graph.values[v];
-        if (risk[v] && value.leaf && value.node->done() && value.node->use_count() == value.uses)
+        if (risk[v] && value.leaf && value.node->done() && value.node->use_count() == value.uses) {
+          has_room_for(dropped->storages, dropped->storages.size() + value.node->storages.size());
           lose(*value.node, lost, *dropped);
+        }
       }
     }
     job = before;

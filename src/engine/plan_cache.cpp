@@ -39,9 +39,14 @@ void PlanCache::add(const Key128& key, std::shared_ptr<const Plan> plan) {
   built.add();
   if (plans_.contains(key)) return;  // another thread planned the same meanwhile
   order_.push_front(key);
-  if (newest_.size() >= 2 * kMaxPlans) newest_.clear();
-  newest_[plan->structure.operations] = key;
-  plans_[key] = {std::move(plan), order_.begin()};
+  try {
+    if (newest_.size() >= 2 * kMaxPlans) newest_.clear();
+    newest_[plan->structure.operations] = key;
+    plans_[key] = {std::move(plan), order_.begin()};
+  } catch (...) {
+    order_.pop_front();
+    throw;
+  }
   while (plans_.size() > kMaxPlans) {
     plans_.erase(order_.back());
     order_.pop_back();

@@ -115,26 +115,21 @@ void Node::settle_pending() {
 void NodeBase::destroy(NodeBase* node) noexcept { Node::destroy(static_cast<Node*>(node)); }
 
 void Node::destroy(Node* node) noexcept {
-  // Inputs are moved to a list instead of being dropped in place: nesting depth stays one for a chain of any length.
-  thread_local std::vector<Ref<NodeBase>>* doomed = nullptr;
-  const auto empty_into = [](Node* n, std::vector<Ref<NodeBase>>& list) {
-    for (Array& in : n->inputs) list.push_back(std::move(in.handle()));
-    n->settle_pending();
-    delete n;
-  };
-  if (doomed != nullptr) {
-    empty_into(node, *doomed);
-    return;
+  // Inputs that die with a node wait in a list instead of being destroyed inside it: nesting depth stays one for a chain of
+  // any length. The list needs no memory: its links are the scratch of traversals, which no longer come here.
+  static_assert(sizeof(node->visit) >= sizeof(Node*));
+  constinit thread_local static Node* doomed = nullptr;
+  constinit thread_local static bool emptying = false;
+  node->visit = reinterpret_cast<uintptr_t>(std::exchange(doomed, node));
+  if (emptying) return;
+  emptying = true;
+  while (doomed != nullptr) {
+    Node* const last = doomed;
+    doomed = reinterpret_cast<Node*>(static_cast<uintptr_t>(last->visit));
+    last->settle_pending();
+    delete last;  // may add to the list
   }
-  std::vector<Ref<NodeBase>> list;
-  doomed = &list;
-  empty_into(node, list);
-  while (!list.empty()) {
-    Ref<NodeBase> last = std::move(list.back());
-    list.pop_back();
-    last.reset();  // may add to the list
-  }
-  doomed = nullptr;
+  emptying = false;
 }
 
 Ref<Node> make_node(const OpDef& op, Ref<AttrsBase> attrs, SmallVector<Array, 2> inputs) {
