@@ -3,12 +3,15 @@
 #include <memory>
 #include <optional>
 #include <utility>
+#include <vector>
 
 #include "bind.h"
 #include "buffers.h"
 #include "dlpack.h"
+#include "engine/device_sharing.h"
 #include "graph/node.h"
 #include "memory/device.h"
+#include "plait/more_ops.h"
 #include "plait/ops.h"
 #include "trees.h"
 
@@ -33,6 +36,8 @@ class Shared {
 
   const Array& value() const { return value_; }
   const Storage& storage() const { return storage_; }
+  void* data() const { return storage_.data(); }
+  dlpack::Device device() const { return {dlpack::kCpu, 0}; }
 
  private:
   Array value_;
@@ -125,10 +130,11 @@ dlpack::DataType dlpack_type(DType d) {
   return {static_cast<uint8_t>(is_in(d, dtypes::signed_integer) ? kInt : kUInt), bits, 1};
 }
 
-template <class M>
+/// What a consumer holds: `Held` keeps the memory, which Shared does on the host and SharedOnDevice on a device.
+template <class M, class Held>
 struct Export {
   M managed{};
-  std::unique_ptr<Shared> shared;
+  std::unique_ptr<Held> held;
   std::vector<int64_t> shape, strides;
 };
 
@@ -141,28 +147,28 @@ void set_version(dlpack::ManagedVersioned& m, uint64_t flags) {
 }
 
 /// A consumer may let go of its tensor on any thread.
-template <class M>
+template <class M, class Held>
 void delete_export(M* managed) {
   const PyGILState_STATE gil = PyGILState_Ensure();
-  delete static_cast<Export<M>*>(managed->context);
+  delete static_cast<Export<M, Held>*>(managed->context);
   PyGILState_Release(gil);
 }
 
-template <class M>
-nb::object export_capsule(std::unique_ptr<Shared> shared, const char* name, uint64_t flags) {
-  auto out = std::make_unique<Export<M>>();
-  const Array& a = shared->value();
-  const Storage& s = shared->storage();
+template <class M, class Held>
+nb::object export_capsule(std::unique_ptr<Held> held, const char* name, uint64_t flags) {
+  auto out = std::make_unique<Export<M, Held>>();
+  const Array& a = held->value();
+  const Storage& s = held->storage();
   for (int i = 0; i < a.rank(); ++i) {
     out->shape.push_back(a.shape()[static_cast<size_t>(i)].value());
     out->strides.push_back(s.strides[static_cast<size_t>(i)]);
   }
-  dlpack::Tensor& t = out->managed.tensor;
-  t = {s.data(), {dlpack::kCpu, 0}, a.rank(), dlpack_type(a.dtype()), out->shape.data(), out->strides.data(), 0};
+  out->managed.tensor = {held->data(),      held->device(),      a.rank(), dlpack_type(a.dtype()),
+                         out->shape.data(), out->strides.data(), 0};
   set_version(out->managed, flags);
   out->managed.context = out.get();
-  out->managed.deleter = delete_export<M>;
-  out->shared = std::move(shared);
+  out->managed.deleter = delete_export<M, Held>;
+  out->held = std::move(held);
   PyObject* capsule = PyCapsule_New(&out->managed, name, [](PyObject* c) {
     const char* now = PyCapsule_GetName(c);
     if (!now || std::strncmp(now, "used_", 5) == 0) return;  // a consumer took it
@@ -174,27 +180,104 @@ nb::object export_capsule(std::unique_ptr<Shared> shared, const char* name, uint
   return nb::steal(capsule);
 }
 
-nb::object to_dlpack(nb::handle self, nb::handle stream, nb::handle max_version, nb::handle device, nb::handle copy) {
-  if (!stream.is_none()) throw nb::value_error("__dlpack__: arrays on the CPU have no stream; pass None");
-  if (!device.is_none() && nb::cast<int>(device[0]) != dlpack::kCpu)
-    throw nb::buffer_error("__dlpack__: the array lies on the CPU");
-  std::unique_ptr<Shared> shared;
-  uint64_t flags = 0;
-  if (!copy.is_none() && nb::cast<bool>(copy)) {
-    const Array& a = value_of(self.ptr());
-    nb::object bytes = nb::steal(PyObject_Bytes(self.ptr()));
-    if (!bytes.is_valid()) throw nb::python_error();
-    shared =
-        std::make_unique<Shared>(Array::from_bytes(PyBytes_AS_STRING(bytes.ptr()), a.nbytes(), a.shape(), a.dtype()));
-    flags |= dlpack::kIsCopied;
-  } else {
-    shared = share(self.ptr());
+template <class Held>
+nb::object capsule_of(std::unique_ptr<Held> held, bool versioned, uint64_t flags) {
+  return versioned ? export_capsule<dlpack::ManagedVersioned>(std::move(held), "dltensor_versioned", flags)
+                   : export_capsule<dlpack::Managed>(std::move(held), "dltensor", flags);
+}
+
+/// A value in a device's memory while another library uses it, whose stream later work of plait waits for at the end.
+class SharedOnDevice {
+ public:
+  SharedOnDevice(engine::DeviceView view, Device device, void* consumer)
+      : view_(std::move(view)), device_(device), consumer_(consumer) {}
+  ~SharedOnDevice() { engine::wait_for_readers(view_, consumer_); }
+  SharedOnDevice(const SharedOnDevice&) = delete;
+  SharedOnDevice& operator=(const SharedOnDevice&) = delete;
+
+  const Array& value() const { return view_.value; }
+  const Storage& storage() const { return view_.storage; }
+  void* data() const { return view_.data; }
+  dlpack::Device device() const { return {dlpack::kCuda, device_.index}; }
+
+ private:
+  engine::DeviceView view_;
+  Device device_;
+  void* consumer_;
+};
+
+/// The device whose memory an array's elements are or will be in, as other libraries see it: nothing for the host.
+std::optional<Device> shared_device_of(const Array& a) {
+  const Device device = device_of(a);
+  return engine::can_share(device) ? std::optional(device) : std::nullopt;
+}
+
+/// The device that a consumer asks for; without one that of the array.
+std::optional<Device> wanted_device(nb::handle asked, const std::optional<Device>& own) {
+  if (asked.is_none()) return own;
+  const int code = nb::cast<int>(asked[0]);
+  const int index = nb::cast<int>(asked[1]);
+  if (code == dlpack::kCpu && index == 0) return std::nullopt;
+  const Device device{DeviceType::gpu, index};
+  if (code == dlpack::kCuda && engine::can_share(device)) return device;
+  throw nb::buffer_error("__dlpack__: dl_device is none that plait has memory of");
+}
+
+std::vector<char> elements_of(const Array& a) {
+  std::vector<char> bytes(static_cast<size_t>(a.nbytes()));
+  a.read_bytes(bytes.data());
+  return bytes;
+}
+
+/// Elements of their own, on the device they are on.
+Array duplicate(const Array& a, const std::optional<Device>& device) {
+  if (!device) {
+    const std::vector<char> bytes = elements_of(a);
+    return Array::from_bytes(bytes.data(), a.nbytes(), a.shape(), a.dtype());
   }
-  if (!shared->storage().buffer->writable()) flags |= dlpack::kReadOnly;
+  const StreamScope on(default_stream(*device));
+  return positive(a);
+}
+
+nb::object export_from_device(const Array& a, Device device, nb::handle stream, bool versioned, uint64_t flags) {
+  intptr_t consumer = stream.is_none() ? 1 : nb::cast<intptr_t>(stream);  // 1: the legacy default stream
+  if (consumer == 0)
+    throw nb::value_error(
+        "__dlpack__: stream 0 has two meanings; 1 is the legacy default stream, 2 that of the thread");
+  if (consumer == -1) consumer = 1;  // "do not wait": what plait has to do is done anyway
+  engine::DeviceView view;
+  {
+    nb::gil_scoped_release waiting;
+    view = engine::view_on_device(a, device);
+  }
+  return capsule_of(std::make_unique<SharedOnDevice>(std::move(view), device, reinterpret_cast<void*>(consumer)),
+                    versioned, flags | dlpack::kReadOnly);
+}
+
+nb::object to_dlpack(nb::handle self, nb::handle stream, nb::handle max_version, nb::handle dl_device,
+                     std::optional<bool> copy) {
+  Array value = value_of(self.ptr());
+  const std::optional<Device> own = shared_device_of(value), wanted = wanted_device(dl_device, own);
+  if (own != wanted && copy.has_value() && !*copy)
+    throw nb::buffer_error("__dlpack__: copy=False, and the array's memory is on another device");
+  if (!wanted && !stream.is_none()) throw nb::value_error("__dlpack__: arrays on the CPU have no stream; pass None");
   const bool versioned = !max_version.is_none() && nb::cast<int>(max_version[0]) >= 1;
-  if (versioned) return export_capsule<dlpack::ManagedVersioned>(std::move(shared), "dltensor_versioned", flags);
-  if (flags & dlpack::kReadOnly) throw nb::buffer_error("__dlpack__: read-only memory needs max_version=(1, 0)");
-  return export_capsule<dlpack::Managed>(std::move(shared), "dltensor", flags);
+  const bool copies = copy.value_or(false);
+  uint64_t flags = copies ? dlpack::kIsCopied : 0;
+  if (wanted) return export_from_device(copies ? duplicate(value, wanted) : value, *wanted, stream, versioned, flags);
+  std::unique_ptr<Shared> shared =
+      copies ? std::make_unique<Shared>(duplicate(value, std::nullopt)) : share(self.ptr());
+  if (!shared->storage().buffer->writable()) {
+    if (!versioned) throw nb::buffer_error("__dlpack__: read-only memory needs max_version=(1, 0)");
+    flags |= dlpack::kReadOnly;
+  }
+  return capsule_of(std::move(shared), versioned, flags);
+}
+
+nb::tuple dlpack_device(const Array& a) {
+  const std::optional<Device> device = shared_device_of(a);
+  return device ? nb::make_tuple(static_cast<int>(dlpack::kCuda), device->index)
+                : nb::make_tuple(static_cast<int>(dlpack::kCpu), 0);
 }
 
 nb::object to_numpy(nb::handle self, nb::handle dtype, nb::handle copy) {
@@ -210,11 +293,12 @@ nb::object to_numpy(nb::handle self, nb::handle dtype, nb::handle copy) {
 Array as_array(nb::handle a, nb::handle dtype, std::optional<bool> copy) {
   if (is_array(a.ptr())) return make_array(a, dtype);
   if (!copy.value_or(true)) {
-    if (!PyObject_HasAttrString(a.ptr(), "__dlpack__"))
+    const bool has_dlpack = PyObject_HasAttrString(a.ptr(), "__dlpack__");
+    if (!has_dlpack && !PyObject_CheckBuffer(a.ptr()))
       throw ArgumentError({.op = "asarray",
                            .got = "copy=False for a value of type " + std::string(Py_TYPE(a.ptr())->tp_name),
-                           .accepts = "an array, or an object with DLPack"});
-    const Array shared = from_dlpack(a, false);
+                           .accepts = "an array, or an object with DLPack or a buffer"});
+    const Array shared = has_dlpack ? from_dlpack(a, false) : shared_buffer(a);
     if (!dtype.is_none() && nb::cast<DType>(dtype) != shared.dtype())
       throw ArgumentError({.op = "asarray", .got = "copy=False with another dtype, which needs a copy"});
     return shared;
@@ -259,9 +343,7 @@ void bind_array_sharing(nb::module_& m) {
       nb::arg("copy").none() = nb::none(),
       nb::sig(
           "def __dlpack__(self, *, stream: object | None = None, max_version: object | None = None, dl_device: tuple[int, int] | None = None, copy: bool | None = None) -> ndarray[]"));
-  method(
-      "__dlpack_device__", [](const Array&) { return nb::make_tuple(static_cast<int>(dlpack::kCpu), 0); },
-      nb::sig("def __dlpack_device__(self) -> tuple"));
+  method("__dlpack_device__", dlpack_device, nb::sig("def __dlpack_device__(self) -> tuple"));
   m.def(
       "from_dlpack", [](nb::handle x, std::optional<bool> copy) { return from_dlpack(x, copy); }, nb::arg(),
       nb::kw_only(), nb::arg("copy").none() = nb::none(),
@@ -273,7 +355,8 @@ void bind_array_sharing(nb::module_& m) {
       nb::arg("copy").none() = nb::none(),
       nb::sig(
           "def asarray(a: scalar | array | Sequence | DLPackCompatible, dtype: Dtype | None = None, *, copy: bool | None = None) -> array"),
-      "The argument as an array; arrays come back as they are. copy=False shares the memory of a DLPack producer.\n\n"
+      "The argument as an array; arrays come back as they are. copy=False shares the memory of a DLPack producer, or "
+      "of a buffer.\n\n"
       "Errors: ValueError when copy=False and a copy is needed.");
 }
 

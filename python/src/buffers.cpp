@@ -4,7 +4,8 @@
 #include <memory>
 #include <vector>
 
-#include "dlpack.h"
+#include "dlpack_import.h"
+#include "engine/device_sharing.h"
 #include "graph/node.h"
 #include "plait/ops.h"
 
@@ -79,11 +80,15 @@ void copy_nested(const Foreign& f, size_t axis, const char* from, char*& to, Cop
   for (int64_t i = 0; i < f.shape[axis]; ++i) copy_nested(f, axis + 1, from + i * f.strides[axis], to, copy, to_bytes);
 }
 
+/// The dtype that a copy has: 64-bit floats become 32-bit unless asked for.
+DType copied_dtype(const Foreign& f, std::optional<DType> wanted) {
+  if (f.wide_complex) return DType::complex64;
+  return f.dtype == DType::float64 && (!wanted || *wanted == DType::float32) ? DType::float32 : f.dtype;
+}
+
 Array copied(const Foreign& f, std::optional<DType> wanted) {
   // Narrowing 64-bit floats here saves a pass; every other conversion is an operation like any other.
-  DType to = f.dtype;
-  if (f.wide_complex) to = DType::complex64;
-  if (f.dtype == DType::float64 && (!wanted || *wanted == DType::float32)) to = DType::float32;
+  const DType to = copied_dtype(f, wanted);
   Aval aval{Shape(std::span<const int64_t>(f.shape)), to};
   Storage storage = allocate_storage(aval);
   char* out = storage.data();
@@ -178,50 +183,6 @@ DType dtype_of_dlpack(const dlpack::DataType& t, bool& wide_complex) {
   throw_element_type("DLPack code " + std::to_string(t.code) + " with " + std::to_string(t.bits) + " bits");
 }
 
-/// A DLPack capsule taken over from its producer.
-class Import {
- public:
-  explicit Import(nb::handle producer) {
-    if (!PyObject_HasAttrString(producer.ptr(), "__dlpack__"))
-      throw nb::type_error("from_dlpack: the object has no __dlpack__ method");
-    nb::object device = producer.attr("__dlpack_device__")();
-    if (nb::cast<int>(device[0]) != dlpack::kCpu && nb::cast<int>(device[0]) != dlpack::kCudaHost)
-      throw DeviceError({.op = "from_dlpack",
-                         .got = "memory of a device that this build does not read",
-                         .accepts = "memory of the CPU",
-                         .hint = "copy it to the CPU first"});
-    nb::object capsule;
-    try {
-      capsule = producer.attr("__dlpack__")(nb::arg("max_version") = nb::make_tuple(1, 0));
-    } catch (nb::python_error& e) {
-      if (!e.matches(PyExc_TypeError)) throw;  // a producer from before version 1
-      capsule = producer.attr("__dlpack__")();
-    }
-    if (PyCapsule_IsValid(capsule.ptr(), "dltensor_versioned")) {
-      versioned_ = static_cast<dlpack::ManagedVersioned*>(PyCapsule_GetPointer(capsule.ptr(), "dltensor_versioned"));
-      PyCapsule_SetName(capsule.ptr(), "used_dltensor_versioned");
-    } else if (PyCapsule_IsValid(capsule.ptr(), "dltensor")) {
-      managed_ = static_cast<dlpack::Managed*>(PyCapsule_GetPointer(capsule.ptr(), "dltensor"));
-      PyCapsule_SetName(capsule.ptr(), "used_dltensor");
-    } else {
-      throw nb::type_error("from_dlpack: __dlpack__ did not return a fresh DLPack capsule");
-    }
-  }
-  Import(const Import&) = delete;
-  Import& operator=(const Import&) = delete;
-  ~Import() {
-    if (versioned_ && versioned_->deleter) versioned_->deleter(versioned_);
-    if (managed_ && managed_->deleter) managed_->deleter(managed_);
-  }
-
-  const dlpack::Tensor& tensor() const { return versioned_ ? versioned_->tensor : managed_->tensor; }
-  bool read_only() const { return versioned_ && (versioned_->flags & dlpack::kReadOnly) != 0; }
-
- private:
-  dlpack::Managed* managed_ = nullptr;
-  dlpack::ManagedVersioned* versioned_ = nullptr;
-};
-
 Foreign describe(const dlpack::Tensor& t) {
   Foreign f;
   f.data = static_cast<const char*>(t.data) + t.byte_offset;
@@ -258,10 +219,88 @@ Array bfloat16_from(nb::handle words, std::optional<DType> dtype) {
 
 }  // namespace
 
+namespace {
+
+/// The first byte and the one behind the last, from `data`.
+struct Extent {
+  int64_t lowest = 0;
+  int64_t past = 0;
+};
+Extent extent_of(const Foreign& f) {
+  Extent e{0, size_of(f.dtype)};
+  for (size_t i = 0; i < f.shape.size(); ++i) {
+    if (f.shape[i] == 0) return {};
+    const int64_t reach = f.strides[i] * (f.shape[i] - 1);
+    (reach < 0 ? e.lowest : e.past) += reach;
+  }
+  return e;
+}
+
+Strides element_strides(const Foreign& f) {
+  Strides strides;
+  for (const int64_t bytes : f.strides) strides.push_back(bytes / size_of(f.dtype));
+  return strides;
+}
+
+/// An array over the memory itself. `context` goes to the deleter when nothing needs it any more, or at once on failure.
+template <class Context>
+Array shared(const Foreign& f, bool writable, std::unique_ptr<Context> context) {
+  Storage storage;
+  const Extent extent = extent_of(f);
+  storage.strides = element_strides(f);
+  storage.offset = -extent.lowest;
+  Aval aval{Shape(std::span<const int64_t>(f.shape)), f.dtype};
+  storage.row_major = is_row_major(aval.shape, storage.strides);
+  storage.buffer = Buffer::adopt_foreign(
+      const_cast<char*>(f.data) + extent.lowest, extent.past - extent.lowest, writable,
+      [](void* p) { delete static_cast<Context*>(p); }, context.get());
+  (void)context.release();  // the buffer's now
+  return make_evaluated(std::move(storage), std::move(aval));
+}
+
+/// An array over a tensor in a device's memory. Errors: DTypeError for elements that are converted on the host alone.
+Array shared_on_device(std::unique_ptr<Import> import) {
+  const Foreign f = describe(import->tensor());
+  if (f.wide_complex)
+    throw DTypeError({.op = "from_dlpack",
+                      .got = "complex128 elements on a GPU",
+                      .accepts = "element types that plait has",
+                      .hint = "convert them first, or copy them to the CPU"});
+  const Extent extent = extent_of(f);
+  const Device device = *import->device();
+  Array made = engine::adopt_on_device(
+      device, const_cast<char*>(f.data) + extent.lowest, extent.past - extent.lowest,
+      {Shape(std::span<const int64_t>(f.shape)), f.dtype}, element_strides(f), -extent.lowest,
+      [](void* p) { delete static_cast<Import*>(p); }, import.get());
+  (void)import.release();  // the buffer's now
+  return made;
+}
+
+/// A copy of such a tensor, made there.
+Array copied_on_device(std::unique_ptr<Import> import, std::optional<DType> wanted) {
+  const Device device = *import->device();
+  const Foreign f = describe(import->tensor());
+  const DType to = wanted.value_or(copied_dtype(f, wanted));
+  const Array there = shared_on_device(std::move(import));
+  const StreamScope on(default_stream(device));
+  const Array made = there.dtype() == to ? positive(there) : astype(there, to);
+  made.eval();
+  return made;
+}
+
+/// Whether elements lie where strides that count elements can say it.
+bool has_whole_strides(const Foreign& f) {
+  for (size_t i = 0; i < f.shape.size(); ++i)
+    if (f.shape[i] > 1 && f.strides[i] % size_of(f.dtype) != 0) return false;
+  return reinterpret_cast<uintptr_t>(f.data) % static_cast<uintptr_t>(std::min(size_of(f.dtype), 8)) == 0;
+}
+
+}  // namespace
+
 Array from_buffer(nb::handle o, std::optional<DType> dtype) {
   if (!PyObject_CheckBuffer(o.ptr())) {
-    const Import import(o);
-    return copied(describe(import.tensor()), dtype);
+    auto import = std::make_unique<Import>(o);
+    return import->device() ? copied_on_device(std::move(import), dtype) : copied(describe(import->tensor()), dtype);
   }
   BufferView b;
   if (PyObject_GetBuffer(o.ptr(), &b.view, PyBUF_FORMAT | PyBUF_STRIDES) != 0) {
@@ -288,10 +327,35 @@ Array from_buffer(nb::handle o, std::optional<DType> dtype) {
   return copied(f, dtype);
 }
 
+Array shared_buffer(nb::handle o) {
+  auto held = std::make_unique<BufferView>();
+  if (PyObject_GetBuffer(o.ptr(), &held->view, PyBUF_FORMAT | PyBUF_STRIDES | PyBUF_WRITABLE) != 0) {
+    PyErr_Clear();
+    if (PyObject_GetBuffer(o.ptr(), &held->view, PyBUF_FORMAT | PyBUF_STRIDES) != 0) throw nb::python_error();
+  }
+  Foreign f;
+  f.data = static_cast<const char*>(held->view.buf);
+  set_format(f, held->view.format, held->view.itemsize);
+  f.shape.assign(held->view.shape, held->view.shape + held->view.ndim);
+  f.strides.assign(held->view.strides, held->view.strides + held->view.ndim);
+  if (f.wide_complex || !has_whole_strides(f))
+    throw ArgumentError({.op = "asarray",
+                         .got = f.wide_complex ? "complex128 elements, which have to be converted"
+                                               : "elements that are not aligned, which have to be copied",
+                         .accepts = "copy=None or copy=True"});
+  const bool writable = !held->view.readonly;
+  return shared(f, writable, std::move(held));
+}
+
 Array from_dlpack(nb::handle o, std::optional<bool> copy) {
   if (is_array(o.ptr())) return value_of(o.ptr());
   auto import = std::make_unique<Import>(o);
   const Foreign f = describe(import->tensor());
+  if (import->device()) {
+    const bool converts = copied_dtype(f, std::nullopt) != f.dtype;
+    return copy.value_or(converts) ? copied_on_device(std::move(import), std::nullopt)
+                                   : shared_on_device(std::move(import));
+  }
   const bool shareable = !f.wide_complex;
   if (copy.value_or(false) || (!shareable && !copy) || (!copy && f.dtype == DType::float64))
     return copied(f, std::nullopt);
@@ -299,23 +363,8 @@ Array from_dlpack(nb::handle o, std::optional<bool> copy) {
     throw ArgumentError({.op = "from_dlpack",
                          .got = "complex128 elements, which have to be converted",
                          .accepts = "copy=None or copy=True"});
-  Storage storage;
-  storage.offset = 0;
-  int64_t lowest = 0;
-  int64_t past = size_of(f.dtype);
-  for (size_t i = 0; i < f.shape.size(); ++i) {
-    storage.strides.push_back(f.strides[i] / size_of(f.dtype));
-    const int64_t reach = f.strides[i] * std::max<int64_t>(0, f.shape[i] - 1);
-    (reach < 0 ? lowest : past) += reach;
-  }
-  storage.offset = -lowest;
-  Aval aval{Shape(std::span<const int64_t>(f.shape)), f.dtype};
-  storage.row_major = is_row_major(aval.shape, storage.strides);
   const bool writable = !import->read_only();
-  storage.buffer = Buffer::adopt_foreign(
-      const_cast<char*>(f.data) + lowest, past - lowest, writable, [](void* p) { delete static_cast<Import*>(p); },
-      import.release());
-  return make_evaluated(std::move(storage), std::move(aval));
+  return shared(f, writable, std::move(import));
 }
 
 }  // namespace plait::python

@@ -127,7 +127,9 @@ void bind_errors(nb::module_& m) {
   classes()[typeid(MatrixError)] = classes().at(typeid(LinAlgError));
   add<NanError>(m, "NanError", "A NaN, or an infinity, that a check was looking for.",
                 {base_class, PyExc_FloatingPointError});
-  add<FileError>(m, "FileError", "A file that cannot be read or written.", {base_class, PyExc_RuntimeError});
+  // Programs written for this interface expect the one for some formats, the other for others: it is both.
+  add<FileError>(m, "FileError", "A file that cannot be read or written.",
+                 {base_class, PyExc_RuntimeError, PyExc_ValueError});
   nb::register_exception_translator(translate);
 }
 

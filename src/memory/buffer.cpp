@@ -3,6 +3,7 @@
 #include <new>
 
 #include "memory/allocator.h"
+#include "memory/foreign_on_device.h"
 #include "memory/poison.h"
 #include "memory/residency.h"
 #include "memory/size_class.h"
@@ -63,6 +64,29 @@ Ref<Buffer> memory::allocate_on(Queue queue, int64_t bytes) {
   return buffer;
 }
 
+void memory::ForeignOnDevice::release(void* self) {
+  const std::unique_ptr<ForeignOnDevice> foreign(static_cast<ForeignOnDevice*>(self));
+  if (foreign->host.data) return_block(foreign->host);
+  foreign->deleter(foreign->context);
+}
+
+Ref<Buffer> memory::Residency::adopt(Queue queue, void* data, int64_t bytes, ForeignDeleter deleter, void* context) {
+  BufferStorage storage;
+  auto copies = std::make_unique<std::vector<DeviceCopy>>(1);
+  auto foreign = std::make_unique<ForeignOnDevice>(ForeignOnDevice{data, deleter, context});
+  DeviceCopy& copy = copies->front();
+  copy.device = device_memory()->device_of(queue);
+  copy.current = true;
+  copy.home = copy.writer = queue;
+  copy.data = data;
+  Ref<Buffer> buffer = storage.become(nullptr, bytes, 0);
+  buffer->copies_ = std::move(copies);
+  buffer->foreign_ = ForeignOnDevice::release;
+  buffer->foreign_context_ = foreign.release();
+  buffer->state_.store(Buffer::kHostStale | Buffer::kOnDevice, std::memory_order_relaxed);
+  return buffer;
+}
+
 Ref<Buffer> Buffer::adopt_foreign(void* data, int64_t bytes, bool writable, ForeignDeleter deleter, void* context) {
   check_internal(deleter != nullptr, "foreign memory came without a deleter");
   Ref<Buffer> buffer = BufferStorage().become(data, bytes, 0);
@@ -73,6 +97,7 @@ Ref<Buffer> Buffer::adopt_foreign(void* data, int64_t bytes, bool writable, Fore
 }
 
 void Buffer::destroy(Buffer* buffer) noexcept {
+  if (buffer->copies_) memory::Residency::release_copies(*buffer);
   if (buffer->foreign_) {
     if (const auto hook = release_hook.load(std::memory_order_acquire)) {
       hook(buffer->foreign_, buffer->foreign_context_);
@@ -82,7 +107,6 @@ void Buffer::destroy(Buffer* buffer) noexcept {
   } else {
     if (buffer->data_) memory::return_block({buffer->data_, buffer->capacity_});
   }
-  if (buffer->copies_) memory::Residency::release_copies(*buffer);
   BufferStorage::release(buffer);
 }
 

@@ -4,8 +4,10 @@
 #include <array>
 #include <chrono>
 #include <mutex>
+#include <thread>
 
 #include "memory/allocator.h"
+#include "memory/foreign_on_device.h"
 #include "memory/ledger.h"
 #include "plait/error.h"
 
@@ -29,6 +31,11 @@ DeviceCopy* current_copy(std::vector<DeviceCopy>& copies) {
   for (DeviceCopy& copy : copies)
     if (copy.current) return &copy;
   return nullptr;
+}
+
+/// Null for memory that is not someone else's on a device.
+ForeignOnDevice* foreign_of(ForeignDeleter deleter, void* context) {
+  return deleter == ForeignOnDevice::release ? static_cast<ForeignOnDevice*>(context) : nullptr;
 }
 
 Mark completed(DeviceMemory& devices, const DeviceCopy& copy) {
@@ -69,7 +76,8 @@ void* Residency::fetch(Buffer& buffer, Where where) {
   DeviceCopy* from = current_copy(*buffer.copies_);
   check_internal(from != nullptr, "a buffer is current nowhere");
   void* data = buffer.data_;
-  Block block{data, buffer.capacity_};
+  ForeignOnDevice* const foreign = foreign_of(buffer.foreign_, buffer.foreign_context_);
+  Block block{data, foreign ? foreign->host.capacity : buffer.capacity_};
   if (!data) block = take_block(buffer.bytes_);
   try {
     transfer(from->device, kHost, buffer.bytes_, std::move(line),
@@ -80,7 +88,10 @@ void* Residency::fetch(Buffer& buffer, Where where) {
   }
   if (!data) {
     buffer.data_ = block.data;
-    buffer.capacity_ = block.capacity;
+    if (foreign)
+      foreign->host = block;
+    else
+      buffer.capacity_ = block.capacity;
   }
   buffer.state_.fetch_and(~Buffer::kHostStale, std::memory_order_acq_rel);
   return buffer.data_;
@@ -207,9 +218,15 @@ void Residency::host_may_have_changed(Buffer& buffer) noexcept {
 
 void Residency::release_copies(Buffer& buffer) noexcept {
   DeviceMemory& devices = *device_memory();
+  const ForeignOnDevice* const foreign = foreign_of(buffer.foreign_, buffer.foreign_context_);
   for (DeviceCopy& copy : *buffer.copies_) {
     try {
       wait_for_users(devices, copy.home, copy);
+      if (foreign && copy.data == foreign->data) {  // its owner may use it again at once
+        const Mark last = devices.mark(copy.home);
+        while (!devices.reached(last)) std::this_thread::sleep_for(std::chrono::microseconds(20));
+        continue;
+      }
     } catch (...) {
       continue;  // the device is lost: nobody will use its memory again
     }

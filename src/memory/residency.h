@@ -28,6 +28,10 @@ class PLAIT_API Residency {
   /// afterwards it alone is current. For the holder of the donation.
   static void overwrite_on(Buffer& buffer, Queue queue);
 
+  /// A buffer over memory of someone else on the queue's device, whose contents work enqueued on `queue` from now on finds
+  /// there. The deleter comes after all work that uses it. Threads: any. Errors: OutOfMemory, without a call of the deleter.
+  [[nodiscard]] static Ref<Buffer> adopt(Queue queue, void* data, int64_t bytes, ForeignDeleter deleter, void* context);
+
   /// Whether a use there would find the contents current; a device counts from 0, kHost is the host.
   static bool current_in(Buffer& buffer, int memory);
 

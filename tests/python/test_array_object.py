@@ -78,7 +78,7 @@ def test_dlpack() -> None:
     assert pc.from_dlpack(source, copy=True).tolist() == source.tolist()
     back = np.from_dlpack(shared)
     np.testing.assert_array_equal(back, source)
-    np.testing.assert_array_equal(np.from_dlpack(pc.array(SAMPLE).T), SAMPLE.T)
+    np.testing.assert_array_equal(np.from_dlpack(pc.transpose(pc.array(SAMPLE), stream=pc.cpu)), SAMPLE.T)
     with pytest.raises(TypeError):
         pc.from_dlpack([1])  # type: ignore[arg-type]
 
