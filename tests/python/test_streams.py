@@ -182,3 +182,151 @@ def test_errors_stay_on_their_thread() -> None:
     results = on_threads(8, work)
     assert results[:4] == ["1.0"] * 4
     assert results[4:] == [f"position {i} in an axis of extent 4" for i in range(4, 8)]
+
+
+def test_one_context_within_many_threads() -> None:
+    """A context is entered and left by each thread for itself, in whatever order."""
+    first, other = pc.default_stream(pc.cpu), pc.new_stream(pc.cpu)
+    context = pc.stream(other)
+    barrier = threading.Barrier(4)
+
+    def work(i: int) -> list[bool]:
+        seen = []
+        for _ in range(20):
+            with context:
+                barrier.wait()
+                seen.append(pc.default_stream(pc.cpu) == other)
+            seen.append(pc.default_stream(pc.cpu) == first)
+            barrier.wait()
+        return seen
+
+    assert all(all(seen) for seen in on_threads(4, work))
+    assert pc.default_stream(pc.cpu) == first
+
+
+def test_contexts_of_all_kinds_nest() -> None:
+    first, other, local = pc.default_stream(pc.cpu), pc.new_stream(pc.cpu), pc.new_thread_local_stream(pc.cpu)
+    with pc.stream(local):
+        mine = pc.default_stream(pc.cpu)
+        assert mine not in (first, other)
+        with pc.stream(pc.Device(pc.cpu)), pc.stream(other), pc.StreamContext(local):
+            assert pc.default_stream(pc.cpu) == mine
+            with pc.stream(pc.cpu):  # the device's default stream of this thread, which the block chose
+                assert pc.default_stream(pc.cpu) == mine
+            assert pc.default_device() == pc.Device(pc.cpu)
+    assert pc.default_stream(pc.cpu) == first
+    for bad in ("cpu", 0, None, pc.ones(2)):
+        with pytest.raises(TypeError):
+            pc.stream(bad)  # type: ignore[arg-type]
+
+
+def test_streams_as_values() -> None:
+    a, b, c = pc.new_stream(pc.cpu), pc.new_thread_unsafe_stream(pc.Device(pc.cpu)), pc.new_stream(pc.cpu)
+    assert len({a, b, c}) == 3 and a == a and a != b and (a == 1) is False
+    assert repr(a).startswith("Stream(Device(cpu, 0), ")
+    assert a.device == pc.cpu == pc.Device(pc.cpu, 0) and hash(a.device) == hash(pc.Device(pc.cpu))
+    local = pc.new_thread_local_stream(pc.cpu)
+    assert local.device == pc.Device(pc.cpu) and repr(local).startswith("ThreadLocalStream(Device(cpu, 0), ")
+    pc.clear_streams()
+    assert pc.add(pc.ones(2), 1, stream=a).tolist() == [2, 2]  # those that are held go on
+    for function in (pc.new_stream, pc.new_thread_local_stream, pc.new_thread_unsafe_stream, pc.default_stream):
+        for bad in ("cpu", 0, None, a):
+            with pytest.raises(TypeError):
+                function(bad)  # type: ignore[arg-type]
+        with pytest.raises(pc.DeviceError) as raised:
+            function(pc.Device(pc.cpu, 9))
+        assert "cpu 9" in raised.value.got  # type: ignore[attr-defined]
+
+
+def test_devices_are_described() -> None:
+    assert (
+        pc.is_available(pc.cpu) and pc.is_available(pc.Device(pc.cpu, 0)) and not pc.is_available(pc.Device(pc.cpu, 1))
+    )
+    assert pc.device_count(pc.cpu) == 1 and pc.device_count(pc.gpu) >= 0
+    assert pc.is_available(pc.gpu) == (pc.device_count(pc.gpu) > 0) == pc.cuda.is_available()
+    info = pc.device_info(pc.cpu)
+    assert info["architecture"] and info["device_name"]
+    assert pc.device_info() == pc.device_info(pc.default_device())
+    assert pc.device_info(pc.Device(pc.cpu, 5)) == {} and pc.device_info(pc.Device(pc.gpu, 63)) == {}
+    if pc.is_available(pc.gpu):
+        assert pc.device_info(pc.gpu)["memory_size"] > 0  # type: ignore[operator]
+    with pytest.raises(TypeError):
+        pc.device_info("cpu")  # type: ignore[arg-type]
+
+
+def test_the_default_device_is_the_process_s() -> None:
+    before = pc.default_device()
+    try:
+        pc.set_default_device(pc.cpu)
+        assert pc.default_device() == pc.Device(pc.cpu)
+        assert on_threads(2, lambda _: pc.default_device()) == [pc.Device(pc.cpu)] * 2
+        for missing in (pc.Device(pc.cpu, 3), pc.Device(pc.gpu, 63)):
+            with pytest.raises(pc.DeviceError):
+                pc.set_default_device(missing)
+        assert pc.default_device() == pc.Device(pc.cpu)
+        with pytest.raises(TypeError):
+            pc.set_default_device("cpu")  # type: ignore[arg-type]
+    finally:
+        pc.set_default_device(before)
+
+
+def test_threads_share_what_they_build() -> None:
+    """One graph that all threads extend, differentiate, batch and evaluate, while others do the same."""
+    weight = pc.random.normal((32, 32)) / 6
+    x = pc.tanh(pc.random.normal((16, 32)) @ weight)  # pending: whoever comes first evaluates it
+    local = pc.new_thread_local_stream(pc.cpu)
+
+    def loss(w: Any, x: Any) -> Any:
+        return (pc.tanh(x @ w) ** 2).mean()
+
+    compiled = pc.compile(pc.value_and_grad(loss))
+    checkpointed = pc.grad(pc.checkpoint(loss))
+
+    def build(i: int) -> list[Any]:
+        shared = x * 2 if i % 2 else x + x  # the same numbers
+        value, slope = compiled(weight, shared)
+        again = checkpointed(weight, shared)
+        each = pc.vmap(lambda row: loss(weight, row[None]))(shared)
+        loop = pc.scan(lambda c, row: (c + row.sum(), c), pc.array(0.0), shared)[0]
+        return [value, slope, again, each.mean(), loop]
+
+    def numbers(arrays: list[Any]) -> list[Any]:
+        return [a.tolist() for a in arrays]
+
+    want = numbers(build(0))
+
+    def work(i: int) -> list[Any]:
+        with pc.stream(local):
+            results = [build(i + k) for k in range(6)]
+            pc.async_eval(results[::2])
+            pc.eval(results[-1])
+            if i % 2:
+                pc.synchronize(local)
+            return [numbers(r) for r in results]
+
+    for results in on_threads(6, work):
+        for got in results:
+            for mine, theirs in zip(got, want, strict=True):
+                np.testing.assert_allclose(mine, theirs, rtol=1e-5, atol=1e-6)
+
+
+def test_arrays_change_hands_between_threads() -> None:
+    """Producers make and replace arrays, consumers evaluate them; every value is one that was put there."""
+    slots = [pc.zeros((64,)) for _ in range(4)]
+
+    def work(i: int) -> int:
+        if i < 3:
+            for k in range(150):
+                at = (i + k) % len(slots)
+                slots[at] = pc.full((64,), float(k)) * 1 + slots[at] * 0
+            return 0
+        looked = 0
+        for _ in range(100):
+            for a in list(slots):
+                values = set(a.tolist())  # type: ignore[arg-type]
+                assert len(values) == 1 and values.pop().is_integer()
+                looked += 1
+        return looked
+
+    results = on_threads(6, work)
+    assert results[3:] == [400] * 3
