@@ -16,6 +16,7 @@
 #include "plait/call.h"
 #include "plait/compile_switch.h"
 #include "plait/control_flow.h"
+#include "plait/custom_kernel.h"
 #include "plait/debug.h"
 #include "plait/device_info.h"
 #include "plait/dtype_info.h"
