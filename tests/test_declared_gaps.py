@@ -11,7 +11,7 @@ ROOT = Path(__file__).parent.parent
 SCHEMA = json.loads((ROOT / "schema/ops.json").read_text())
 PRIMITIVES = [p for p in SCHEMA["primitives"] if p["kind"] not in ("constant", "placeholder")]
 NO_OPERAND = "it has no array operand"
-# What falls back from a GPU to the CPU: factorisations of small matrices, packed numbers; and kernels that are written for it.
+# What falls back from a GPU to the CPU: factorisations of small matrices, packed numbers, kernels that are for it.
 ON_THE_CPU = {
     *("covariance_root", "covariance_root_change"),
     *("eig", "pinv"),

@@ -94,7 +94,8 @@ std::string cpp_text(const CustomKernelText& kernel) {
     add("[[maybe_unused]] " + type + "* __restrict__ " + kernel.outputs[i].name,
         "static_cast<" + type + "*>(outputs[" + std::to_string(i) + "])");
   }
-  text += "\n#line 1 \"plait\"\n[[gnu::always_inline]] static inline void plait_body(" + parameters + kCustomCppPositions + ") {\n";
+  text += "\n#line 1 \"plait\"\n[[gnu::always_inline]] static inline void plait_body(" + parameters +
+          kCustomCppPositions + ") {\n";
   for (const CustomArgument& in : kernel.inputs)
     text += "  [[maybe_unused]] constexpr int " + in.name + "_ndim = " + std::to_string(in.rank) + ";\n";
   text += values_of(kernel) + line_of(kernel.name, "") + with_newline(kernel.body) + "}\n\n";

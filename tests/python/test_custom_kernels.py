@@ -471,13 +471,19 @@ def test_nothing_is_left_behind(tmp_path: Path) -> None:
 
 @needs_compiler
 def test_interrupted_compilation(tmp_path: Path) -> None:
-    compiler = tmp_path / "cxx"
-    compiler.write_text("#!/bin/sh\nsleep 50\n")
+    compiler, begun = tmp_path / "cxx", tmp_path / "begun"
+    compiler.write_text(f"#!/bin/sh\ntouch {begun}\nsleep 50\n")
     compiler.chmod(0o755)
-    program = ONE.replace("except pc.Error", "except KeyboardInterrupt:\n    print('interrupted')\nexcept pc.Error")
-    program = (
-        "import os, signal, threading\nthreading.Timer(1.0, os.kill, (os.getpid(), signal.SIGINT)).start()\n" + program
-    )
+    program = f"""
+import os, pathlib, signal, threading, time
+
+def interrupt():
+    while not pathlib.Path({str(begun)!r}).exists():
+        time.sleep(0.01)
+    os.kill(os.getpid(), signal.SIGINT)
+
+threading.Thread(target=interrupt, daemon=True).start()
+""" + ONE.replace("except pc.Error", "except KeyboardInterrupt:\n    print('interrupted')\nexcept pc.Error")
     temporary = tmp_path / "tmp"
     temporary.mkdir()
     environment = {"PLAIT_CACHE_DIR": str(tmp_path / "cache"), "PLAIT_CXX": str(compiler), "TMPDIR": str(temporary)}

@@ -1,6 +1,5 @@
 // Values that follow from attributes or keys alone.
 #include "backends/cuda/kernels/create.h"
-
 #include "backends/cuda/kernels/element.cuh"
 #include "backends/cuda/kernels/launch.h"
 #include "backends/cuda/kernels/tables.h"
