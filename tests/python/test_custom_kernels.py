@@ -494,9 +494,8 @@ threading.Thread(target=interrupt, daemon=True).start()
 @needs_compiler
 def test_in_the_child_of_a_fork() -> None:
     other = ONE.replace("41", "42")
-    program = (
-        ONE + "\nimport os\npid = os.fork()\n" + ONE + other + "\nif pid == 0:\n    os._exit(0)\nos.waitpid(pid, 0)\n"
-    )
+    fork = "\nimport os\npid = os.fork()\nif pid:\n    os.waitpid(pid, 0)\n"
+    program = ONE + fork + ONE + other + "\nif pid == 0:\n    os._exit(0)\n"
     assert sorted(run(program).split("\n")) == ["", *["[42, 42]"] * 3, *["[43, 43]"] * 2]
 
 
