@@ -42,7 +42,8 @@ class Run {
       }
       for (ValueId v : step.dies) results_[v] = Storage();
     }
-    if (!queues_.empty() && !stand_ins_) mark_results();
+    // The memory of a loop's results is written in each turn: the run around it marks it.
+    if (!queues_.empty() && !stand_ins_ && !around_) mark_results();
   }
 
   /// Whether the calling thread is in a loop's step.

@@ -308,3 +308,12 @@ def test_exceptions_of_the_step_pass_through() -> None:
         with pytest.raises(KeyError, match="mine"):
             call()
     close(pc.scan(step(W), H, XS), unrolled(step(W), H, XS))
+
+
+def test_results_are_whole_when_they_are_read() -> None:
+    """On a device too, where the memory of stacked results is written turn by turn."""
+    xs = np.random.default_rng(0).uniform(-1, 1, (40, 2, 3, 4)).astype(np.float32)
+    for _ in range(10):
+        _, sums = pc.scan(lambda c, x: (c + x, c + x), pc.zeros((2, 3, 4)), pc.array(xs))
+        moved = np.array(pc.moveaxis(sums, 0, 1).reshape(2, 40, 12))
+        np.testing.assert_allclose(moved, np.moveaxis(np.cumsum(xs, 0), 0, 1).reshape(2, 40, 12), rtol=1e-4, atol=1e-4)
