@@ -16,6 +16,10 @@ WITH_ARRAYS = [f for f in WITH_ORACLE if any(v.is_array for case in cases(f, "fl
 
 # Functions that no NumPy expression describes, and where they are tested instead.
 ELSEWHERE = {
+    **dict.fromkeys(
+        ("fast.cpu_kernel", "fast.cuda_kernel", "fast.metal_kernel", "fast.precompiled_cuda_kernel"),
+        "tests/python/test_custom_kernels.py",
+    ),
     "astype": "tests/facts: the table of conversions",
 }
 # What no argument can have, and why.

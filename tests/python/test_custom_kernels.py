@@ -626,6 +626,7 @@ PTX = """
 @needs_gpu
 def test_precompiled_kernels() -> None:
     a = pc.arange(300, dtype=pc.float32)
+    pc.eval(a)
 
     def scaled(x: pc.array, factor: float, negate: bool, name: str = "scale", code: bytes = PTX.encode()) -> pc.array:
         return pc.fast.precompiled_cuda_kernel(
