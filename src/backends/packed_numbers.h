@@ -27,7 +27,7 @@ struct Format {
 };
 
 /// The attributes mode, bits and group_size of an op.
-Format format_of(const AttrsView& attrs);
+PLAIT_API Format format_of(const AttrsView& attrs);
 
 inline uint32_t code_at(const uint32_t* row, int64_t i, int bits) {
   const int64_t at = i * bits;

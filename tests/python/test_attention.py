@@ -1,4 +1,4 @@
-"""The CPU's attention kernels: blocks, masks, heads that share keys, layouts and memory, against NumPy in float64."""
+"""Attention's kernels: blocks, masks, heads that share keys, layouts and memory, against NumPy in float64."""
 
 from __future__ import annotations
 
@@ -9,14 +9,7 @@ import pytest
 
 import plait.core as pc
 
-pytestmark = pytest.mark.usefixtures("on_the_cpu")
 TOLERANCE = {pc.float32: 2e-5, pc.float64: 1e-11, pc.float16: 4e-3, pc.bfloat16: 3e-2}
-
-
-@pytest.fixture
-def on_the_cpu() -> Any:
-    with pc.stream(pc.cpu):
-        yield
 
 
 def attention(*args: Any, **more: Any) -> pc.array:
@@ -229,6 +222,8 @@ def test_results_do_not_depend_on_what_else_runs() -> None:
 
 @pytest.mark.parametrize("mask", ["causal", "keys"])
 def test_memory_is_linear_in_the_length(mask: str) -> None:
+    if pc.default_device() == pc.gpu:
+        pytest.skip("a GPU takes up to 256 MiB of scores at a time")
     length, features = 4096, 32
     q, k, v = (pc.random.normal((1, 2, length, features)) for _ in range(3))
     seen = pc.arange(length) > 5
