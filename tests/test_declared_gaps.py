@@ -16,7 +16,7 @@ ON_THE_CPU = {
     *("covariance_root", "covariance_root_change"),
     *("eig", "pinv"),
     "cpu_kernel",
-    *(f"{mode}_{op}" for mode in ("affine", "microscaled") for op in ("quantize", "dequantize", "matmul")),
+    *(f"{m}_{op}" for m in ("affine", "microscaled") for op in ("quantize", "dequantize", "matmul", "gathered_matmul")),
 }
 
 

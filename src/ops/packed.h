@@ -58,6 +58,10 @@ Arrays cotangents_of_affine(const Format& format, const Array& of_numbers, const
 Array unpacked(const Format& format, const Packed& packed, DType dtype);
 /// x (..., m, k) times packed matrices (..., n, k), transposed, or (..., k, n). Leading axes broadcast.
 Array product(const Format& format, const Array& x, const Packed& w, bool transpose);
+/// The same of matrices picked by position in the flattened axes before the last two; without positions all of them, in their order.
+/// Positions broadcast. Errors: DTypeError naming `op`; IndexError while evaluating.
+Array gathered_product(std::string_view op, const Format& format, const Array& x, const std::optional<Array>& lhs,
+                       const Packed& w, const std::optional<Array>& rhs, bool transpose);
 
 /// A number of a global scale, float32, for mode nvfp4: 2688 (448 * 6, the largest number of the mode) stands for 1. Errors:
 /// ArgumentError, ShapeError, DTypeError naming `op`.

@@ -206,6 +206,44 @@ def test_operands_that_are_not_contiguous() -> None:
     same(pc.quantized_matmul(x, *rows, group_size=32), np.array(want)[:, ::-2])
 
 
+@pytest.mark.parametrize("form", [FORMATS[1], FORMATS[9], *FORMATS[-3:]], ids=str)
+@pytest.mark.parametrize("transpose", [True, False])
+def test_picked_matrices(form: tuple[str, int, int], transpose: bool) -> None:
+    rng = np.random.default_rng(7)
+    packed = packed_of(rng, (2, 3, 12, 256), form)
+    lhs, rhs = np.array([[3, -1, 0]]), np.array([[5], [-6], [2], [2]])
+    numbers = wide(packed, form).reshape(6, 12, 256)
+    for dtype, m in itertools.product((pc.float32, pc.float16), (1, 3, 20, 40)):
+        x = pc.array(rng.uniform(-1, 1, (2, 2, m, 256 if transpose else 12))).astype(dtype)
+        parts = [p.astype(dtype) if p.dtype == pc.float32 else p for p in packed]
+        want = floats(x).reshape(4, m, -1)[lhs] @ (numbers.swapaxes(-1, -2) if transpose else numbers)[rhs]
+        got = pc.gather_qmm(
+            x, *parts, lhs_indices=pc.array(lhs), rhs_indices=pc.array(rhs), transpose=transpose, **arguments(form)
+        )
+        assert got.shape == want.shape and got.dtype == dtype
+        limit = (2e-6 if dtype == pc.float32 else 4e-3) * np.abs(want).max()
+        np.testing.assert_allclose(floats(got), want, rtol=0, atol=limit)
+    # Without positions of one side all of its matrices are taken, in their order.
+    some = {"rhs_indices": pc.array([[1, 4], [0, 1]]), "transpose": transpose, **arguments(form)}
+    each = pc.gather_qmm(x, *parts, **some)
+    assert pc.array_equal(each, pc.gather_qmm(x, *parts, lhs_indices=pc.arange(4).reshape(2, 2), **some)).item()
+
+
+def test_positions_of_picked_matrices() -> None:
+    w, s, b = pc.quantize(pc.ones((3, 4, 64)))
+    x = pc.ones((2, 1, 64))
+    for wrong in ({"lhs_indices": pc.array([2])}, {"rhs_indices": pc.array([0, -4])}):
+        with pytest.raises(IndexError):
+            pc.eval(pc.gather_qmm(x, w, s, b, **wrong))
+    with pytest.raises(pc.DTypeError) as raised:
+        pc.gather_qmm(x, w, s, b, rhs_indices=pc.array([0.0]))
+    assert raised.value.accepts == "integers"
+    with pytest.raises(pc.ShapeError):
+        pc.gather_qmm(x, w, s, b, lhs_indices=pc.array([0, 1]), rhs_indices=pc.array([0, 1, 2]))
+    assert pc.gather_qmm(x, w, s, b, rhs_indices=pc.array([2, 2])).tolist() == [[[64.0] * 4]] * 2
+    assert pc.gather_qmm(x, w, s, b, rhs_indices=pc.zeros((0, 2), dtype=pc.int32)).shape == (0, 2, 1, 4)
+
+
 # ---- transforms ------------------------------------------------------------------------------------------------------
 
 

@@ -2,18 +2,7 @@
 #include "ops/prelude.h"
 
 namespace plait {
-namespace {
-
 using quant::Format;
-using quant::Packed;
-
-// Matrices picked by position in the flattened axes before the last two.
-Array picked(const Array& x, const std::optional<Array>& indices) {
-  if (!indices || !x.defined()) return x;
-  return take(x.rank() == 2 ? expand_dims(x, 0) : flatten(x, 0, -3), *indices, 0);
-}
-
-}  // namespace
 
 Array gather_qmm(const Array& x, const Array& w, const Array& scales, const std::optional<Array>& biases,
                  const std::optional<Array>& lhs_indices, const std::optional<Array>& rhs_indices, bool transpose,
@@ -23,9 +12,7 @@ Array gather_qmm(const Array& x, const Array& w, const Array& scales, const std:
   const auto [left, right] = quant::checked_operands("gather_qmm", format, x, w, scales, biases, transpose);
   if (left.rank() < 2)
     quant::reject_shape("gather_qmm", "x of shape " + to_string(x.shape()), "(..., m, k)", "expand_dims adds an axis");
-  const Packed chosen{picked(right.words, rhs_indices), picked(right.scales, rhs_indices),
-                      picked(right.biases, rhs_indices)};
-  const Array out = quant::product(format, picked(left, lhs_indices), chosen, transpose);
+  const Array out = quant::gathered_product("gather_qmm", format, left, lhs_indices, right, rhs_indices, transpose);
   if (!global_scale) return out;
   const Array scale = quant::checked_global_scale("gather_qmm", format, *global_scale);
   return converted(multiply(converted(out, DType::float32), divide(scale, Array(448.0f * 6.0f))), out.dtype());

@@ -76,8 +76,7 @@ Array product_of_both(std::string_view op, const Format& format, const Array& x,
   Array out;
   if (packed) {
     const Packed w = quant::checked_packed(op, format, right.w, *right.scales, std::nullopt);
-    out =
-        quant::product(format, left, {picked(w.words, right.indices), picked(w.scales, right.indices), Array()}, true);
+    out = quant::gathered_product(op, format, left, std::nullopt, w, right.indices, true);
     if (of_w) {
       const Array scale = divide(quant::checked_global_scale(op, format, *of_w), Array(448.0f * 6.0f));
       out = converted(multiply(converted(out, DType::float32), scale), out.dtype());

@@ -5,6 +5,7 @@
 
 #include "backends/cpu/gemm.h"
 #include "backends/cpu/packed_rows.h"
+#include "backends/positions.h"
 #include "backends/strided.h"
 #include "base/dispatch.h"
 #include "base/parallel.h"
@@ -192,10 +193,15 @@ GemmOperand::Type type_of(DType d) {
                                 : GemmOperand::Type::f32;
 }
 
-void run(const KernelArgs& args) {
-  const TensorView &x = args.inputs[0], &words = args.inputs[1], &out = args.outputs[0];
-  if (out.dtype == DType::float64) return kernels().find(args.op, Backend::reference)->run(args);
-  if (out.count() == 0) return;
+/// Where operands of a product begin: elements of x, rows of the packed matrices.
+struct Begin {
+  int64_t x, row;
+};
+
+// Products of (m, k) elements of x with packed matrices of `packed_rows` rows; begin(i) says which.
+template <class F>
+void multiply_all(const KernelArgs& args, std::span<const TensorView> parts, int64_t packed_rows, F begin) {
+  const TensorView &x = args.inputs[0], &out = args.outputs[0];
   const size_t rank = out.shape.size();
   Product p{packed::format_of(args.attrs),
             out.shape[rank - 2],
@@ -211,17 +217,42 @@ void run(const KernelArgs& args) {
     std::memset(p.out, 0, static_cast<size_t>(products * result_bytes));
     return;
   }
-  const packed::Rows packed(args.inputs.subspan(1));
+  const packed::Rows packed(parts);
   const cpu::PackedScales scales(p.format, args.inputs[2].dtype);
-  for (int64_t product = 0; product < products; ++product, p.out += result_bytes, p.first += words.shape[rank - 2]) {
+  for (int64_t product = 0; product < products; ++product, p.out += result_bytes) {
+    const Begin at = begin(product);
+    p.first = at.row * packed_rows;
+    p.x.data = x.as<char>() + at.x * size_of(x.dtype);
+    p.transpose&& p.rows <= kFewRows ? multiply_few(p, packed, scales) : multiply_many(p, packed, scales);
+  }
+}
+
+void run(const KernelArgs& args) {
+  const TensorView &x = args.inputs[0], &words = args.inputs[1], &out = args.outputs[0];
+  if (out.dtype == DType::float64) return kernels().find(args.op, Backend::reference)->run(args);
+  if (out.count() == 0) return;
+  const size_t rank = out.shape.size();
+  multiply_all(args, args.inputs.subspan(1), words.shape[rank - 2], [&](int64_t product) {
     int64_t at = 0, index = product;
     for (size_t axis = rank - 2; axis-- > 0;) {
       at += index % out.shape[axis] * x.strides[axis];
       index /= out.shape[axis];
     }
-    p.x.data = x.as<char>() + at * size_of(x.dtype);
-    p.transpose&& p.rows <= kFewRows ? multiply_few(p, packed, scales) : multiply_many(p, packed, scales);
-  }
+    return Begin{at, product};
+  });
+}
+
+void run_gathered(const KernelArgs& args) {
+  const TensorView &x = args.inputs[0], &words = args.inputs[1], &out = args.outputs[0];
+  if (out.dtype == DType::float64) return kernels().find(args.op, Backend::reference)->run(args);
+  const size_t parts = args.inputs.size() - 3;
+  const std::vector<int64_t> lhs = checked_positions(args.op, args.inputs[parts + 1], x.shape[0]);
+  const std::vector<int64_t> rhs = checked_positions(args.op, args.inputs[parts + 2], words.shape[0]);
+  if (out.count() == 0) return;
+  multiply_all(args, args.inputs.subspan(1, parts), words.shape[1], [&](int64_t product) {
+    const auto i = static_cast<size_t>(product);
+    return Begin{lhs[i] * x.strides[0], rhs[i]};
+  });
 }
 
 }  // namespace
@@ -229,6 +260,9 @@ void run(const KernelArgs& args) {
 void register_cpu_kernels_quantized_matmul(KernelTable& table) {
   table.add("affine_matmul", Backend::cpu, {.run = run, .contiguous_inputs = false});
   table.add("microscaled_matmul", Backend::cpu, {.run = run, .contiguous_inputs = false});
+  const Kernel gathered{.run = run_gathered, .checks_positions = true};
+  table.add("affine_gathered_matmul", Backend::cpu, gathered);
+  table.add("microscaled_gathered_matmul", Backend::cpu, gathered);
 }
 
 }  // namespace plait
