@@ -86,6 +86,26 @@ def tiny_adds(xp: Any, x: Any) -> Any:
     return x
 
 
+def packed_product(count: int, n: int, k: int, bits: int, mode: str = "affine") -> Row:
+    """Rows of x times a packed matrix; the peers multiply it in bfloat16. A copy moves as many bytes as are packed."""
+    form = {"mode": mode, "bits": bits}
+    extra = 4 / 64 if mode == "affine" else 1 / 16 if mode == "nvfp4" else 1 / 32  # bytes of scales (and biases)
+
+    def prepared(xp: Any, x: Any, w: Any) -> Callable[[], Any]:
+        packed = xp.quantize(w, **form)
+        xp.eval(*packed)
+        return lambda: xp.quantized_matmul(x, *packed, **form)
+
+    return Row(
+        f"{count} of {k} x {n}, packed {mode} {bits} bits",
+        [(count, k), (n, k)],
+        "bfloat16",
+        lambda xp, x, w: x @ w.T,
+        int(n * k * (bits / 8 + extra)),
+        prepared=prepared,
+    )
+
+
 def rows() -> Iterator[Row]:
     for dtype, width in (("float32", 4), ("bfloat16", 2)):
         n, shape = 1 << 28, (16384, 4096)
@@ -111,6 +131,12 @@ def rows() -> Iterator[Row]:
         yield Row(f"logsumexp, {dtype}", [shape], dtype, log_sum_exp, size, lambda xp, x: xp.logsumexp(x, -1))
     yield Row("matmul 8192, bfloat16", [(8192, 8192)] * 2, "bfloat16", lambda xp, a, b: a @ b)
     yield Row("matmul 4096, float32", [(4096, 4096)] * 2, "float32", lambda xp, a, b: a @ b)
+    for n, k in ((4096, 4096), (28672, 8192)):
+        for count in (1, 16, 512):
+            yield packed_product(count, n, k, 4)
+        yield packed_product(1, n, k, 8)
+        yield packed_product(1, n, k, 4, "mxfp4")
+        yield packed_product(1, n, k, 4, "nvfp4")
     yield Row("1000 tiny adds", [(16,)], "float32", tiny_adds)
 
 
@@ -151,6 +177,9 @@ def call_of(side: Side, row: Row, values: list[Any]) -> Call:
     function = side.compile(lambda *arrays: body(side.xp, *arrays))
     if side.name == "plait":
         side.wait(arrays)
+        if row.prepared:
+            step = row.prepared(side.xp, *arrays)
+            return lambda: side.wait(step())
     return lambda: side.wait(function(*arrays))
 
 

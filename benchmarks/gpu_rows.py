@@ -21,6 +21,7 @@ class Row:
     traffic: int = 0
     torch: Callable[..., Any] | None = None  # PyTorch's own spelling
     jax: Callable[..., Any] | None = None  # JAX's
+    prepared: Callable[..., Callable[[], Any]] | None = None  # plait's own, after what is done once
     compiles: bool = True  # whether torch.compile is asked too
 
     def body(self, side: str) -> Callable[..., Any]:

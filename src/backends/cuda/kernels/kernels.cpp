@@ -12,8 +12,9 @@ const Kernel* cuda_kernel(std::string_view op) {
     for (const auto add :
          {cuda::add_attention_kernels, cuda::add_convolution_kernels, cuda::add_copy_kernels, cuda::add_create_kernels,
           cuda::add_custom_kernels, cuda::add_factorization_kernels, cuda::add_fft_kernels, cuda::add_matmul_kernels,
-          cuda::add_scan_kernels, cuda::add_scatter_kernels, cuda::add_search_kernels, cuda::add_slice_dynamic_kernels,
-          cuda::add_sort_kernels, cuda::add_take_kernels, cuda::add_triangular_kernels})
+          cuda::add_packed_kernels, cuda::add_packed_product_kernels, cuda::add_scan_kernels, cuda::add_scatter_kernels,
+          cuda::add_search_kernels, cuda::add_slice_dynamic_kernels, cuda::add_sort_kernels, cuda::add_take_kernels,
+          cuda::add_triangular_kernels})
       add(table);
     return new std::unordered_map<std::string_view, Kernel>(table.begin(), table.end());
   }();

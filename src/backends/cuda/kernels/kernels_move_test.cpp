@@ -7,18 +7,7 @@ namespace plait::cuda_test {
 namespace {
 
 TEST(CudaKernels, EveryOpaqueOpHasOneButFew) {
-  const std::set<std::string_view> on_the_cpu{"covariance_root",
-                                              "covariance_root_change",
-                                              "eig",
-                                              "pinv",
-                                              "affine_quantize",
-                                              "affine_dequantize",
-                                              "affine_matmul",
-                                              "microscaled_quantize",
-                                              "microscaled_dequantize",
-                                              "microscaled_matmul",
-                                              "affine_gathered_matmul",
-                                              "microscaled_gathered_matmul"};
+  const std::set<std::string_view> on_the_cpu{"covariance_root", "covariance_root_change", "cpu_kernel", "eig", "pinv"};
   set_registry_source(register_all_ops);
   for (const auto& op : registry().ops()) {
     if (op->kind != OpKind::opaque) continue;

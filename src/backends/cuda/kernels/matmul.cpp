@@ -43,7 +43,7 @@ struct Key {
   DType dtype;
   int64_t m, n, k, batch;
   Layout a, b;
-  int64_t a_batch, b_batch, out_batch;
+  int64_t a_batch, b_batch, out_batch, out_row;
   uint32_t a_alignment, b_alignment, out_alignment;
   Addend addend = Addend::none;
   int64_t c_stride = 0;
@@ -120,8 +120,8 @@ std::shared_ptr<const Plan> make_plan(const Key& key, const Product& p) {
   transposition(CUBLASLT_MATMUL_DESC_TRANSB, key.a.transposed);
   plan->b = make_layout(types.element, key.n, key.k, key.b, key.batch, key.b_batch);
   plan->a = make_layout(types.element, key.k, key.m, key.a, key.batch, key.a_batch);
-  plan->out = make_layout(types.element, key.n, key.m, {false, key.n}, key.batch, key.out_batch);
-  plan->c = make_layout(types.element, key.n, key.m, {false, key.addend == Addend::matrix ? key.c_stride : key.n},
+  plan->out = make_layout(types.element, key.n, key.m, {false, key.out_row}, key.batch, key.out_batch);
+  plan->c = make_layout(types.element, key.n, key.m, {false, key.addend == Addend::matrix ? key.c_stride : key.out_row},
                         key.batch, key.out_batch);
   if (key.addend == Addend::row) {
     const cublasLtEpilogue_t epilogue = CUBLASLT_EPILOGUE_BIAS;
@@ -193,6 +193,7 @@ Key key_of(int device, const Product& p, Addend addend) {
           .a_batch = p.a.batch,
           .b_batch = p.b.batch,
           .out_batch = p.out_batch,
+          .out_row = p.out_row == 0 ? p.n : p.out_row,
           .a_alignment = alignment_of(p.a.data),
           .b_alignment = alignment_of(p.b.data),
           .out_alignment = alignment_of(p.out),
@@ -218,6 +219,8 @@ void call(const Plan& plan, const Product& p, Addend addend, void* workspace, in
                  "matmul");
 }
 
+}  // namespace
+
 void multiply(Work& work, Product p) {
   static PlanCache<Key, Plan> plans;
   const int device = device_of(work.queue());
@@ -233,6 +236,8 @@ void multiply(Work& work, Product p) {
   void* workspace = plan->workspace ? work.scratch<char>(static_cast<int64_t>(plan->workspace)) : nullptr;
   call(*plan, p, addend, workspace, device, work.stream());
 }
+
+namespace {
 
 /// Axes of the batch; neighbours are joined that both operands walk alike.
 struct Batch {

@@ -10,6 +10,7 @@ template <class T>
 __global__ void __launch_bounds__(kSide* kSide) multiply(Product p) {
   __shared__ Wide<T> a[kSide][kSide + 1], b[kSide][kSide + 1];
   const int x = threadIdx.x % kSide, y = threadIdx.x / kSide;
+  const int64_t out_row = p.out_row == 0 ? p.n : p.out_row;
   const int64_t down = (p.m + kSide - 1) / kSide, across = (p.n + kSide - 1) / kSide;
   for (int64_t tile = blockIdx.x; tile < p.batch * down * across; tile += gridDim.x) {
     const int64_t product = tile / across / down;
@@ -26,7 +27,7 @@ __global__ void __launch_bounds__(kSide* kSide) multiply(Product p) {
       __syncthreads();
     }
     if (p.c.data && i < p.m && j < p.n) sum = sum + widened(from_c[i * p.c.row + j * p.c.column]);
-    if (i < p.m && j < p.n) reinterpret_cast<T*>(p.out)[product * p.out_batch + i * p.n + j] = narrowed<T>(sum);
+    if (i < p.m && j < p.n) reinterpret_cast<T*>(p.out)[product * p.out_batch + i * out_row + j] = narrowed<T>(sum);
   }
 }
 

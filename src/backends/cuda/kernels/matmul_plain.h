@@ -1,4 +1,4 @@
-// Matrix products as plain loops: for what cuBLASLt has no algorithm for.
+// Matrix products, by cuBLASLt (matmul.cpp) and as plain loops, for what it has no algorithm for.
 #pragma once
 
 #include <cstdint>
@@ -20,11 +20,15 @@ struct Product {
   Matrix c;  // (m, n), added to the product before it is rounded; without data: nothing is
   char* out = nullptr;  // (batch, m, n), each row-major
   int64_t out_batch = 0;
+  int64_t out_row = 0;  // between its rows; 0: n
 };
 
 void matmul_plain(const Work& work, const Product& p);
 
 /// out = a @ b over leading axes, by cuBLASLt: operands of any strides, also 0; each matrix of the result is row-major.
 void multiply_batches(Work& work, TensorView a, TensorView b, const TensorView& out);
+/// A product by cuBLASLt, or by loops where it has no algorithm; the operands lie as the library takes them: neighbouring rows or
+/// neighbouring columns together.
+void multiply(Work& work, Product p);
 
 }  // namespace plait::cuda

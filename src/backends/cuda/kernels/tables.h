@@ -19,6 +19,8 @@ void add_custom_kernels(Table& table);
 void add_factorization_kernels(Table& table);
 void add_fft_kernels(Table& table);
 void add_matmul_kernels(Table& table);
+void add_packed_kernels(Table& table);
+void add_packed_product_kernels(Table& table);
 void add_scan_kernels(Table& table);
 void add_scatter_kernels(Table& table);
 void add_search_kernels(Table& table);

@@ -1,0 +1,93 @@
+// Packed numbers on the device: unpacking, and products of few rows with packed matrices in place.
+#pragma once
+
+#include <cstdint>
+
+#include "backends/cuda/kernels/launch.h"
+#include "backends/packed_numbers.h"
+
+namespace plait::cuda {
+
+/// Calls f.template operator()<Codes, bits>() with the format's.
+template <class F>
+decltype(auto) dispatch_format(const packed::Format& format, F&& f) {
+  using packed::Codes;
+  switch (format.codes) {
+    case Codes::mxfp4: return f.template operator()<Codes::mxfp4, 4>();
+    case Codes::mxfp8: return f.template operator()<Codes::mxfp8, 8>();
+    case Codes::nvfp4: return f.template operator()<Codes::nvfp4, 4>();
+    default: break;
+  }
+  switch (format.bits) {
+    case 2: return f.template operator()<Codes::affine, 2>();
+    case 3: return f.template operator()<Codes::affine, 3>();
+    case 4: return f.template operator()<Codes::affine, 4>();
+    case 5: return f.template operator()<Codes::affine, 5>();
+    case 6: return f.template operator()<Codes::affine, 6>();
+    default: return f.template operator()<Codes::affine, 8>();
+  }
+}
+
+/// Rows of packed numbers, `words_row` words and `groups_row` scales behind each other; of the matrix whose number the device finds
+/// at `pick` (null: the first), each of `matrix_rows` rows. A number below 0 stands for zeros.
+struct PackedRows {
+  const uint32_t* words = nullptr;
+  const void *scales = nullptr, *biases = nullptr;
+  int64_t words_row = 0, groups_row = 0;
+  const int64_t* pick = nullptr;
+  int64_t matrix_rows = 0;
+};
+
+/// How numbers of mode affine are rounded to 16 bits: the product before the bias is added as well, or once.
+enum class Rounding : uint8_t { twice, once };
+
+/// The first n numbers (a multiple of 8) of `rows` rows, row-major; `dtype` is theirs, and of scales and biases in affine mode.
+void unpack(const Work& work, const packed::Format& format, DType dtype, const PackedRows& from, int64_t rows,
+            int64_t n, void* to, Rounding rounding);
+
+/// Positions of x and of packed matrices, -1 for what lies outside; on the device.
+struct Picks {
+  const int64_t *lhs = nullptr, *rhs = nullptr;
+};
+/// The last two inputs as positions in axes of so many matrices; what lies outside is noted.
+Picks read_picks(Work& work, const KernelArgs& args, int64_t matrices_of_x, int64_t packed_matrices);
+/// A copy of the matrix of so many bytes that *pick names; zeros for -1.
+void copy_picked(const Work& work, void* to, const void* from, const int64_t* pick, int64_t bytes);
+
+/// Matrices that meet in a product. Addresses of the first; axes of the batch, innermost first, whose steps count bytes. Of picked ones
+/// there is one axis, that of all matrices.
+struct Operands {
+  const char *x = nullptr, *words = nullptr, *scales = nullptr, *biases = nullptr;
+};
+struct Meeting {
+  static constexpr int kMostAxes = 6;
+  int rank = 0;
+  int64_t count = 1;
+  int64_t extent[kMostAxes] = {};
+  int64_t x[kMostAxes] = {}, words[kMostAxes] = {}, scales[kMostAxes] = {}, biases[kMostAxes] = {};
+};
+
+/// Products of m rows of x, each k long and `x_row` elements behind the one before, with packed matrices whose rows are row-major.
+struct FewRows {
+  Operands first;
+  Meeting meeting;
+  Picks picks;  // for each product of the batch, or none
+  char* out = nullptr;  // (batch, m, n), row-major
+  int64_t m = 0, n = 0, k = 0, x_row = 0;
+  int64_t words_row = 0, groups_row = 0;
+  int group = 64;
+  DType dtype = DType::float32;  // of x and the result, of scales and biases in affine mode
+};
+
+/// The most rows of x for which packed numbers are multiplied in place: of 16-bit floats where rows meet rows, and else.
+inline constexpr int64_t kMostTensorRows = 32, kMostPlainRows = 8;
+
+/// out = x w^T, w (n, k), by tensor cores, m up to kMostTensorRows: x of a 16-bit float begins with 16 aligned bytes, and so do its
+/// rows. And without them, x of float32, neighbouring elements of its rows together.
+void multiply_rows_float16(const Work& work, const packed::Format& format, const FewRows& p);
+void multiply_rows_bfloat16(const Work& work, const packed::Format& format, const FewRows& p);
+void multiply_rows_plain(const Work& work, const packed::Format& format, const FewRows& p);
+/// out = x w, w (k, n). Neighbouring elements of the rows of x lie together.
+void multiply_columns(Work& work, const packed::Format& format, const FewRows& p);
+
+}  // namespace plait::cuda
