@@ -79,10 +79,11 @@ struct FewRows {
   DType dtype = DType::float32;  // of x and the result, of scales and biases in affine mode
 };
 
-/// The most rows of x for which packed numbers are multiplied in place: of 16-bit floats where rows meet rows, and else.
-inline constexpr int64_t kMostTensorRows = 32, kMostPlainRows = 8;
+/// The most rows of x for which packed numbers are multiplied in place: of 16-bit floats, and of float32, which loses nothing when
+/// numbers are unpacked to it.
+inline constexpr int64_t kMostHalfRows = 32, kMostFloatRows = 8;
 
-/// out = x w^T, w (n, k), by tensor cores, m up to kMostTensorRows: x of a 16-bit float begins with 16 aligned bytes, and so do its
+/// out = x w^T, w (n, k), by tensor cores, m up to kMostHalfRows: x of a 16-bit float begins with 16 aligned bytes, and so do its
 /// rows. And without them, x of float32, neighbouring elements of its rows together.
 void multiply_rows_float16(const Work& work, const packed::Format& format, const FewRows& p);
 void multiply_rows_bfloat16(const Work& work, const packed::Format& format, const FewRows& p);

@@ -211,16 +211,14 @@ void multiply_packed(Work& work, const KernelArgs& args, const Picks& picks) {
     return check_cuda(cudaMemsetAsync(out.data, 0, bytes, work.stream()), "quantized_matmul");
   }
   Call c = call_of(work, args);
-  const bool tensor = c.transpose && is_half(out.dtype) && has_tensor_cores(device_of(args.queue));
-  const bool plain = c.transpose ? out.dtype == DType::float32 : out.dtype != DType::float64;
-  if (tensor && c.m() <= kMostTensorRows)
-    return (out.dtype == DType::float16 ? multiply_rows_float16 : multiply_rows_bfloat16)(work, c.format,
-                                                                                          few_rows(work, c, picks));
-  if (plain && c.m() <= kMostPlainRows) {
-    const FewRows p = few_rows(work, c, picks);
-    return c.transpose ? multiply_rows_plain(work, c.format, p) : multiply_columns(work, c.format, p);
-  }
-  multiply_many(work, c, picks);
+  const bool half = is_half(out.dtype);
+  if (out.dtype == DType::float64 || c.m() > (half ? kMostHalfRows : kMostFloatRows))
+    return multiply_many(work, c, picks);
+  if (!c.transpose) return multiply_columns(work, c.format, few_rows(work, c, picks));
+  if (!half) return multiply_rows_plain(work, c.format, few_rows(work, c, picks));
+  if (!has_tensor_cores(device_of(args.queue))) return multiply_many(work, c, picks);
+  const auto multiply_rows = out.dtype == DType::float16 ? multiply_rows_float16 : multiply_rows_bfloat16;
+  multiply_rows(work, c.format, few_rows(work, c, picks));
 }
 
 void run(const KernelArgs& args) {
