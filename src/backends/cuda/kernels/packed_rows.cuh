@@ -252,11 +252,12 @@ __global__ void __launch_bounds__(kThreads, 2)
           }
         }
       }
-      if constexpr (C == Codes::nvfp4)
+      if constexpr (C == Codes::nvfp4) {
 #pragma unroll
         for (int t = 0; t < NT; ++t)
 #pragma unroll
           for (int j = 0; j < 4; ++j) sums[t][j] += products[t][j];
+      }
     }
     wait_but_for<0>();
     __syncwarp();
