@@ -335,9 +335,9 @@ TEST(CudaKernels, QuantizedMatmul) {
   for (const Format& f : kFormats)
     for (DType d : kReal)
       for (int64_t m : {1, 2, 5, 8, 9, 16, 17, 32, 33, 70}) {
-        for (const auto [n, k] : {std::pair<int64_t, int64_t>{1, f.group}, {7, 3 * f.group}, {37, 640}, {130, 1152}})
+        for (const auto& [n, k] : {std::pair<int64_t, int64_t>{1, f.group}, {7, 3 * f.group}, {37, 640}, {130, 1152}})
           expect_product(f, true, operands(any(d, {m, k}), packed_matrix(f, d, {n, k})));
-        for (const auto [k, n] : {std::pair<int64_t, int64_t>{1, f.group}, {7, 3 * f.group}, {37, 640}, {301, 1152}})
+        for (const auto& [k, n] : {std::pair<int64_t, int64_t>{1, f.group}, {7, 3 * f.group}, {37, 640}, {301, 1152}})
           expect_product(f, false, operands(any(d, {m, k}), packed_matrix(f, d, {k, n})));
       }
 }
@@ -475,7 +475,7 @@ TEST(CudaPackedSpeed, FewRows) {
     std::nth_element(took.begin(), took.begin() + 3, took.end());
     return static_cast<double>(took[3]);
   };
-  for (const auto [n, k] : {std::pair<int64_t, int64_t>{4096, 4096}, {14336, 4096}, {8192, 8192}})
+  for (const auto& [n, k] : {std::pair<int64_t, int64_t>{4096, 4096}, {14336, 4096}, {8192, 8192}})
     for (const Format& f : {Format{Codes::affine, 4, 64}, Format{Codes::affine, 8, 64}, Format{Codes::affine, 3, 64},
                             Format{Codes::mxfp4, 4, 32}, Format{Codes::nvfp4, 4, 16}, Format{Codes::mxfp8, 8, 32}}) {
       const int64_t bytes = f.words(n * k) * 4 + n * k / f.group * (f.affine() ? 4 : 1);

@@ -28,7 +28,7 @@ template <class To, class From>
 PLAIT_BOTH To same_bits(From from) {
   static_assert(sizeof(To) == sizeof(From));
   To to;
-  memcpy(&to, &from, sizeof(to));
+  memcpy(static_cast<void*>(&to), &from, sizeof(to));
   return to;
 }
 
@@ -59,7 +59,7 @@ PLAIT_BOTH void eight_codes(const uint32_t* words, int part, uint32_t (&pairs)[4
     low = bits_from<B>(words, 8 * B * part);
     high = B == 3 ? low >> 12 : bits_from<B>(words, 8 * B * part + 4 * B);
   }
-#ifdef __CUDACC__
+#ifdef __CUDA_ARCH__
 #pragma unroll
 #endif
   for (int i = 0; i < 4; ++i) {

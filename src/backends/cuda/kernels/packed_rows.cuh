@@ -7,7 +7,6 @@
 // free, as long as both operands agree (eight_codes, and columns_of).
 #pragma once
 
-#include <algorithm>
 #include <bit>
 
 #include "backends/cuda/kernels/element.cuh"
@@ -159,7 +158,7 @@ __global__ void __launch_bounds__(kThreads, 2)
 #if __CUDA_ARCH__ >= 800
   using S = Stretch<C, B>;
   constexpr bool kAffine = C == Codes::affine;
-  constexpr int kXSteps = std::min(S::kSteps, 8 / NT);  // whose columns of x are in registers
+  constexpr int kXSteps = S::kSteps < 8 / NT ? S::kSteps : 8 / NT;  // whose columns of x are in registers
   constexpr uint32_t kOnes = std::is_same_v<T, __half> ? 0x3C003C00 : 0x3F803F80;
   extern __shared__ uint4 shared[];
   const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, g = lane / 4, part = lane % 4;
