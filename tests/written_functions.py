@@ -55,6 +55,10 @@ def words(*shape: int) -> Maker:
     return made(shape, lambda rng, shape: rng.integers(0, 2**32, shape).astype(np.uint32))
 
 
+def exponents(*shape: int) -> Maker:
+    return made(shape, lambda rng, shape: rng.integers(120, 128, shape).astype(np.uint8))
+
+
 def starts(*room: int) -> Maker:
     return lambda rng, grow=0: np.array([rng.integers(0, n, endpoint=True) for n in room], np.int32)
 
@@ -214,6 +218,10 @@ WRITTEN: dict[str, tuple[Function, list[Maker]]] = {
     "packed products and biases": (
         lambda x, w, b: pc.quantized_matmul(x, w, pc.ones((3, 1), b.dtype), b),
         [floats(2, 64), words(3, 8), floats(3, 1)],
+    ),
+    "picked packed products": (
+        lambda x, w, s, i, j: pc.gather_qmm(x, w, s, None, i, j, mode="mxfp4"),
+        [floats(3, 2, 64), words(3, 4, 8), exponents(3, 4, 2), below(3, 2), below(3, 2)],
     ),
 }
 

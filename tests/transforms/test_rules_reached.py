@@ -30,6 +30,7 @@ ELSEWHERE = {
 # Primitives that one function alone is made from, whose operands vary only as it has them.
 WITHIN = {
     "segment_scan": "gradients of .at[].multiply start it where positions change, and have a term there alone",
+    "affine_gathered_matmul": "gather_qmm makes it of six arrays, of which one, two and all are mapped",
     "attention_vjp": "gradients of attention are made by it",
     "straight_through": "qqmm hands it numbers and what they stand for once packed, which has no derivative",
 }
