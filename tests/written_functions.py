@@ -250,6 +250,7 @@ FIXED_EXTENTS = {
     "masked blocks",
     "packed products and scales",
     "packed products and biases",
+    "picked packed products",
 }
 
 
