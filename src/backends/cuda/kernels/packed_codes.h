@@ -210,8 +210,11 @@ PLAIT_BOTH uint32_t scale_byte(float most) {
   const float wanted = most / (B == 4 ? 6.0f : 448.0f);
   return C == Codes::nvfp4 ? float8_code(wanted) : power_no_smaller(wanted);
 }
+/// `negative`: the sign of x, which a NaN loses on its way to a float on the device.
 template <int B>
-PLAIT_BOTH uint32_t microscaled_code(float x, float scale) {
+PLAIT_BOTH uint32_t microscaled_code(float x, bool negative, float scale) {
+  if (scale == 0) x = 0.0f;
+  if (x != x) return B == 4 ? 0 : negative ? 0xFF : 0x7F;
   const float quotient = scale == 0 ? 0.0f : x / scale;
   return B == 4 ? float4_code(quotient) : float8_code(quotient);
 }

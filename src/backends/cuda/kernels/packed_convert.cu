@@ -77,6 +77,12 @@ __global__ void __launch_bounds__(kThreads) unpack_eights(Unpacked p) {
   }
 }
 
+template <class T>
+__device__ bool is_negative(T x) {
+  using Bits = std::conditional_t<sizeof(T) == 8, uint64_t, std::conditional_t<sizeof(T) == 4, uint32_t, uint16_t>>;
+  return same_bits<Bits>(x) >> (8 * sizeof(T) - 1) != 0;
+}
+
 struct Packing {
   const void* from;
   uint32_t* words;
@@ -145,8 +151,10 @@ __global__ void __launch_bounds__(kThreads) pack_eights(Packing p) {
       const uint32_t byte = scale_byte<C, B>(most);
       const float scale = scale_of_byte<C>(byte);
 #pragma unroll
-      for (int k = 0; k < 8; ++k)
-        codes |= static_cast<uint64_t>(microscaled_code<B>(static_cast<float>(widened(numbers[k])), scale)) << (B * k);
+      for (int k = 0; k < 8; ++k) {
+        const float x = static_cast<float>(widened(numbers[k]));
+        codes |= static_cast<uint64_t>(microscaled_code<B>(x, is_negative(numbers[k]), scale)) << (B * k);
+      }
       if (writes) static_cast<uint8_t*>(p.scales)[group] = static_cast<uint8_t>(byte);
     }
     if constexpr (B == 4) {
