@@ -13,8 +13,6 @@ PRIMITIVES = [p for p in SCHEMA["primitives"] if p["kind"] not in ("constant", "
 NO_OPERAND = "it has no array operand"
 # What falls back from a GPU to the CPU: factorisations of small matrices, kernels that are for it.
 ON_THE_CPU = {"covariance_root", "covariance_root_change", "cpu_kernel", "eig", "pinv"}
-# What falls back from a GPU to the CPU: factorisations of small matrices.
-ON_THE_CPU = {"covariance_root", "covariance_root_change", "eig", "pinv"}
 
 
 @pytest.mark.parametrize("primitive", PRIMITIVES, ids=lambda p: p["name"])
