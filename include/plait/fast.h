@@ -26,8 +26,8 @@ struct PLAIT_API AttentionMask {
 /// Shapes: q (batch, heads, L, D), k (batch, kv_heads, S, D), v (batch, kv_heads, S, Dv) -> (batch, heads, L, Dv). kv_heads
 /// divides heads: neighbouring heads of q share one of k and v. Causal: query i sees keys up to i + S - L.
 /// sinks: (heads,), a score for each head that takes its part of the softmax and brings back nothing.
-/// Errors: ShapeError; DTypeError unless the result's dtype is a real float that mask and sinks promote to;
-/// ArgumentError for force_fused, while there is no fused kernel.
+/// force_fused changes nothing: every call is one kernel.
+/// Errors: ShapeError; DTypeError unless the result's dtype is a real float that mask and sinks promote to.
 PLAIT_API Array scaled_dot_product_attention(const Array& q, const Array& k, const Array& v, double scale,
                                              const AttentionMask& mask = {},
                                              const std::optional<Array>& sinks = std::nullopt,

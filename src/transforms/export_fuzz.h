@@ -16,6 +16,7 @@
 #include "ops/view/slice.h"
 #include "plait/control_flow.h"
 #include "plait/export_function.h"
+#include "plait/fast.h"
 #include "plait/memory.h"
 #include "plait/more_ops.h"
 #include "plait/ops.h"
@@ -227,10 +228,23 @@ inline Arrays seed_matrices(const Arrays& in) {
 inline Arrays seed_packed(const Arrays& in) {
   const Array &w = in[0], &x = in[1];
   const Arrays affine = quantize(w, 32, 4), small = quantize(w, std::nullopt, std::nullopt, "mxfp4");
-  return {dequantize(affine[0], affine[1], affine[2], 32, 4),
+  const Array rows = reshape(x, {2, 1, 64}), picks = Array::from<int32_t>(std::vector<int32_t>{1, 0}, {2});
+  const Array matrices = reshape(w, {2, 2, 64});
+  const Arrays many = quantize(matrices, 32, 4), smalls = quantize(matrices, std::nullopt, std::nullopt, "mxfp4");
+  return {gather_qmm(rows, many[0], many[1], many[2], std::nullopt, picks, true, 32, 4),
+          gather_qmm(rows, smalls[0], smalls[1], std::nullopt, picks, picks, true, std::nullopt, std::nullopt, "mxfp4"),
+          dequantize(affine[0], affine[1], affine[2], 32, 4),
           dequantize(small[0], small[1], std::nullopt, std::nullopt, std::nullopt, "mxfp4"),
           quantized_matmul(x, affine[0], affine[1], affine[2], true, 32, 4),
           quantized_matmul(x, small[0], small[1], std::nullopt, true, std::nullopt, std::nullopt, "mxfp4"), qqmm(x, w)};
+}
+
+inline Arrays seed_attention(const Arrays& in) {
+  const Function attend = [&](const Arrays& x) {
+    const Array y = fast::scaled_dot_product_attention(x[0], x[1], x[1], 0.5, fast::AttentionMask("causal"), in[2]);
+    return Arrays{sum(y, Axes(), false)};
+  };
+  return {attend(in)[0], grad(attend)(in)[0]};
 }
 
 /// Functions that between them have every primitive with attributes or a shape rule of its own.
@@ -247,7 +261,8 @@ inline std::vector<std::pair<Function, Arrays>> seed_functions() {
           {seed_numbers, {counted({3, 3}), random::key(3)}},
           {seed_loops, {counted({2, 3}), counted({3})}},
           {seed_matrices, {counted({4, 3})}},
-          {seed_packed, {counted({4, 64}), counted({2, 64})}}};
+          {seed_packed, {counted({4, 64}), counted({2, 64})}},
+          {seed_attention, {counted({1, 2, 3, 4}), counted({1, 1, 5, 4}), counted({2})}}};
 }
 
 /// Files of these functions, written below `folder`; with and without shapeless.

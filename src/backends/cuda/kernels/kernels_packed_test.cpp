@@ -51,7 +51,7 @@ void expect_codes() {
       cuda::eight_codes<B>(words, part, pairs);
       for (int i = 0; i < 8; ++i)
         ASSERT_EQ(cuda::code_of(pairs, i), packed::code_at(words, 8 * part + i, B)) << B << " " << part << " " << i;
-      for (uint32_t pair : pairs) ASSERT_EQ(pair & ~((1u << B) - 1) * 0x10001u, 0u);
+      for (uint32_t pair : pairs) ASSERT_EQ(pair & ~(((1u << B) - 1) * 0x10001u), 0u);
     }
   }
 }
