@@ -26,7 +26,7 @@ struct PLAIT_API AttentionMask {
 /// Shapes: q (batch, heads, L, D), k (batch, kv_heads, S, D), v (batch, kv_heads, S, Dv) -> (batch, heads, L, Dv). kv_heads
 /// divides heads: neighbouring heads of q share one of k and v. Causal: query i sees keys up to i + S - L.
 /// sinks: (heads,), a score for each head that takes its part of the softmax and brings back nothing.
-/// force_fused changes nothing: every call is one kernel.
+/// force_fused changes nothing: every call is one operation.
 /// Errors: ShapeError; DTypeError unless the result's dtype is a real float that mask and sinks promote to.
 PLAIT_API Array scaled_dot_product_attention(const Array& q, const Array& k, const Array& v, double scale,
                                              const AttentionMask& mask = {},

@@ -236,7 +236,8 @@ inline Arrays seed_packed(const Arrays& in) {
           dequantize(affine[0], affine[1], affine[2], 32, 4),
           dequantize(small[0], small[1], std::nullopt, std::nullopt, std::nullopt, "mxfp4"),
           quantized_matmul(x, affine[0], affine[1], affine[2], true, 32, 4),
-          quantized_matmul(x, small[0], small[1], std::nullopt, true, std::nullopt, std::nullopt, "mxfp4"), qqmm(x, w)};
+          quantized_matmul(x, small[0], small[1], std::nullopt, true, std::nullopt, std::nullopt, "mxfp4"),
+          qqmm(x, w)};
 }
 
 inline Arrays seed_attention(const Arrays& in) {

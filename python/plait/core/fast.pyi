@@ -107,7 +107,7 @@ def scaled_dot_product_attention(q: array, k: array, v: array, *, scale: float, 
     Dtype: the one that q, k and v promote to; mask and sinks have to promote to it. The softmax is computed in
     float32 for 16-bit floats.
     Memory: linear in L and S, in gradients too; tangents, second derivatives and the gradient of a mask write the
-    scores out. force_fused changes nothing: every call is one kernel. Errors: ValueError for shapes, dtypes and
-    masks that do not fit.
+    scores out. force_fused changes nothing: every call is one operation. Errors: ValueError for shapes, dtypes
+    and masks that do not fit.
     """
 

@@ -117,7 +117,7 @@ void register_scaled_dot_product_attention(OpRegistry& ops) {
           "mask: 'causal' lets query i see keys up to i + S - L. An array broadcasts to (N, heads, L, S): a boolean one is true where a query attends, any other one is added to the scores. A query that attends to nothing gets the mean of all values.\n"
           "sinks: (heads,), a score for each head that takes its part of the softmax and brings back nothing.\n"
           "Dtype: the one that q, k and v promote to; mask and sinks have to promote to it. The softmax is computed in float32 for 16-bit floats.\n"
-          "Memory: linear in L and S, in gradients too; tangents, second derivatives and the gradient of a mask write the scores out. force_fused changes nothing: every call is one kernel. Errors: ValueError for shapes, dtypes and masks that do not fit.")
+          "Memory: linear in L and S, in gradients too; tangents, second derivatives and the gradient of a mask write the scores out. force_fused changes nothing: every call is one operation. Errors: ValueError for shapes, dtypes and masks that do not fit.")
       .oracle("oracle.attention(q, k, v, scale, mask)")
       .sample("(2, 2, 3, 4), (2, 2, 5, 4), (2, 2, 5, 6)", "scale=0.5")
       .sample("(1, 4, 3, 2), (1, 2, 4, 2), (1, 2, 4, 2)", "scale=0.7, mask='causal'")
