@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import mmap
 import os
 import zlib
 from collections.abc import Callable, Iterator
@@ -46,6 +47,34 @@ def name_of(dtype: pc.Dtype) -> str:
 
 def numpy_dtype(name: str) -> np.dtype:
     return np.dtype("float32" if name == "bfloat16" else name)
+
+
+MAP_NORESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000)  # Python names it from 3.13 on
+
+
+def far_apart(x: np.ndarray, dtype: pc.Dtype) -> pc.array:
+    """`x` as a view of a little more than 2^31 elements, of which most are zeros that nobody ever touches."""
+    whole = 2**31 + 64
+    step = (whole - 64) // max(x.size - 1, 1)
+    first = whole - 1 - step * (x.size - 1)
+    if pc.default_device() == pc.gpu:
+        base = pc.zeros((whole,), dtype=dtype)
+        base[first::step] = pc.array(np.ascontiguousarray(x).reshape(-1), dtype=dtype)
+    else:
+        width = dtype.size
+        memory = mmap.mmap(-1, whole * width, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | MAP_NORESERVE)
+        memory.madvise(mmap.MADV_NOHUGEPAGE)  # else each element would take 2 MiB
+        if dtype == pc.bfloat16:
+            bits = np.frombuffer(memory, np.uint16)
+            bits[first::step] = (np.ascontiguousarray(x, np.float32).view(np.uint32) >> 16).reshape(-1)
+            base = pc.asarray(bits, copy=False).view(pc.bfloat16)
+        else:
+            elements = np.frombuffer(memory, x.dtype)
+            elements[first::step] = x.reshape(-1)
+            base = pc.asarray(elements, copy=False)
+        assert base.dtype == dtype
+    strides = [step * int(np.prod(x.shape[axis + 1 :])) for axis in range(x.ndim)]
+    return pc.as_strided(base, x.shape, strides, first)
 
 
 def other_row(value: np.ndarray, row: int) -> np.ndarray:
@@ -108,6 +137,8 @@ class Values:
             return x.ndim >= 2 and x.size > 1
         if layout == "broadcast":
             return x.ndim >= 1 and x.shape[0] > 1 and self.moves
+        if layout == "far":
+            return x.size > 0
         return layout in ("reversed", "stepped") and x.size > 1
 
     def array(self, layout: str = "contiguous") -> object:
@@ -129,6 +160,8 @@ class Values:
             return make(x[back])[back]
         if layout == "stepped":
             return make(np.repeat(x, 2, axis=-1))[..., ::2]
+        if layout == "far":
+            return far_apart(x, dtype)
         return pc.broadcast_to(make(x[:1]), x.shape)
 
     def seen(self, layout: str) -> object:
@@ -157,6 +190,7 @@ class Values:
 
 
 LAYOUTS = ["contiguous", "transposed", "reversed", "stepped", "broadcast"]  # reversed: negative strides along each axis
+# and "far": the elements apart, in order, the last one past position 2^31 of what they are a view of. See far_apart().
 
 
 class Case:

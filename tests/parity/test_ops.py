@@ -1,5 +1,6 @@
 """Every function, dtype and layout against the NumPy expression that its definition names."""
 
+import os
 import re
 import warnings
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ import pytest
 
 import plait.core as pc
 from gen.samples import DTYPES, FUNCTIONS, PRIMITIVES, Function
-from op_cases import LAYOUTS, SHAPES_ONLY, TOLERANCES, Case, assert_close, cases, inexact
+from op_cases import LAYOUTS, SHAPES_ONLY, TOLERANCES, Case, assert_close, cases, far_apart, inexact
 
 WITH_ORACLE = [f for f in FUNCTIONS if f.entry["oracle"]]
 WITH_ARRAYS = [f for f in WITH_ORACLE if any(v.is_array for case in cases(f, "float32") for v in case.values)]
@@ -107,6 +108,37 @@ def test_matches_its_oracle(function: Function, dtype: str) -> None:
             assert len(got) == len(want), case
             for a, b in zip(got, want, strict=True):
                 assert_close(function, a, b, f"{case}, {layout}")
+
+
+def test_far_apart_is_what_it_says() -> None:
+    with pc.stream(pc.cpu):
+        a = np.asarray(far_apart(np.arange(6, dtype=np.int8).reshape(2, 3), pc.int8))
+    assert a.tolist() == [[0, 1, 2], [3, 4, 5]] and a.strides == (3 * a.strides[1], a.strides[1])
+    assert sum((n - 1) * step for n, step in zip(a.shape, a.strides, strict=True)) > 2**31 - 8
+
+
+@pytest.mark.skipif(
+    bool(os.environ.get("PLAIT_SIMULATE_GPU")), reason="a simulated GPU copies what is allocated, 16 GB"
+)
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("function", WITH_ARRAYS, ids=str)
+def test_elements_past_position_2_31(function: Function, dtype: str) -> None:
+    """Operands with elements on both sides of position 2^31 of their buffer.
+
+    tests/python/test_large_arrays.py has arrays with as many elements.
+    """
+    if not function.takes(dtype):
+        return
+    more = [Case(function, sample, dtype) for sample in large_and_small(function)]
+    for case in [*cases(function, dtype), *more]:
+        try:
+            got = case.call(case.arrays("far"))
+            pc.eval(got)
+            want = expected(case, got, "far")
+        except (pc.DTypeError, TypeError):  # as in the test above
+            return
+        for a, b in zip(got, want, strict=True):
+            assert_close(function, a, b, f"{case}, far apart")
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
