@@ -355,6 +355,17 @@ TEST(CudaKernels, LongQuantizedMatmul) {
         expect_product(f, true, operands(any(d, {m, 8192}), packed_matrix(f, d, {72, 8192})));
         expect_product(f, false, operands(any(d, {m, 528}), packed_matrix(f, d, {528, 1024})));
       }
+  // One row of x: more columns than its kernel holds, and all of a row for one warp.
+  for (const Format& f : {Format{Codes::affine, 4, 64}, Format{Codes::affine, 5, 128}, Format{Codes::mxfp8, 8, 32},
+                          Format{Codes::nvfp4, 4, 16}})
+    for (DType d : {DType::bfloat16, DType::float16}) {
+      const int64_t columns = cuda::kMostRowColumns;
+      for (const int64_t k : {columns, columns + f.group})
+        expect_product(f, true, operands(any(d, {1, k}), packed_matrix(f, d, {19, k})));
+    }
+  const Format four{Codes::affine, 4, 64};
+  expect_product(four, true,
+                 operands(any(DType::bfloat16, {1, 1088}), packed_matrix(four, DType::bfloat16, {33000, 1088})));
   // More numbers than are unpacked at a time, in both directions.
   for (const bool transpose : {true, false}) {
     const Format f{Codes::affine, 3, 32};

@@ -82,11 +82,17 @@ struct FewRows {
 /// The most rows of x for which packed numbers are multiplied in place: of 16-bit floats, and of float32, which loses nothing when
 /// numbers are unpacked to it.
 inline constexpr int64_t kMostHalfRows = 32, kMostFloatRows = 8;
+/// The longest single row that waits in a multiprocessor's shared memory.
+inline constexpr int64_t kMostRowColumns = 40 << 10;
 
 /// out = x w^T, w (n, k), by tensor cores, m up to kMostHalfRows: x of a 16-bit float begins with 16 aligned bytes, and so do its
-/// rows. And without them, x of float32, neighbouring elements of its rows together.
+/// rows.
 void multiply_rows_float16(const Work& work, const packed::Format& format, const FewRows& p);
 void multiply_rows_bfloat16(const Work& work, const packed::Format& format, const FewRows& p);
+/// The same for one row of x, much faster; see takes_one_row().
+void multiply_row_float16(const Work& work, const packed::Format& format, const FewRows& p);
+void multiply_row_bfloat16(const Work& work, const packed::Format& format, const FewRows& p);
+/// Without tensor cores, x of float32, neighbouring elements of its rows together.
 void multiply_rows_plain(const Work& work, const packed::Format& format, const FewRows& p);
 /// out = x w, w (k, n). Neighbouring elements of the rows of x lie together.
 void multiply_columns(Work& work, const packed::Format& format, const FewRows& p);

@@ -126,6 +126,16 @@ FewRows few_rows(Work& work, Call& c, const Picks& picks) {
   return p;
 }
 
+/// Whether the kernel for one row of x takes it: 32 codes, which a lane reads at once, are there or not, and begin where loads of up
+/// to 16 bytes can.
+bool takes_one_row(const packed::Format& format, const FewRows& p) {
+  if (p.m != 1 || p.k % 32 != 0 || p.k > kMostRowColumns) return false;
+  uintptr_t bytes = reinterpret_cast<uintptr_t>(p.first.words) | static_cast<uintptr_t>(p.words_row * 4);
+  const int axes = p.picks.rhs ? 1 : p.meeting.rank;
+  for (int axis = 0; axis < axes; ++axis) bytes |= static_cast<uintptr_t>(p.meeting.words[axis]);
+  return bytes % (format.bits % 4 == 0 ? 16 : format.bits % 2 == 0 ? 8 : 4) == 0;
+}
+
 bool has_tensor_cores(int device) {
   int major = 0;
   check_cuda(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device), "quantized_matmul");
@@ -217,8 +227,10 @@ void multiply_packed(Work& work, const KernelArgs& args, const Picks& picks) {
   if (!c.transpose) return multiply_columns(work, c.format, few_rows(work, c, picks));
   if (!half) return multiply_rows_plain(work, c.format, few_rows(work, c, picks));
   if (!has_tensor_cores(device_of(args.queue))) return multiply_many(work, c, picks);
-  const auto multiply_rows = out.dtype == DType::float16 ? multiply_rows_float16 : multiply_rows_bfloat16;
-  multiply_rows(work, c.format, few_rows(work, c, picks));
+  const FewRows p = few_rows(work, c, picks);
+  const bool narrow = out.dtype == DType::float16;
+  if (takes_one_row(c.format, p)) return (narrow ? multiply_row_float16 : multiply_row_bfloat16)(work, c.format, p);
+  (narrow ? multiply_rows_float16 : multiply_rows_bfloat16)(work, c.format, p);
 }
 
 void run(const KernelArgs& args) {
