@@ -19,6 +19,16 @@ if os.environ.get("PLAIT_TEST_DEVICE") == "gpu":
     pc.set_default_device(pc.gpu)
 
 
+@pytest.fixture(params=["simulated", "real"])
+def gpu(request: pytest.FixtureRequest) -> dict[str, str]:
+    """What a process has in its environment to see a GPU."""
+    if request.param == "simulated":
+        return {"PLAIT_SIMULATE_GPU": "1"}
+    if os.environ.get("PLAIT_SIMULATE_GPU") or not pc.is_available(pc.gpu):
+        pytest.skip("no GPU in this machine")
+    return {}
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print what tests recorded as `closing note`, also when they passed on another worker."""
     for reports in terminalreporter.stats.values():

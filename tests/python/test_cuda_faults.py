@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 import textwrap
 import time
 from pathlib import Path
@@ -15,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import plait.core as pc
+from programs import finished
 
 ROOT = Path(__file__).parents[2]
 CUDA_ROOM = ROOT / "src/backends/cuda"
@@ -26,21 +26,8 @@ pytestmark = pytest.mark.skipif(
 
 def run(program: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """The program's end: it has to come within a minute, and must not be an abort."""
-    inherited = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith("PLAIT_") or name == "PLAIT_CUDA_LIBRARY_PATH"
-    }
-    done = subprocess.run(
-        [sys.executable, "-c", "import plait.core as pc\npc.set_default_device(pc.gpu)\n" + textwrap.dedent(program)],
-        env={**inherited, "PYTHONPATH": ":".join(sys.path), **environment},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done
+    start = "import plait.core as pc\npc.set_default_device(pc.gpu)\n"
+    return finished(start + textwrap.dedent(program), environment, timeout=60)
 
 
 def played_library(directory: Path, name: str, source: str) -> dict[str, str]:

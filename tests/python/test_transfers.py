@@ -1,43 +1,16 @@
 """Two memories, on a simulated GPU and on a real one: what crosses, what is refused, what is said."""
 
-import os
-import subprocess
-import sys
-import textwrap
 from typing import Any
 
 import pytest
 
 import plait.core as pc
 from plait import transfers
-
-
-@pytest.fixture(params=["simulated", "real"])
-def gpu(request: pytest.FixtureRequest) -> dict[str, str]:
-    """What a process has in its environment to see the GPU."""
-    if request.param == "simulated":
-        return {"PLAIT_SIMULATE_GPU": "1"}
-    if os.environ.get("PLAIT_SIMULATE_GPU") or not pc.is_available(pc.gpu):
-        pytest.skip("no GPU in this machine")
-    return {name: value for name, value in os.environ.items() if name.startswith("PLAIT_CUDA")}
-
-
-def run(program: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("PLAIT_")}
-    return subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(program)],
-        env={**inherited, "PYTHONPATH": ":".join(sys.path), **environment},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+from programs import finished
 
 
 def output_of(program: str, environment: dict[str, str]) -> str:
-    done = run(program, **environment)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    return finished(program, environment).stdout
 
 
 def test_a_training_loop_moves_batches_and_losses_only(gpu: dict[str, str]) -> None:
@@ -103,8 +76,7 @@ def test_the_guard_names_the_line(gpu: dict[str, str]) -> None:
     assert w.tolist() == [3.0, 7.0]
     print(transfers.report())
     """
-    done = run(program, **gpu)
-    assert done.returncode == 0, done.stderr
+    done = finished(program, gpu)
     assert "8 bytes from host to device 0 at <string>:6" in done.stderr
     assert "<string>:10" in done.stdout and "transfers are forbidden" in done.stdout
 
@@ -123,8 +95,7 @@ def test_what_has_no_kernel_is_said_once_or_refused() -> None:
         except RuntimeError as error:
             print(error)
     """
-    done = run(program, PLAIT_SIMULATE_GPU="1", PLAIT_SIMULATE_WITHOUT="sort")
-    assert done.returncode == 0, done.stderr
+    done = finished(program, {"PLAIT_SIMULATE_GPU": "1", "PLAIT_SIMULATE_WITHOUT": "sort"})
     assert done.stderr.count("runs on the CPU") == 1 and "<string>:7" in done.stderr
     assert "sort" in done.stdout and "<string>:10" in done.stdout
 
