@@ -104,12 +104,19 @@ class Run {
   void mark_results() {
     SmallVector<memory::Mark, 2> marks;
     for (const memory::Queue queue : queues_) marks.push_back(memory::device_memory()->mark(queue));
-    if (note_ && !around_) note_->set_marks(marks);
+    memory::HeldNotes with_own = notes_;
+    std::vector<bool> noted;
+    if (note_) {
+      note_->set_marks(marks);
+      with_own.push_back(note_);
+      noted = made_of(g_, noting_);
+    }
     for (size_t i = 0; i < g_.nodes.size(); ++i) {
       if (!g_.needed[i]) continue;
       for (size_t k = 0; k < g_.nodes[i]->avals.size(); ++k) {
         Buffer& buffer = *results_[g_.first_value[i] + k].buffer;
-        for (const memory::Mark& mark : marks) memory::Residency::complete_at(buffer, mark, notes_);
+        for (const memory::Mark& mark : marks)
+          memory::Residency::complete_at(buffer, mark, note_ && noted[i] ? with_own : notes_);
       }
     }
   }
@@ -265,10 +272,10 @@ class Run {
 
   // What this run's kernels note. The runs inside a loop share that of the run around it, however often they come.
   const std::shared_ptr<memory::HeldNote>& note() {
-    if (!note_) {
-      note_ = around_ ? around_->note() : std::make_shared<memory::HeldNote>(describe_source);
-      notes_.push_back(note_);
-    }
+    if (around_) note_ = around_->note();
+    if (!note_) note_ = std::make_shared<memory::HeldNote>(describe_source);
+    noting_.resize(g_.nodes.size());
+    noting_[node_] = true;
     return note_;
   }
 
@@ -381,7 +388,8 @@ class Run {
 
   SmallVector<memory::Queue, 2> queues_;  // that were used
   std::shared_ptr<memory::HeldNote> note_;  // of this run's own, where it has kernels that check positions
-  memory::HeldNotes notes_;  // that one and those of what it read
+  std::vector<bool> noting_;  // per node: whether it may write to that one
+  memory::HeldNotes notes_;  // those of what it read
 };
 
 }  // namespace

@@ -149,4 +149,11 @@ Graph collect(std::span<const Array> roots, const std::shared_ptr<Event>& event,
   return Collector(culprit).run(roots, event);
 }
 
+std::vector<bool> made_of(const Graph& g, std::vector<bool> from) {
+  for (size_t i = 0; i < g.nodes.size(); ++i)
+    for (const ValueId v : g.inputs_of(i))
+      if (!g.values[v].leaf && from[g.values[v].producer]) from[i] = true;
+  return from;
+}
+
 }  // namespace plait::engine

@@ -60,4 +60,7 @@ struct Graph {
 /// to be described without the lock. What an earlier failure left in a node.
 Graph collect(std::span<const Array> roots, const std::shared_ptr<Event>& event, SourceId& culprit);
 
+/// Which nodes are among `from` or made of their values; one flag per node.
+std::vector<bool> made_of(const Graph& g, std::vector<bool> from);
+
 }  // namespace plait::engine

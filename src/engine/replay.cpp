@@ -163,6 +163,7 @@ class Replays::Entry {
     int64_t offset;  // of an operand: from where that begins
     Strides strides;
     bool row_major;
+    bool noted;  // whether what kernels note is about it
   };
 
   void record(const Plan& plan, const Graph& g) {
@@ -187,7 +188,9 @@ class Replays::Entry {
       }
       std::vector<Node*> consumed;
       run_plan(plan, g, results, consumed, {.stand_ins = &stand_ins});
-      keep_results(g, stand_ins.leaves, results);
+      std::vector<bool> noting(g.nodes.size());
+      for (const Step& step : plan.steps) noting[step.node] = noting[step.node] || checks(step);
+      keep_results(g, stand_ins.leaves, results, made_of(g, std::move(noting)));
     } catch (...) {
       error = std::current_exception();
     }
@@ -230,13 +233,14 @@ class Replays::Entry {
     return leaves;
   }
 
-  void keep_results(const Graph& g, const std::vector<Storage>& leaves, const std::vector<Storage>& results) {
+  void keep_results(const Graph& g, const std::vector<Storage>& leaves, const std::vector<Storage>& results,
+                    const std::vector<bool>& noted) {
     for (size_t i = 0; i < g.nodes.size(); ++i) {
       if (!g.needed[i]) continue;
       for (size_t k = 0; k < g.nodes[i]->avals.size(); ++k) {
         const auto v = static_cast<ValueId>(g.first_value[i] + k);
         const Storage& s = results[v];
-        Result result{v, 0, false, s.offset, s.strides, s.row_major};
+        Result result{v, 0, false, s.offset, s.strides, s.row_major, noted[i]};
         const auto operand = std::find_if(operands_.begin(), operands_.end(),
                                           [&](const Operand& o) { return o.memory.get() == s.buffer.get(); });
         if (operand != operands_.end()) {
@@ -270,10 +274,11 @@ class Replays::Entry {
       const char* const from = static_cast<char*>(memory::Residency::on_queue(*s.buffer, queue_, where));
       in.push_back({inside(*operand.memory), from + s.offset + operand.span.begin, operand.span.bytes});
     }
+    memory::HeldNotes with_own = notes;
     std::shared_ptr<memory::HeldNote> note;
     if (note_) {
       note = std::make_shared<memory::HeldNote>(describe_source);
-      notes.push_back(note);
+      with_own.push_back(note);
       in.push_back({inside(*note_), inside(*zeros_), note_->bytes()});
       out.push_back({note->note(), inside(*note_), note_->bytes()});
     }
@@ -303,7 +308,7 @@ class Replays::Entry {
       }
       s.strides = result.strides;
       s.row_major = result.row_major;
-      memory::Residency::complete_at(*s.buffer, mark, notes);
+      memory::Residency::complete_at(*s.buffer, mark, result.noted ? with_own : notes);
     }
   }
 

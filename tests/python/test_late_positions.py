@@ -3,24 +3,9 @@
 On a simulated GPU and a real one.
 """
 
-import os
-import subprocess
-import sys
 import textwrap
 
-import pytest
-
-import plait.core as pc
-
-
-@pytest.fixture(params=["simulated", "real"])
-def gpu(request: pytest.FixtureRequest) -> dict[str, str]:
-    if request.param == "simulated":
-        return {"PLAIT_SIMULATE_GPU": "1"}
-    if os.environ.get("PLAIT_SIMULATE_GPU") or not pc.is_available(pc.gpu):
-        pytest.skip("no GPU in this machine")
-    return {}
-
+from programs import finished
 
 START = """
 import plait.core as pc
@@ -42,16 +27,7 @@ LINE = f"<string>:{picks.__code__.co_firstlineno + 1} in picks"
 
 
 def run(program: str, environment: dict[str, str]) -> None:
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("PLAIT_")}
-    done = subprocess.run(
-        [sys.executable, "-c", START + textwrap.dedent(program)],
-        env={**inherited, "PYTHONPATH": ":".join(sys.path), **environment},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    finished(START + textwrap.dedent(program), environment)
 
 
 def test_each_look_at_the_array_is_told(gpu: dict[str, str]) -> None:
@@ -86,6 +62,29 @@ def test_others_are_not_told(gpu: dict[str, str]) -> None:
         turned, bad = x[::-1], picks([7])
         assert told(lambda: pc.eval(turned, bad)) == LINE
         assert x.tolist() == [0, 1, 2, 3]  # though a result of that evaluation is in its memory
+        """,
+        gpu,
+    )
+
+
+def test_what_is_not_made_of_it_stays(gpu: dict[str, str]) -> None:
+    run(
+        """
+        def step(c, i):
+            return c + pc.take(pc.ones(4), i), c
+        for _ in range(300):  # recorded and replayed as well
+            table = pc.exp(pc.zeros(4)) * 2
+            bad = pc.take(table, pc.array([7]))
+            beside, total = table + 1, bad.sum()
+            assert told(lambda: pc.eval(beside, total)) == told(bad.tolist) == told(total.tolist)
+            assert table.tolist() == [2] * 4 and beside.tolist() == [3] * 4
+            assert told((table + bad).tolist) == told(bad.tolist)
+        start = pc.zeros(()) + 1
+        last, seen = pc.scan(step, start, pc.array([1, 2, 7]))
+        other = start * 2
+        told(lambda: pc.eval(last, seen, other))
+        assert start.item() == 1 and other.item() == 2
+        told(last.item), told(seen.tolist)
         """,
         gpu,
     )
