@@ -128,16 +128,16 @@ NamedArrays arrays_of_dict(const char* op, const nb::dict& arrays) {
   return out;
 }
 
+/// Of a call whose arguments by position begin with the file.
 NamedArrays arrays_of_call(const char* op, const nb::args& args, const nb::kwargs& kwargs) {
   NamedArrays out = arrays_of_dict(op, kwargs);
-  size_t i = 0;
-  for (nb::handle value : args) {
-    const std::string name = "arr_" + std::to_string(i++);
+  for (size_t i = 1; i < args.size(); ++i) {
+    const std::string name = "arr_" + std::to_string(i - 1);
     if (out.contains(name))
       throw ArgumentError({.op = op,
                            .got = "an array without a name and one called " + name,
                            .accepts = "other names: arr_0, arr_1, ... are those of arrays without one"});
-    out[name] = array_of(op, name, value);
+    out[name] = array_of(op, name, args[i]);
   }
   return out;
 }
@@ -258,7 +258,18 @@ nb::object load_any(const nb::object& file, const std::optional<std::string>& fo
   return nb::make_tuple(arrays, metadata);
 }
 
-void save_named(const char* op, bool deflated, const nb::object& file, const NamedArrays& arrays) {
+// Where the file comes by position, `file` is a name of an array as any other: the parameter of a model may be called so.
+void save_named(const char* op, bool deflated, const nb::args& args, const nb::kwargs& kwargs) {
+  nb::object file;
+  if (args.size() > 0) {
+    file = args[0];
+  } else if (kwargs.contains("file")) {
+    file = kwargs.attr("pop")("file");
+  } else {
+    throw ArgumentTypeError(
+        {.op = op, .got = "no file", .accepts = "the name of a file, or an object with the method write, first"});
+  }
+  const NamedArrays arrays = arrays_of_call(op, args, kwargs);
   write_to(op, file, [&](auto& to) { deflated ? plait::savez_compressed(to, arrays) : plait::savez(to, arrays); });
 }
 
@@ -294,21 +305,15 @@ void bind_files(nb::module_& m) {
       "complete, and keeps its permissions.\n\n"
       "Errors: FileError (a RuntimeError) when it cannot be written; the old file is there then. What evaluation raises.");
   m.def(
-      "savez",
-      [](const nb::object& file, const nb::args& args, const nb::kwargs& kwargs) {
-        save_named("savez", false, file, arrays_of_call("savez", args, kwargs));
-      },
-      nb::arg("file"), nb::arg("args"), nb::arg("kwargs"),
+      "savez", [](const nb::args& args, const nb::kwargs& kwargs) { save_named("savez", false, args, kwargs); },
       nb::sig("def savez(file: file | str | pathlib.Path, *args, **kwargs)"),
       "Writes arrays as an npz file: a zip archive of npy files, not compressed.\n\n"
-      "Arrays given by position are called arr_0, arr_1, ...; others as their keywords. file: as in save, with .npz.\n\n"
+      "Arrays given by position are called arr_0, arr_1, ...; others as their keywords, also file= behind a file that is\n"
+      "given by position. file: as in save, with .npz.\n\n"
       "Errors: as save; FileError for what is no array; ValueError for a keyword arr_i beside an array in position i.");
   m.def(
       "savez_compressed",
-      [](const nb::object& file, const nb::args& args, const nb::kwargs& kwargs) {
-        save_named("savez_compressed", true, file, arrays_of_call("savez_compressed", args, kwargs));
-      },
-      nb::arg("file"), nb::arg("args"), nb::arg("kwargs"),
+      [](const nb::args& args, const nb::kwargs& kwargs) { save_named("savez_compressed", true, args, kwargs); },
       nb::sig("def savez_compressed(file: file | str | pathlib.Path, *args, **kwargs)"),
       "As savez, compressed.\n\nErrors: as savez.");
   m.def(

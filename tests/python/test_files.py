@@ -53,6 +53,34 @@ def test_what_is_no_file(tmp_path: Path, format: str) -> None:
     assert len(os.listdir(tmp_path)) == 3
 
 
+@pytest.mark.parametrize("save", [pc.savez, pc.savez_compressed])
+def test_an_array_may_be_called_file(tmp_path: Path, save: Any) -> None:
+    by_position, by_name = tmp_path / "a.npz", tmp_path / "b.npz"
+    save(by_position, pc.zeros(1), file=pc.ones(2), x=pc.ones(3))
+    assert {name: a.size for name, a in pc.load(str(by_position)).items()} == {"arr_0": 1, "file": 2, "x": 3}
+    save(file=by_name, x=pc.ones(3))
+    assert list(pc.load(str(by_name))) == ["x"]
+    with pytest.raises(TypeError) as raised:
+        save(x=pc.ones(3))
+    assert raised.value.got == "no file"  # type: ignore[attr-defined]
+    with pytest.raises(pc.FileError):
+        save(by_name, file=str(by_position))
+    assert list(pc.load(str(by_name))) == ["x"]
+
+
+def test_parameters_with_names_of_arguments(tmp_path: Path) -> None:
+    class Named(nn.Module):
+        def __init__(self, value: float) -> None:
+            super().__init__()
+            for name in ("file", "args", "kwargs", "self", "arr_0"):
+                setattr(self, name, pc.full((2,), value))
+
+    for ending in ("npz", "safetensors"):
+        Named(3.0).save_weights(tmp_path / f"w.{ending}")
+        back = Named(0.0).load_weights(tmp_path / f"w.{ending}")
+        assert {name: back[name].tolist() for name in back} == {name: [3.0, 3.0] for name in Named(0.0)}
+
+
 @pytest.mark.parametrize("format", FORMATS)
 def test_a_replaced_file_keeps_permissions_and_links(tmp_path: Path, format: str) -> None:
     file, link = tmp_path / f"x.{format}", tmp_path / f"link.{format}"
