@@ -42,27 +42,11 @@ const char* check_packed(const Format& format, const Aval* parts);
 
 [[noreturn]] void reject_shape(std::string_view op, std::string got, std::string accepts, std::string hint = "");
 
-/// x and a packed matrix for it, in mode affine of one dtype.
-struct Operands {
-  Array x;
-  Packed w;
-};
-/// Errors: as checked_packed.
-Operands checked_operands(std::string_view op, const Format& format, const Array& x, const Array& words,
-                          const Array& scales, const std::optional<Array>& biases, bool transpose);
-
 /// The cotangents of scales and biases of mode affine from that of the numbers.
 Arrays cotangents_of_affine(const Format& format, const Array& of_numbers, const Array& words, const Array& scales);
 
 /// The numbers that packed ones stand for, of a dtype.
 Array unpacked(const Format& format, const Packed& packed, DType dtype);
-/// x (..., m, k) times packed matrices (..., n, k), transposed, or (..., k, n). Leading axes broadcast.
-Array product(const Format& format, const Array& x, const Packed& w, bool transpose);
-/// The same of matrices picked by position in the flattened axes before the last two; without positions all of them, in their order.
-/// Positions broadcast. Errors: DTypeError naming `op`; IndexError while evaluating.
-Array gathered_product(std::string_view op, const Format& format, const Array& x, const std::optional<Array>& lhs,
-                       const Packed& w, const std::optional<Array>& rhs, bool transpose);
-
 /// A number of a global scale, float32, for mode nvfp4: 2688 (448 * 6, the largest number of the mode) stands for 1. Errors:
 /// ArgumentError, ShapeError, DTypeError naming `op`.
 Array checked_global_scale(std::string_view op, const Format& format, const Array& scale);

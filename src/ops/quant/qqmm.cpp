@@ -1,4 +1,4 @@
-#include "ops/packed.h"
+#include "ops/packed_products.h"
 #include "ops/prelude.h"
 
 namespace plait {

@@ -1,4 +1,4 @@
-#include "ops/packed.h"
+#include "ops/packed_products.h"
 #include "ops/prelude.h"
 
 namespace plait {
@@ -6,39 +6,19 @@ namespace {
 
 using quant::Format;
 using quant::Packed;
-
-/// x (batch..., m, k) and packed matrices of equal batch extents: (batch..., n, k) where `transpose`, else (batch..., k, n).
-struct ProductAttrs {
-  std::string mode;
-  int64_t bits = 0, group_size = 0;
-  bool transpose = true;
-
-  Format format() const { return {mode, bits, group_size}; }
-};
+using quant::ProductAttrs;
 
 Avals infer_product(const ProductAttrs& attrs, std::span<const Aval> in) {
   Aval out = in[0];
-  const Shape& words = in[1].shape;
-  out.shape.back() = attrs.transpose ? words[words.rank() - 2] : attrs.format().numbers(words.back());
+  out.shape.back() = attrs.columns(in[1].shape);
   return {out};
 }
 
-const char* check_product(const ProductAttrs& attrs, std::span<const Aval> in) {
-  const Format format = attrs.format();
-  if (const char* accepts = quant::check_format(format)) return accepts;
-  if (const char* accepts = quant::check_packed(format, in.data() + 1)) return accepts;
+template <bool kAffine>
+const char* check_batches(const ProductAttrs& attrs, std::span<const Aval> in) {
+  if (const char* accepts = quant::check_product(attrs, in, kAffine)) return accepts;
   const Shape &x = in[0].shape, &words = in[1].shape;
-  if (x.rank() < 2 || x.rank() != words.rank() || !agree(x, 0, words, 0, x.rank() - 2)) return "batches of matrices";
-  return x.back() == (attrs.transpose ? format.numbers(words.back()) : words[words.rank() - 2])
-             ? nullptr
-             : "as many columns of x as the packed matrix has rows";
-}
-const char* check_affine(const ProductAttrs& attrs, std::span<const Aval> in) {
-  if (!attrs.format().affine() || in[0].dtype != in[2].dtype) return "mode affine, scales of the dtype of x";
-  return check_product(attrs, in);
-}
-const char* check_microscaled(const ProductAttrs& attrs, std::span<const Aval> in) {
-  return attrs.format().affine() ? "a microscaled mode" : check_product(attrs, in);
+  return x.rank() == words.rank() && agree(x, 0, words, 0, x.rank() - 2) ? nullptr : "batches of equal extents";
 }
 
 Array apply(const ProductAttrs& attrs, const Array& x, const Packed& w) {
@@ -47,52 +27,28 @@ Array apply(const ProductAttrs& attrs, const Array& x, const Packed& w) {
   return microscaled(attrs, {x, w.words, w.scales});
 }
 
-Packed packed_of(std::span<const Array> in) { return {in[1], in[2], in.size() > 3 ? in[3] : Array()}; }
-
-Array cotangent_of_x(const ProductAttrs& attrs, const VjpArgs& at) {
-  ProductAttrs turned = attrs;
-  turned.transpose = !attrs.transpose;
-  return apply(turned, at.cotangent(), packed_of(at.node.inputs));
-}
-
-Grads vjp_microscaled(const ProductAttrs& attrs, const VjpArgs& at) {
-  Grads grads(3);
-  grads[0] = cotangent_of_x(attrs, at);
-  return grads;
-}
-
-// The matrix is linear in scales and biases: its cotangent goes back to them as that of `dequantize` does.
-Grads vjp_affine(const ProductAttrs& attrs, const VjpArgs& at) {
-  Grads grads(4);
-  if (at.needed[0]) grads[0] = cotangent_of_x(attrs, at);
-  if (!at.needed[2] && !at.needed[3]) return grads;
-  const Array &x = at.input(0), &g = at.cotangent();
-  const Array of_w = attrs.transpose ? matmul(matrix_transpose(g), x) : matmul(matrix_transpose(x), g);
-  const Arrays parts = quant::cotangents_of_affine(attrs.format(), of_w, at.input(1), at.input(2));
+Grads vjp_product(const ProductAttrs& attrs, const VjpArgs& at) {
+  Grads grads(at.node.inputs.size());
+  if (at.needed[0]) grads[0] = apply(attrs.turned(), at.cotangent(), packed_of(attrs, at.node.inputs));
+  if (!attrs.format().affine() || (!at.needed[2] && !at.needed[3])) return grads;
+  const Arrays parts = quant::cotangents_of_matrices(attrs, at.cotangent(), at.input(0), at.input(1), at.input(2));
   if (at.needed[2]) grads[2] = parts[0];
   if (at.needed[3]) grads[3] = parts[1];
   return grads;
 }
 
 Arrays jvp_product(const ProductAttrs& attrs, const JvpArgs& at) {
-  Array total;
-  if (at.tangent(0).defined()) total = apply(attrs, at.tangent(0), packed_of(at.inputs));
-  if (at.inputs.size() > 3 && (at.tangent(2).defined() || at.tangent(3).defined())) {
-    const auto part = [&](int i) { return at.tangent(i).defined() ? at.tangent(i) : zeros_like(at.input(i)); };
-    const Array of_w = apply(attrs, at.input(0), {at.input(1), part(2), part(3)});
-    total = total.defined() ? add(total, of_w) : of_w;
-  }
-  return {total};
+  return {quant::tangent_of_product(attrs, at, [&](const Array& x, const Packed& w) { return apply(attrs, x, w); })};
 }
 
 VmapResult vmap_product(const ProductAttrs& attrs, const VmapArgs& at) {
   const bool shared = std::all_of(at.axes.begin() + 1, at.axes.end(), [](int axis) { return axis == kUnbatched; });
   // One matrix for all examples: their rows are rows of one product.
   if (shared && at.inputs[1].rank() == 2)
-    return {{quant::product(attrs.format(), batch_first(at, 0), packed_of(at.inputs), attrs.transpose)}, {0}};
+    return {{quant::product(attrs.format(), batch_first(at, 0), packed_of(attrs, at.inputs), attrs.transpose)}, {0}};
   Arrays in;
   for (int i = 0; i < static_cast<int>(at.inputs.size()); ++i) in.push_back(batch_first_broadcast(at, i));
-  return {{apply(attrs, in[0], packed_of(in))}, {0}};
+  return {{apply(attrs, in[0], packed_of(attrs, in))}, {0}};
 }
 
 Shape batch_of(const Array& a) {
@@ -128,29 +84,6 @@ Array product(const Format& format, const Array& x, const Packed& w, bool transp
                {with_batch(w.words, batch), with_batch(w.scales, batch), with_batch(w.biases, batch)});
 }
 
-Operands checked_operands(std::string_view op, const Format& format, const Array& x, const Array& words,
-                          const Array& scales, const std::optional<Array>& biases, bool transpose) {
-  Packed w = checked_packed(op, format, words, scales, biases);
-  const DType dtype = format.affine() ? promote(x.dtype(), w.scales.dtype()) : x.dtype();
-  if (!is_floating(dtype))
-    throw DTypeError({.op = std::string(op),
-                      .got = "x of dtype " + std::string(name_of(x.dtype())),
-                      .accepts = "floats",
-                      .hint = "astype(float32) converts",
-                      .where = here()});
-  if (x.rank() < 1 || !(x.dim(-1) == (transpose ? format.numbers(words.dim(-1)) : words.dim(-2))))
-    reject_shape(
-        op,
-        "x of shape " + to_string(x.shape()) + " and packed numbers of " +
-            std::to_string(format.numbers(words.dim(-1)).value()) + " columns and " +
-            std::to_string(words.dim(-2).value()) + " rows",
-        transpose ? "a last axis of x as long as the rows of w" : "a last axis of x as long as the columns of w");
-  if (!format.affine()) return {x, w};
-  w.scales = converted(w.scales, dtype);
-  w.biases = converted(w.biases, dtype);
-  return {converted(x, dtype), w};
-}
-
 }  // namespace quant
 
 Array quantized_matmul(const Array& x, const Array& w, const Array& scales, const std::optional<Array>& biases,
@@ -163,13 +96,8 @@ Array quantized_matmul(const Array& x, const Array& w, const Array& scales, cons
 
 void register_quantized_matmul(OpRegistry& ops) {
   const auto described = [](auto&& builder) {
-    builder.attr("mode", &ProductAttrs::mode, "how the matrix is packed")
-        .attr("bits", &ProductAttrs::bits, "bits of a code")
-        .attr("group_size", &ProductAttrs::group_size, "numbers that share a scale")
-        .attr("transpose", &ProductAttrs::transpose, "whether rows of the matrix meet rows of x")
-        .infer(infer_product)
-        .jvp(jvp_product)
-        .vmap(vmap_product);
+    quant::describe_attrs(builder);
+    builder.infer(infer_product).vjp(vjp_product).jvp(jvp_product).vmap(vmap_product);
   };
   described(ops.opaque<ProductAttrs>("affine_matmul")
                 .summary("A product with a matrix that is packed in mode affine.")
@@ -177,15 +105,13 @@ void register_quantized_matmul(OpRegistry& ops) {
                 .input("w", dtype_bit(DType::uint32), "(batch..., rows, words)")
                 .input("scales", dtypes::floating, "(batch..., rows, groups)")
                 .input("biases", dtypes::floating, "(batch..., rows, groups)")
-                .check(check_affine)
-                .vjp(vjp_affine));
+                .check(check_batches<true>));
   described(ops.opaque<ProductAttrs>("microscaled_matmul")
                 .summary("A product with a matrix that is packed in a microscaled mode.")
                 .input("x", dtypes::floating, "(batch..., m, k)")
                 .input("w", dtype_bit(DType::uint32), "(batch..., rows, words)")
                 .input("scales", dtype_bit(DType::uint8), "(batch..., rows, groups)")
-                .check(check_microscaled)
-                .vjp(vjp_microscaled));
+                .check(check_batches<false>));
   ops.function("quantized_matmul")
       .signature(
           "(x: array, w: array, /, scales: array, biases: array | None = None, transpose: bool = True, group_size: int | None = None, bits: int | None = None, mode: str = 'affine', *, stream: StreamOrDevice = None) -> array")

@@ -5,7 +5,7 @@
 
 #include "backends/cpu/gemm.h"
 #include "backends/cpu/packed_rows.h"
-#include "backends/positions.h"
+#include "backends/packed_products.h"
 #include "backends/strided.h"
 #include "base/dispatch.h"
 #include "base/parallel.h"
@@ -193,67 +193,41 @@ GemmOperand::Type type_of(DType d) {
                                 : GemmOperand::Type::f32;
 }
 
-/// Where operands of a product begin: elements of x, rows of the packed matrices.
-struct Begin {
-  int64_t x, row;
-};
-
-// Products of (m, k) elements of x with packed matrices of `packed_rows` rows; begin(i) says which.
-template <class F>
-void multiply_all(const KernelArgs& args, std::span<const TensorView> parts, int64_t packed_rows, F begin) {
+void multiply_all(const KernelArgs& args, packed::Products::Of which) {
   const TensorView &x = args.inputs[0], &out = args.outputs[0];
-  const size_t rank = out.shape.size();
-  Product p{packed::format_of(args.attrs),
-            out.shape[rank - 2],
-            out.shape[rank - 1],
-            x.shape[rank - 1],
-            args.attrs.get<bool>("transpose"),
-            out.dtype,
-            {type_of(x.dtype), x.data, x.strides[rank - 2], x.strides[rank - 1]},
-            0,
-            out.as<char>()};
-  const int64_t result_bytes = p.rows * p.columns * size_of(out.dtype), products = out.count() / (p.rows * p.columns);
-  if (p.depth == 0) {
-    std::memset(p.out, 0, static_cast<size_t>(products * result_bytes));
+  if (out.dtype == DType::float64) return kernels().find(args.op, Backend::reference)->run(args);
+  const packed::Products all(args, which);
+  if (out.count() == 0) return;
+  if (all.depth == 0) {
+    std::memset(out.data, 0, static_cast<size_t>(out.count() * size_of(out.dtype)));
     return;
   }
-  const packed::Rows packed(parts);
-  const cpu::PackedScales scales(p.format, args.inputs[2].dtype);
-  for (int64_t product = 0; product < products; ++product, p.out += result_bytes) {
-    const Begin at = begin(product);
-    p.first = at.row * packed_rows;
+  const size_t last = x.shape.size() - 1;
+  const packed::Rows packed(all.parts);
+  const cpu::PackedScales scales(all.format, args.inputs[2].dtype);
+  Product p{all.format,
+            all.rows,
+            all.columns,
+            all.depth,
+            all.transpose,
+            out.dtype,
+            {type_of(x.dtype), x.data, x.strides[last - 1], x.strides[last]},
+            0,
+            out.as<char>()};
+  for (int64_t i = 0; i < all.count; ++i, p.out += p.rows * p.columns * size_of(out.dtype)) {
+    const auto at = all.begin(i);
+    p.first = at.row;
     p.x.data = x.as<char>() + at.x * size_of(x.dtype);
-    p.transpose&& p.rows <= kFewRows ? multiply_few(p, packed, scales) : multiply_many(p, packed, scales);
+    if (p.transpose && p.rows <= kFewRows) {
+      multiply_few(p, packed, scales);
+    } else {
+      multiply_many(p, packed, scales);
+    }
   }
 }
 
-void run(const KernelArgs& args) {
-  const TensorView &x = args.inputs[0], &words = args.inputs[1], &out = args.outputs[0];
-  if (out.dtype == DType::float64) return kernels().find(args.op, Backend::reference)->run(args);
-  if (out.count() == 0) return;
-  const size_t rank = out.shape.size();
-  multiply_all(args, args.inputs.subspan(1), words.shape[rank - 2], [&](int64_t product) {
-    int64_t at = 0, index = product;
-    for (size_t axis = rank - 2; axis-- > 0;) {
-      at += index % out.shape[axis] * x.strides[axis];
-      index /= out.shape[axis];
-    }
-    return Begin{at, product};
-  });
-}
-
-void run_gathered(const KernelArgs& args) {
-  const TensorView &x = args.inputs[0], &words = args.inputs[1], &out = args.outputs[0];
-  if (out.dtype == DType::float64) return kernels().find(args.op, Backend::reference)->run(args);
-  const size_t parts = args.inputs.size() - 3;
-  const std::vector<int64_t> lhs = checked_positions(args.op, args.inputs[parts + 1], x.shape[0]);
-  const std::vector<int64_t> rhs = checked_positions(args.op, args.inputs[parts + 2], words.shape[0]);
-  if (out.count() == 0) return;
-  multiply_all(args, args.inputs.subspan(1, parts), words.shape[1], [&](int64_t product) {
-    const auto i = static_cast<size_t>(product);
-    return Begin{lhs[i] * x.strides[0], rhs[i]};
-  });
-}
+void run(const KernelArgs& args) { multiply_all(args, packed::Products::Of::all); }
+void run_gathered(const KernelArgs& args) { multiply_all(args, packed::Products::Of::picked); }
 
 }  // namespace
 
