@@ -3,14 +3,18 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 import json
 import mmap
 import os
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pytest
 import scipy.linalg
 import scipy.special
 
@@ -50,29 +54,47 @@ def numpy_dtype(name: str) -> np.dtype:
 
 
 MAP_NORESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000)  # Python names it from 3.13 on
+WHOLE = 2**31 + 128  # elements that far_apart() makes views of
+
+
+def sparse(x: np.ndarray, first: int, step: int) -> pc.array:
+    """Memory of the host that nobody touches but for these elements."""
+    memory = mmap.mmap(-1, WHOLE * x.itemsize, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | MAP_NORESERVE)
+    memory.madvise(mmap.MADV_NOHUGEPAGE)  # else each element would take 2 MiB
+    elements = np.frombuffer(memory, x.dtype)
+    elements[first::step] = x
+    return pc.asarray(elements, copy=False)
+
+
+@functools.cache
+def memory_of_gpu() -> Any:
+    return pytest.importorskip("torch").zeros(WHOLE * 8, dtype=pytest.importorskip("torch").uint8, device="cuda")
+
+
+def on_gpu(x: np.ndarray, first: int, step: int) -> pc.array:
+    """PyTorch's memory, which it writes in place: as large an array for each operand would take seconds."""
+    torch = pytest.importorskip("torch")
+    elements = memory_of_gpu()[: WHOLE * x.itemsize].view(torch.from_numpy(x).dtype)
+    elements[first::step] = torch.from_numpy(x).cuda()
+    torch.cuda.synchronize()
+    return pc.from_dlpack(elements)
+
+
+PLACES = itertools.cycle(range(64))
 
 
 def far_apart(x: np.ndarray, dtype: pc.Dtype) -> pc.array:
-    """`x` as a view of a little more than 2^31 elements, of which most are zeros that nobody ever touches."""
-    whole = 2**31 + 64
-    step = (whole - 64) // max(x.size - 1, 1)
-    first = whole - 1 - step * (x.size - 1)
-    if pc.default_device() == pc.gpu:
-        base = pc.zeros((whole,), dtype=dtype)
-        base[first::step] = pc.array(np.ascontiguousarray(x).reshape(-1), dtype=dtype)
-    else:
-        width = dtype.size
-        memory = mmap.mmap(-1, whole * width, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | MAP_NORESERVE)
-        memory.madvise(mmap.MADV_NOHUGEPAGE)  # else each element would take 2 MiB
-        if dtype == pc.bfloat16:
-            bits = np.frombuffer(memory, np.uint16)
-            bits[first::step] = (np.ascontiguousarray(x, np.float32).view(np.uint32) >> 16).reshape(-1)
-            base = pc.asarray(bits, copy=False).view(pc.bfloat16)
-        else:
-            elements = np.frombuffer(memory, x.dtype)
-            elements[first::step] = x.reshape(-1)
-            base = pc.asarray(elements, copy=False)
-        assert base.dtype == dtype
+    """`x` as a view of 2^31 elements and more, the first ones before position 2^31 where there are several, the last behind it."""
+    place = next(PLACES)  # on a GPU operands of a call share memory: each has its own of 64 neighbours
+    step = max(2**31 // max(x.size - 1, 1) // 64, 1) * 64
+    first = 2**31 + 64 + place - step * (x.size - 1)
+    flat = np.ascontiguousarray(x, np.float32 if dtype == pc.bfloat16 else x.dtype).reshape(-1)
+    if dtype == pc.bfloat16:
+        flat = (flat.view(np.uint32) >> 16).astype(np.uint16)
+    base = (on_gpu if pc.default_device() == pc.gpu else sparse)(flat, first, step)
+    if dtype == pc.bfloat16:
+        base = base.view(pc.bfloat16)
+    assert base.dtype == dtype
     strides = [step * int(np.prod(x.shape[axis + 1 :])) for axis in range(x.ndim)]
     return pc.as_strided(base, x.shape, strides, first)
 

@@ -71,6 +71,13 @@ void expect_numbers() {
       ASSERT_TRUE(same_number(bhalf_number(bhalves), a) && same_number(bhalf_number(bhalves >> 16), b))
           << B << " " << low;
       ASSERT_TRUE(same_number(cuda::number_of<C, B>(low), a)) << B << " " << low;
+      const float one = 1 + static_cast<float>(low) / (1 << B), other = 1 + static_cast<float>(high) / (1 << B);
+      const uint32_t narrow = cuda::fractions_of<__half, B>(low | high << 16);
+      ASSERT_TRUE(half_number(narrow) == one && half_number(narrow >> 16) == other) << B << " " << low;
+      if constexpr (cuda::has_fractions<__nv_bfloat16, B>()) {
+        const uint32_t wide = cuda::fractions_of<__nv_bfloat16, B>(low | high << 16);
+        ASSERT_TRUE(bhalf_number(wide) == one && bhalf_number(wide >> 16) == other) << B << " " << low;
+      }
     }
 }
 

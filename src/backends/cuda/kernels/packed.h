@@ -79,6 +79,9 @@ struct FewRows {
   DType dtype = DType::float32;  // of x and the result, of scales and biases in affine mode
 };
 
+/// Axes of the batch along which operands move: that of all matrices where they are picked.
+inline int axes_of(const FewRows& p) { return p.picks.rhs ? 1 : p.meeting.rank; }
+
 /// The most rows of x for which packed numbers are multiplied in place: of 16-bit floats, and of float32, which loses nothing when
 /// numbers are unpacked to it.
 inline constexpr int64_t kMostHalfRows = 32, kMostFloatRows = 8;

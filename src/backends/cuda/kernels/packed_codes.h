@@ -143,6 +143,18 @@ PLAIT_BOTH uint32_t numbers_of(uint32_t pair) {
   }
 }
 
+/// Whether 1 + code / 2^B is a number of type T.
+template <class T, int B>
+constexpr bool has_fractions() {
+  return B < 8 || std::is_same_v<T, __half>;
+}
+/// 1 + code / 2^B of a pair of codes, exactly: in fewer steps than the codes themselves.
+template <class T, int B>
+PLAIT_BOTH uint32_t fractions_of(uint32_t pair) {
+  constexpr bool kHalf = std::is_same_v<T, __half>;
+  return pair << ((kHalf ? 10 : 7) - B) | (kHalf ? 0x3C003C00 : 0x3F803F80);
+}
+
 // ---- Packing ---------------------------------------------------------------------------------------------------------
 
 PLAIT_BOTH float magnitude_of(float x) { return ::fabsf(x); }

@@ -131,8 +131,7 @@ FewRows few_rows(Work& work, Call& c, const Picks& picks) {
 bool takes_one_row(const packed::Format& format, const FewRows& p) {
   if (p.m != 1 || p.k % 32 != 0 || p.k > kMostRowColumns) return false;
   uintptr_t bytes = reinterpret_cast<uintptr_t>(p.first.words) | static_cast<uintptr_t>(p.words_row * 4);
-  const int axes = p.picks.rhs ? 1 : p.meeting.rank;
-  for (int axis = 0; axis < axes; ++axis) bytes |= static_cast<uintptr_t>(p.meeting.words[axis]);
+  for (int axis = 0; axis < axes_of(p); ++axis) bytes |= static_cast<uintptr_t>(p.meeting.words[axis]);
   return bytes % (format.bits % 4 == 0 ? 16 : format.bits % 2 == 0 ? 8 : 4) == 0;
 }
 

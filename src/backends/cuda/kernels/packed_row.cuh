@@ -23,6 +23,7 @@ struct RowPlan {
   int slices = 1;  // warps that share 16 rows
   int group_shift = 0;  // columns of a group, as a power of two
   int sums = 0;  // of x: one for each group of a turn
+  bool pairs = false;  // scales can be read two at a time
 };
 
 /// The words of 32 codes, which begin with an address that suits the widest of the loads.
@@ -48,14 +49,31 @@ struct CodeWords {
   }
 };
 
+/// Two neighbouring scales, or biases.
+template <class Scale>
+struct ScalePair {
+  uint32_t bits;
+  static constexpr int kBits = 8 * sizeof(Scale);
+  __device__ void load(const Scale* from, bool first, bool second, bool at_once) {
+    using Both = std::conditional_t<sizeof(Scale) == 2, uint32_t, uint16_t>;
+    if (at_once) {
+      bits = first ? __ldg(reinterpret_cast<const Both*>(from)) : Both{0};
+    } else {
+      const uint32_t low = first ? __ldg(from) : Scale{0}, high = second ? __ldg(from + 1) : Scale{0};
+      bits = low | high << kBits;
+    }
+  }
+  __device__ Scale operator[](int i) const { return static_cast<Scale>(bits >> (i * kBits)); }
+};
+
 /// What a lane reads for a turn: codes of rows g and g + 8, and the scales (and biases) of its two groups of either row.
 template <Codes C, int B>
 struct Turn {
   using Scale = std::conditional_t<C == Codes::affine, uint16_t, uint8_t>;
-  static constexpr int kScales = C == Codes::nvfp4 ? 4 : 2;  // of a row: nvfp4 has two for the 32 codes of each stretch
+  static constexpr int kPairs = C == Codes::nvfp4 ? kStretches : 1;  // of a row: nvfp4 has two scales for 32 codes
   CodeWords<B> words[kStretches][2];
-  Scale scales[2][kScales];
-  Scale biases[2][C == Codes::affine ? kScales : 1];
+  ScalePair<Scale> scales[2][kPairs];
+  ScalePair<Scale> biases[2];
 };
 
 /// One row of x in shared memory, in the order in which lanes take it: chunk (s, part) of a stretch has columns 32 * part + 8 * s
@@ -79,20 +97,31 @@ __device__ inline float sum_of_pair(uint32_t bits) {
 /// By all threads of the block, whose number is a multiple of the chunks of a group.
 template <class T, bool kSums>
 __device__ void stage_columns(const StagedRow& to, const char* x, int64_t k, const RowPlan& plan) {
+  constexpr int kAtOnce = 4;  // loads of a thread that go ahead of what uses them
   const int chunks = plan.turns * kChunks, of_group = 1 << (plan.group_shift - 3);
-  for (int first = 0; first < chunks; first += kThreads) {
-    const int i = first + threadIdx.x;
-    uint4 v = {0, 0, 0, 0};
-    if (i < chunks && i * int64_t{8} < k) v = __ldg(reinterpret_cast<const uint4*>(x) + i);
-    if constexpr (kSums) {
-      float sum = (sum_of_pair<T>(v.x) + sum_of_pair<T>(v.y)) + (sum_of_pair<T>(v.z) + sum_of_pair<T>(v.w));
-      for (int other = 1; other < of_group; other *= 2) sum += __shfl_xor_sync(~0u, sum, other);
-      if (i < chunks && i % of_group == 0) to.sums[i / of_group] = sum;
+  for (int first = threadIdx.x; first - static_cast<int>(threadIdx.x) < chunks; first += kAtOnce * kThreads) {
+    uint4 v[kAtOnce];
+#pragma unroll
+    for (int j = 0; j < kAtOnce; ++j) {
+      const int i = first + j * kThreads;
+      v[j] = {0, 0, 0, 0};
+      if (i < chunks && i * int64_t{8} < k) v[j] = __ldg(reinterpret_cast<const uint4*>(x) + i);
     }
-    if (i >= chunks) continue;
-    const int in_stretch = i % 16, part = in_stretch / 4, s = in_stretch % 4;
-    to.chunks[i - in_stretch + s * 4 + part] = {__byte_perm(v.x, v.z, 0x5410), __byte_perm(v.x, v.z, 0x7632),
-                                                __byte_perm(v.y, v.w, 0x5410), __byte_perm(v.y, v.w, 0x7632)};
+#pragma unroll
+    for (int j = 0; j < kAtOnce; ++j) {
+      const int i = first + j * kThreads;
+      if constexpr (kSums) {
+        float sum =
+            (sum_of_pair<T>(v[j].x) + sum_of_pair<T>(v[j].y)) + (sum_of_pair<T>(v[j].z) + sum_of_pair<T>(v[j].w));
+        for (int other = 1; other < of_group; other *= 2) sum += __shfl_xor_sync(~0u, sum, other);
+        if (i < chunks && i % of_group == 0) to.sums[i / of_group] = sum;
+      }
+      if (i >= chunks) continue;
+      const int in_stretch = i % 16, part = in_stretch / 4, s = in_stretch % 4;
+      to.chunks[i - in_stretch + s * 4 + part] = {
+          __byte_perm(v[j].x, v[j].z, 0x5410), __byte_perm(v[j].x, v[j].z, 0x7632), __byte_perm(v[j].y, v[j].w, 0x5410),
+          __byte_perm(v[j].y, v[j].w, 0x7632)};
+    }
   }
   if (threadIdx.x == 0) to.chunks[chunks] = {0, 0, 0, 0};
 }
@@ -103,6 +132,7 @@ struct RowReader {
   using Loaded = Turn<C, B>;
   using Scale = typename Loaded::Scale;
   static constexpr bool kAffine = C == Codes::affine, kNarrow = C == Codes::nvfp4;
+  static constexpr bool kFractions = kAffine && has_fractions<T, B>();
   const FewRows& p;
   const RowPlan& plan;
   const uint32_t* words[2];  // of rows g and g + 8; behind the last row, that one
@@ -128,21 +158,18 @@ struct RowReader {
 #pragma unroll
       for (int half = 0; half < 2; ++half) {
         to.words[j][half].load(words[half] + from / 32 * B);
-        if constexpr (kNarrow)
-#pragma unroll
-          for (int i = 0; i < 2; ++i) to.scales[half][2 * j + i] = __ldg(scales[half] + from / 16 + i);
+        if constexpr (kNarrow) to.scales[half][j].load(scales[half] + from / 16, true, true, plan.pairs);
       }
     }
     if constexpr (!kNarrow) {
-      const int group0 = turn * (kTurn >> plan.group_shift) + 2 * part;
+      const int group = turn * plan.sums + 2 * part;
+      const bool first = 2 * part < plan.sums && group < p.groups_row;
+      const bool second = 2 * part + 1 < plan.sums && group + 1 < p.groups_row;
 #pragma unroll
-      for (int half = 0; half < 2; ++half)
-#pragma unroll
-        for (int i = 0; i < 2; ++i) {
-          const bool inside = 2 * part + i < plan.sums && group0 + i < p.groups_row;
-          to.scales[half][i] = inside ? __ldg(scales[half] + group0 + i) : Scale{0};
-          if constexpr (kAffine) to.biases[half][i] = inside ? __ldg(biases[half] + group0 + i) : Scale{0};
-        }
+      for (int half = 0; half < 2; ++half) {
+        to.scales[half][0].load(scales[half] + group, first, second, plan.pairs);
+        if constexpr (kAffine) to.biases[half].load(biases[half] + group, first, second, plan.pairs);
+      }
     }
   }
 
@@ -171,9 +198,10 @@ struct RowReader {
           uint32_t pairs[4];
           eight_codes<B>(of.words[j][half].of, s, pairs);
 #pragma unroll
-          for (int i = 0; i < 4; ++i) a[half][i] = numbers_of<T, C, B>(pairs[i]);
+          for (int i = 0; i < 4; ++i)
+            a[half][i] = kFractions ? fractions_of<T, B>(pairs[i]) : numbers_of<T, C, B>(pairs[i]);
           if constexpr (kNarrow) {  // a number times its scale has 6 bits
-            const uint32_t scale = twice<T>(scale_number(of.scales[half][2 * j + s / 2]));
+            const uint32_t scale = twice<T>(scale_number(of.scales[half][j][s / 2]));
 #pragma unroll
             for (int i = 0; i < 4; ++i) a[half][i] = product_of_pairs<T>(a[half][i], scale);
           }
@@ -186,14 +214,21 @@ struct RowReader {
       sums[0] += products[0];
       sums[1] += products[2];
     } else {
+      float x_sums[2] = {};
+      if constexpr (kAffine)
+#pragma unroll
+        for (int i = 0; i < 2; ++i)
+          if (2 * part + i < plan.sums) x_sums[i] = x.sums[turn * plan.sums + 2 * part + i];
 #pragma unroll
       for (int half = 0; half < 2; ++half)
 #pragma unroll
         for (int i = 0; i < 2; ++i) {
-          sums[half] = __fmaf_rn(scale_number(of.scales[half][i]), products[2 * half + i], sums[half]);
+          float scale = scale_number(of.scales[half][0][i]);
+          if constexpr (kFractions) scale *= 1 << B;
+          sums[half] = __fmaf_rn(scale, products[2 * half + i], sums[half]);
           if constexpr (kAffine) {
-            const float x_sum = 2 * part + i < plan.sums ? x.sums[turn * plan.sums + 2 * part + i] : 0.0f;
-            sums[half] = __fmaf_rn(scale_number(of.biases[half][i]), x_sum, sums[half]);
+            const float bias = scale_number(of.biases[half][i]), x_sum = x_sums[i];
+            sums[half] = __fmaf_rn(kFractions ? bias - scale : bias, x_sum, sums[half]);
           }
         }
     }
@@ -262,15 +297,21 @@ __global__ void __launch_bounds__(kThreads, 2)
 
 template <class T, Codes C, int B>
 void launch_row(const Work& work, const FewRows& p) {
-  constexpr int64_t kWarpsWanted = 2048;  // two blocks on each of 128 multiprocessors
+  constexpr int64_t kWarpsAtOnce = 2 * 132 * kWarps;  // two blocks on each multiprocessor of a large GPU
   const int64_t tiles = (p.n + kTileRows - 1) / kTileRows;
   RowPlan plan;
   plan.turns = static_cast<int>((p.k + kTurn - 1) / kTurn);
   plan.group_shift = std::countr_zero(static_cast<unsigned>(p.group));
   plan.sums = kTurn / p.group;
-  while (plan.slices < kWarps && plan.slices < plan.turns && tiles * p.meeting.count * plan.slices < kWarpsWanted)
+  while (plan.slices < kWarps && plan.slices < plan.turns && 2 * plan.slices * tiles * p.meeting.count <= kWarpsAtOnce)
     plan.slices *= 2;
   const int bytes = (plan.turns * kChunks + 1) * 16 + (C == Codes::affine ? plan.turns * plan.sums * 4 : 0);
+  const int64_t scale_bytes = C == Codes::affine ? 2 : 1;
+  uintptr_t pairs = reinterpret_cast<uintptr_t>(p.first.scales) | reinterpret_cast<uintptr_t>(p.first.biases) |
+                    static_cast<uintptr_t>(p.groups_row * scale_bytes);
+  for (int axis = 0; axis < axes_of(p); ++axis)
+    pairs |= static_cast<uintptr_t>(p.meeting.scales[axis] | p.meeting.biases[axis]);
+  plan.pairs = pairs % static_cast<uintptr_t>(2 * scale_bytes) == 0;
   const auto kernel = multiply_row<T, C, B>;
   check_cuda(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes), "quantized_matmul");
   const int tiles_at_once = kWarps / plan.slices;
