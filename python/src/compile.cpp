@@ -1,6 +1,4 @@
 // compile: a function is run once for each structure of its arguments and replayed from then on.
-#include <nanobind/stl/string.h>
-#include <nanobind/stl/vector.h>
 
 #include <algorithm>
 #include <memory>

@@ -1,8 +1,6 @@
 // Loops and branches over trees of arrays.
 #include "plait/control_flow.h"
 
-#include <nanobind/stl/optional.h>
-#include <nanobind/stl/string.h>
 
 #include <functional>
 #include <string>

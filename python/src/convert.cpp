@@ -200,33 +200,26 @@ bool load_int(PyObject* o, int64_t& out) {
 bool load_ints(PyObject* o, std::vector<int64_t>& out) {
   out.clear();
   if (PyUnicode_Check(o) || PyBytes_Check(o) || !PySequence_Check(o) || is_array(o)) return false;
-  PyObject* items = PySequence_Fast(o, "");
-  if (!items) {
+  const nb::object items = nb::steal(PySequence_Fast(o, ""));
+  if (!items.is_valid()) {
     PyErr_Clear();
     return false;
   }
-  bool ok = true;
-  const Py_ssize_t count = PySequence_Fast_GET_SIZE(items);
+  const Py_ssize_t count = PySequence_Fast_GET_SIZE(items.ptr());
   out.resize(static_cast<size_t>(count));
-  for (Py_ssize_t i = 0; ok && i < count; ++i)
-    ok = load_int(PySequence_Fast_GET_ITEM(items, i), out[static_cast<size_t>(i)]);
-  Py_DECREF(items);
-  return ok;
+  for (Py_ssize_t i = 0; i < count; ++i)
+    if (!load_int(PySequence_Fast_GET_ITEM(items.ptr(), i), out[static_cast<size_t>(i)])) return false;
+  return true;
 }
 
 bool load_arrays(PyObject* o, Arrays& out) {
   out.clear();
   if (is_array(o)) {  // its rows
-    try {
-      nb::object rows = nb::steal(PySequence_List(o));
-      if (!rows.is_valid()) {
-        PyErr_Clear();
-        return false;
-      }
-      return load_arrays(rows.ptr(), out);
-    } catch (...) {
-      return false;
-    }
+    const nb::object rows = nb::steal(PySequence_List(o));
+    if (rows.is_valid()) return load_arrays(rows.ptr(), out);
+    if (PyErr_ExceptionMatches(PyExc_MemoryError)) throw nb::python_error();
+    PyErr_Clear();
+    return false;
   }
   if (!PyList_Check(o) && !PyTuple_Check(o)) return false;
   const Py_ssize_t count = PySequence_Fast_GET_SIZE(o);
@@ -246,7 +239,7 @@ namespace nanobind::detail {
 using plait::python::load_int;
 using plait::python::load_ints;
 
-bool type_caster<plait::Axes>::from_python(handle src, uint32_t, cleanup_list*) noexcept {
+bool type_caster<plait::Axes>::from_python(handle src, uint32_t, cleanup_list*) {
   if (src.is_none()) {
     value = plait::Axes();
     return true;
@@ -268,7 +261,7 @@ bool type_caster<plait::Axes>::from_python(handle src, uint32_t, cleanup_list*) 
   return true;
 }
 
-bool type_caster<plait::Shape>::from_python(handle src, uint32_t, cleanup_list*) noexcept {
+bool type_caster<plait::Shape>::from_python(handle src, uint32_t, cleanup_list*) {
   int64_t one = 0;
   std::vector<int64_t> several;
   if (load_int(src.ptr(), one)) {
@@ -280,7 +273,7 @@ bool type_caster<plait::Shape>::from_python(handle src, uint32_t, cleanup_list*)
   return true;
 }
 
-bool type_caster<plait::IntList>::from_python(handle src, uint32_t, cleanup_list*) noexcept {
+bool type_caster<plait::IntList>::from_python(handle src, uint32_t, cleanup_list*) {
   int64_t one = 0;
   value.clear();
   if (load_int(src.ptr(), one)) {
@@ -290,7 +283,7 @@ bool type_caster<plait::IntList>::from_python(handle src, uint32_t, cleanup_list
   return load_ints(src.ptr(), value);
 }
 
-bool type_caster<plait::IntOrInts>::from_python(handle src, uint32_t, cleanup_list*) noexcept {
+bool type_caster<plait::IntOrInts>::from_python(handle src, uint32_t, cleanup_list*) {
   int64_t one = 0;
   if (load_int(src.ptr(), one)) {
     value = one;

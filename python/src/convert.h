@@ -2,12 +2,12 @@
 #pragma once
 
 #include <nanobind/nanobind.h>
-#include <nanobind/stl/optional.h>
 #include <nanobind/stl/string_view.h>
 
 #include <optional>
 
 #include "array.h"
+#include "casters.h"
 #include "plait/array.h"
 #include "plait/axes.h"
 #include "plait/stream.h"
@@ -140,9 +140,7 @@ struct type_caster<plait::DType> {
 template <>
 struct type_caster<plait::Arrays> {
   NB_TYPE_CASTER(plait::Arrays, const_name("list[array]"))
-  bool from_python(handle src, uint32_t, cleanup_list*) noexcept {
-    return plait::python::load_arrays(src.ptr(), value);
-  }
+  bool from_python(handle src, uint32_t, cleanup_list*) { return plait::python::load_arrays(src.ptr(), value); }
   static handle from_cpp(const plait::Arrays& a, rv_policy, cleanup_list*) noexcept {
     return plait::python::to_list(a).release();
   }
@@ -151,10 +149,12 @@ struct type_caster<plait::Arrays> {
 template <>
 struct type_caster<plait::Scalar> {
   NB_TYPE_CASTER(plait::Scalar, const_name("scalar"))
-  bool from_python(handle src, uint32_t, cleanup_list*) noexcept {
+  bool from_python(handle src, uint32_t, cleanup_list*) {
     if (!plait::python::is_scalar(src.ptr())) return false;
     try {
       value = plait::python::to_scalar(src.ptr());
+    } catch (const std::bad_alloc&) {
+      throw;
     } catch (const std::exception&) {
       return false;
     }
@@ -166,14 +166,14 @@ struct type_caster<plait::Scalar> {
 template <>
 struct type_caster<plait::Axes> {
   NB_TYPE_CASTER(plait::Axes, const_name("None | int | Sequence[int]"))
-  bool from_python(handle src, uint32_t, cleanup_list*) noexcept;
+  bool from_python(handle src, uint32_t, cleanup_list*);
   static handle from_cpp(const plait::Axes&, rv_policy, cleanup_list*) noexcept { return none().release(); }
 };
 
 template <>
 struct type_caster<plait::Shape> {
   NB_TYPE_CASTER(plait::Shape, const_name("int | Sequence[int]"))
-  bool from_python(handle src, uint32_t, cleanup_list*) noexcept;
+  bool from_python(handle src, uint32_t, cleanup_list*);
   static handle from_cpp(const plait::Shape& s, rv_policy, cleanup_list*) noexcept {
     return plait::python::shape_tuple(s).release();
   }
@@ -182,14 +182,14 @@ struct type_caster<plait::Shape> {
 template <>
 struct type_caster<plait::IntList> {
   NB_TYPE_CASTER(plait::IntList, const_name("int | Sequence[int]"))
-  bool from_python(handle src, uint32_t, cleanup_list*) noexcept;
+  bool from_python(handle src, uint32_t, cleanup_list*);
   static handle from_cpp(const plait::IntList&, rv_policy, cleanup_list*) noexcept { return none().release(); }
 };
 
 template <>
 struct type_caster<plait::IntOrInts> {
   NB_TYPE_CASTER(plait::IntOrInts, const_name("int | Sequence[int]"))
-  bool from_python(handle src, uint32_t, cleanup_list*) noexcept;
+  bool from_python(handle src, uint32_t, cleanup_list*);
   static handle from_cpp(const plait::IntOrInts&, rv_policy, cleanup_list*) noexcept { return none().release(); }
 };
 

@@ -1,5 +1,4 @@
 // The extension module plait.core.
-#include <nanobind/stl/string.h>
 
 #include <cmath>
 #include <limits>

@@ -1,7 +1,5 @@
 #include "custom_kernels.h"
 
-#include <nanobind/stl/string.h>
-#include <nanobind/stl/vector.h>
 
 #include <cstdio>
 

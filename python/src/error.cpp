@@ -18,7 +18,7 @@ std::unordered_map<std::type_index, PyObject*>& classes() {
 }
 PyObject* base_class = nullptr;
 
-void raise(const Error& error) {
+void raise(const Error& error) try {
   ErrorInfo info = error.info();
   if (info.where.empty()) info.where = describe_source(current_source());
   const auto text_of = [](const std::string& text) {  // it may quote what a file holds
@@ -28,17 +28,16 @@ void raise(const Error& error) {
   PyObject* type = found == classes().end() ? base_class : found->second;
   nb::object made = nb::steal(PyObject_CallOneArg(type, text_of(Error(info).what()).ptr()));
   if (!made.is_valid()) return;  // the failure to make it is the error then
-  try {
-    made.attr("op") = text_of(info.op);
-    made.attr("got") = text_of(info.got);
-    made.attr("accepts") = text_of(info.accepts);
-    made.attr("hint") = text_of(info.hint);
-    made.attr("where") = text_of(info.where);
-  } catch (nb::python_error& e) {
-    e.restore();
-    return;
-  }
+  made.attr("op") = text_of(info.op);
+  made.attr("got") = text_of(info.got);
+  made.attr("accepts") = text_of(info.accepts);
+  made.attr("hint") = text_of(info.hint);
+  made.attr("where") = text_of(info.where);
   PyErr_SetObject(type, made.ptr());
+} catch (nb::python_error& e) {
+  e.restore();
+} catch (const std::bad_alloc&) {  // for its words
+  PyErr_NoMemory();
 }
 
 void translate(const std::exception_ptr& p, void*) {

@@ -1,7 +1,4 @@
 // Functions as files, and graphs as text.
-#include <nanobind/stl/optional.h>
-#include <nanobind/stl/string.h>
-#include <nanobind/stl/vector.h>
 
 #include <memory>
 

@@ -1,7 +1,5 @@
 // load, save and their kin: files by name, and Python's file objects.
 #include <nanobind/stl/map.h>
-#include <nanobind/stl/optional.h>
-#include <nanobind/stl/string.h>
 
 #include <algorithm>
 #include <cstring>

@@ -1,6 +1,4 @@
 // Taking laziness apart, for plait.debug.
-#include <nanobind/stl/string.h>
-#include <nanobind/stl/vector.h>
 
 #include "bind.h"
 #include "plait/debug.h"

@@ -1,10 +1,6 @@
 // Jacobians over trees of arrays.
 #include "plait/jacobian.h"
 
-#include <nanobind/stl/optional.h>
-#include <nanobind/stl/string.h>
-#include <nanobind/stl/variant.h>
-#include <nanobind/stl/vector.h>
 
 #include <algorithm>
 #include <variant>

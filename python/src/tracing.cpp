@@ -1,6 +1,5 @@
 // Recording what plait does, for plait.profile.
 #include <nanobind/stl/map.h>
-#include <nanobind/stl/string.h>
 
 #include "bind.h"
 #include "plait/trace.h"

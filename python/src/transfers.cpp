@@ -1,7 +1,6 @@
 // What moved between memories, for plait.transfers.
 #include "plait/transfers.h"
 
-#include <nanobind/stl/string.h>
 
 #include <array>
 #include <string>

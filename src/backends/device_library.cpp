@@ -63,14 +63,14 @@ Loaded load() {
   return loaded;
 }
 
-const Loaded& loaded() noexcept {
+const Loaded& loaded() {
   static const Loaded* const once = new Loaded(load());  // leaked: threads may ask while the process ends
   return *once;
 }
 
 }  // namespace
 
-DeviceBackend* device_backend() noexcept { return loaded().backend; }
-const std::string& why_no_device() noexcept { return loaded().why_not; }
+DeviceBackend* device_backend() { return loaded().backend; }
+const std::string& why_no_device() { return loaded().why_not; }
 
 }  // namespace plait

@@ -16,12 +16,12 @@
 namespace plait {
 namespace {
 
-// State of one thread as a creator of nodes.
+// State of one thread as a creator of nodes. It begins as nothing: no exception leaves what sets a thread's state up.
 struct Creator {
-  std::shared_ptr<PendingCounter> pending = std::make_shared<PendingCounter>();
-  uint64_t floor = 0;  // LevelFloor
+  std::shared_ptr<PendingCounter> pending;  // from the first node on
+  uint64_t floor = 0;                       // LevelFloor
 };
-thread_local Creator creator;
+constinit thread_local Creator creator;
 
 std::atomic<int64_t> budget_nodes{PendingBudget{}.nodes};
 std::atomic<int64_t> budget_bytes{PendingBudget{}.bytes};
@@ -155,6 +155,8 @@ Ref<Node> make_node(const OpDef& op, Ref<AttrsBase> attrs, SmallVector<Array, 2>
   node->source = current_source();
   node->stream = current_stream().index;
   const int64_t bytes = result_bytes(*node);
+  if (!creator.pending) [[unlikely]]
+    creator.pending = std::make_shared<PendingCounter>();
   node->pending = creator.pending;
   const int64_t nodes = node->pending->nodes.fetch_add(1, std::memory_order_relaxed) + 1;
   const int64_t all_bytes = node->pending->bytes.fetch_add(bytes, std::memory_order_relaxed) + bytes;
