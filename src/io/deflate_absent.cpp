@@ -8,7 +8,7 @@ namespace {
   throw FileError({.op = std::move(op),
                    .got = std::move(what),
                    .accepts = "archives that are not compressed, as savez writes them",
-                   .hint = "plait was built with -DPLAIT_ZLIB=OFF"});
+                   .hint = "build plait with -DPLAIT_ZLIB=ON, or have NumPy read the file and savez it"});
 }
 
 }  // namespace
