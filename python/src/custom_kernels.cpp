@@ -71,7 +71,8 @@ std::vector<std::pair<std::string, fast::KernelValue>> values_of(const std::stri
     else if (load_int(value, number))
       out.emplace_back(name, number);
     else
-      refuse(op, "the template value '" + name + "' of type " + type_of(parts[1]), "a dtype, an int or a bool");
+      refuse(op, "the template value '" + name + "' of type " + type_of(parts[1]),
+             "a dtype, a bool, or an int of 64 bits");
   }
   return out;
 }

@@ -150,6 +150,19 @@ bool mentions(std::string_view text, std::string_view word) {
   return false;
 }
 
+bool includes_files(std::string_view text) {
+  constexpr std::string_view kBlank = " \t";
+  for (size_t at = text.find('#'); at != std::string_view::npos; at = text.find('#', at + 1)) {
+    std::string_view rest = text.substr(std::min(text.size(), text.find_first_not_of(kBlank, at + 1)));
+    if (rest.starts_with("embed")) return true;
+    if (!rest.starts_with("include")) continue;
+    rest.remove_prefix(std::string_view("include").size());
+    const size_t name = rest.find_first_not_of(kBlank);
+    if (name == std::string_view::npos || rest[name] != '<') return true;
+  }
+  return false;
+}
+
 std::vector<int64_t> described_inputs(const CustomKernelText& kernel) {
   std::vector<int64_t> out;
   for (const CustomArgument& in : kernel.inputs)

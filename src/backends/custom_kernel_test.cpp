@@ -20,6 +20,21 @@ TEST(CustomKernel, FindsWholeWords) {
   EXPECT_TRUE(mentions("a", "a"));
 }
 
+TEST(CustomKernel, FindsFilesThatAreIncluded) {
+  for (const char* text :
+       {"", "#include <cmath>\n", "# \t include  <a/b.h>", "#define include \"x\"", "include \"x\"", "#"})
+    EXPECT_FALSE(includes_files(text)) << text;
+  for (const char* text : {"#include \"x.h\"", "#include <a>\n#  include\t\"b\"", "#include NAME", "#include/**/\"x\"",
+                           "#include", "#include_next <a>", "#embed <a>"})
+    EXPECT_TRUE(includes_files(text)) << text;
+  for (const CustomLanguage language : {CustomLanguage::cpp, CustomLanguage::cuda}) {
+    CustomKernelText text = copy("cooperative_groups::sync(); to[0] = from[0];", DType::float16, DType::bfloat16);
+    EXPECT_FALSE(includes_files(custom_kernel_text(language, text)));
+    text.header = "#include \"own.h\"";
+    EXPECT_TRUE(includes_files(custom_kernel_text(language, text)));
+  }
+}
+
 TEST(CustomKernel, NamesForTheLinker) {
   EXPECT_EQ(custom_symbol("my exp/2"), "custom_kernel_my_exp_2");
   EXPECT_EQ(custom_symbol("\"\n"), "custom_kernel___");

@@ -39,7 +39,9 @@ File opened_own(const fs::path& path) {
 /// A new file that is this user's alone, whatever the umask allows.
 File made_own(const fs::path& path) {
   const int descriptor = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, S_IRUSR | S_IWUSR);
-  return {descriptor < 0 ? nullptr : ::fdopen(descriptor, "wb"), std::fclose};
+  File file(descriptor < 0 ? nullptr : ::fdopen(descriptor, "wb"), std::fclose);
+  if (descriptor >= 0 && !file) ::close(descriptor);
+  return file;
 }
 std::string name_of(const Key128& key) {
   char name[40];

@@ -452,6 +452,25 @@ def test_code_is_kept_on_disk(tmp_path: Path) -> None:
     assert len(counted.read_text()) > len(before)
 
 
+@needs_compiler
+def test_files_that_are_included_may_change(tmp_path: Path) -> None:
+    header = tmp_path / "own.h"
+    program = ONE.replace(
+        '"y[thread_position_in_grid.x] = 41 + 1;"', f"""'y[0] = y[1] = OWN;', '#include "{header}"'"""
+    )
+    for value in (1, 2):
+        header.write_text(f"#define OWN {value}\n")
+        assert run(program, PLAIT_CACHE_DIR=str(tmp_path / "cache")) == f"{[value, value]}\n"
+    assert not list((tmp_path / "cache").glob("*.image"))
+
+
+@needs_compiler
+def test_no_room_for_temporary_files(tmp_path: Path) -> None:
+    limit = "import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, (64, 64))\n"
+    text = run(limit + ONE, PLAIT_CACHE_DIR=str(tmp_path / "cache"))
+    assert text.startswith("DeviceError") and "cannot be written" in text and "TMPDIR" in text
+
+
 def test_without_a_compiler(tmp_path: Path) -> None:
     nothing = {"PLAIT_CACHE_DIR": str(tmp_path / "cache"), "PATH": str(tmp_path), "PLAIT_CXX": ""}
     text = run(ONE, **nothing)

@@ -20,6 +20,7 @@
 #include <sstream>
 #include <vector>
 
+#include "backends/custom_kernel.h"
 #include "backends/disk_cache.h"
 #include "base/fork.h"
 #include "base/interrupt.h"
@@ -43,6 +44,17 @@ std::string read_file(const fs::path& path) {
   std::ostringstream text;
   text << file.rdbuf();
   return std::move(text).str();
+}
+
+void write_file(const std::string& what, const fs::path& path, const std::string& text) {
+  std::ofstream file(path, std::ios::binary);
+  file << text;
+  file.close();
+  if (!file)
+    throw DeviceError({.op = what,
+                       .got = path.string() + ", which cannot be written: " + std::strerror(errno),
+                       .accepts = "room for temporary files",
+                       .hint = "TMPDIR names another place"});
 }
 
 /// The program's path, or "" where there is none.
@@ -172,7 +184,7 @@ class Child {
 std::string compile(const std::string& what, const std::string& text, const std::string& program) {
   const PrivateDirectory directory;
   const fs::path source = directory.path / "kernel.cpp", object = directory.path / "kernel.so";
-  std::ofstream(source, std::ios::binary) << text;
+  write_file(what, source, text);
   std::vector<std::string> arguments(std::begin(kOptions), std::end(kOptions));
   arguments.insert(arguments.end(), {source.string(), "-o", object.string()});
   Child child(program, arguments, directory.path);
@@ -245,13 +257,14 @@ void* compiled_function(const std::string& what, const std::string& text, const 
   }
   const std::string program = compiler(what);
   const Key128 key = key_of(text, program);
-  std::optional<std::string> image = cached_image("cpu", key);
-  const bool cached = image.has_value();
-  if (!cached) image = compile(what, text, program);
+  const bool kept = !includes_files(text);
+  std::optional<std::string> image = kept ? cached_image("cpu", key) : std::nullopt;
+  const bool is_new_code = !image.has_value();
+  if (is_new_code) image = compile(what, text, program);
   void* const library = loaded(what, *image);
   void* const function = ::dlsym(library, symbol.c_str());
   check_internal(function != nullptr, "compiled code lacks the function it was made for");
-  if (!cached) cache_image("cpu", key, *image);
+  if (kept && is_new_code) cache_image("cpu", key, *image);
   const std::lock_guard lock(all_loaded().mutex);
   const auto [at, is_new] = all_loaded().functions.emplace(known, function);
   if (!is_new) ::dlclose(library);  // another thread was faster

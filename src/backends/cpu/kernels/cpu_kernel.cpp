@@ -53,7 +53,9 @@ void run(const KernelArgs& args) {
     char error[512] = "";
     if (function(inputs.data(), outputs.data(), shapes.data(), strides.data(), grid, group, begin, end, error,
                  sizeof error))
-      throw ArgumentError({.op = what, .got = std::string("an exception in its body: ") + error});
+      throw ArgumentError({.op = what,
+                           .got = std::string("an exception in its body: ") + error,
+                           .accepts = "a body that throws nothing for these inputs"});
   });
 }
 

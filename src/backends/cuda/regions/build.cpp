@@ -7,6 +7,7 @@
 
 #include "backends/cuda/libraries/background.h"
 #include "backends/cuda/libraries/library.h"
+#include "backends/custom_kernel.h"
 #include "backends/disk_cache.h"
 #include "base/hash.h"
 #include "plait/error.h"
@@ -162,9 +163,11 @@ std::string build(const Source& source, int capability) {
   for (size_t i = 0; i < headers.names.size(); ++i) hasher.add(headers.names[i]).add(headers.texts[i]);
   for (const std::string& option : options_for(source)) hasher.add(option);
   const Key128 key = hasher.key();
-  if (auto image = cached_image("cuda", key)) return *std::move(image);
+  const bool kept = source.user.empty() || !includes_files(source.text);  // generated code includes what `headers` has
+  if (kept)
+    if (auto image = cached_image("cuda", key)) return *std::move(image);
   std::string image = compile(source, capability);
-  cache_image("cuda", key, image);
+  if (kept) cache_image("cuda", key, image);
   return image;
 }
 
