@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "backends/cuda/kernels/create.h"
+#include "backends/cuda/kernels/image.h"
 #include "backends/cuda/kernels/launch.h"
 #include "backends/cuda/kernels/tables.h"
 #include "backends/cuda/regions/module.h"
@@ -140,6 +141,10 @@ cudaLibrary_t library_of(const KernelArgs& args) {
   const Key128 key = Hasher().add(image).key();
   const std::lock_guard lock(mutex);
   cudaLibrary_t& library = (*libraries)[key];
+  if (const char* const missing = library ? nullptr : missing_part(image))
+    throw DeviceError({.op = what_of(args),
+                       .got = "code of " + std::to_string(image.size()) + " bytes without " + missing,
+                       .accepts = "PTX, cubin or fatbin as a whole"});
   if (!library)
     check_cuda(cudaLibraryLoadData(&library, image.c_str(), nullptr, nullptr, 0, nullptr, nullptr, 0),
                what_of(args).c_str());

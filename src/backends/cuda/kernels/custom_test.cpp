@@ -1,6 +1,11 @@
 // Texts of users' kernels compile. Needs NVRTC, no GPU.
 #include <gtest/gtest.h>
 
+#include <cstring>
+#include <fstream>
+#include <sstream>
+
+#include "backends/cuda/kernels/image.h"
 #include "backends/cuda/regions/build.h"
 #include "backends/custom_kernel.h"
 #include "plait/error.h"
@@ -17,6 +22,27 @@ Source source_of(const CustomKernelText& text) {
 }
 
 std::string compiled(const CustomKernelText& text) { return compile(source_of(text), 90); }
+
+TEST(CustomCudaImage, WhatIsMissing) {
+  std::ostringstream own;  // an image of the same format, with sections and segments
+  own << std::ifstream("/proc/self/exe", std::ios::binary).rdbuf();
+  const std::string whole = std::move(own).str();
+  ASSERT_GT(whole.size(), 1000u);
+  EXPECT_EQ(missing_part(whole), nullptr);
+  for (size_t bytes : {size_t{4}, size_t{63}, size_t{64}, size_t{1000}, whole.size() / 2, whole.size() - 1})
+    EXPECT_NE(missing_part(std::string_view(whole).substr(0, bytes)), nullptr) << bytes;
+  for (size_t at : {size_t{32}, size_t{40}}) {  // where its tables are said to lie
+    std::string far = whole;
+    std::memset(far.data() + at, 0xFF, 8);
+    EXPECT_NE(missing_part(far), nullptr) << at;
+  }
+  std::string fat("\x50\xED\x55\xBA\x01\x00\x10\x00\x08\0\0\0\0\0\0\0", 16);
+  EXPECT_NE(missing_part(fat), nullptr);
+  EXPECT_EQ(missing_part(fat + std::string(8, '\0')), nullptr);
+  EXPECT_NE(missing_part(fat.substr(0, 9)), nullptr);
+  EXPECT_EQ(missing_part(".version 8.0"), nullptr);
+  EXPECT_EQ(missing_part(""), nullptr);
+}
 
 class CustomCuda : public ::testing::Test {
  protected:
