@@ -96,11 +96,11 @@ plait_dtype plait_array_dtype(plait_array array) {
 
 size_t plait_array_bytes(plait_array array) {
   if (array == nullptr) return 0;
-  int64_t bytes = plait::size_of(array->value.dtype());
-  guarded([&] {
+  plait::Dim bytes(static_cast<int64_t>(plait::size_of(array->value.dtype())));
+  const plait_status status = guarded([&] {
     for (const plait::Dim& extent : array->value.shape()) bytes *= extent.fixed();
   });
-  return static_cast<size_t>(bytes);
+  return status == PLAIT_OK ? static_cast<size_t>(bytes.value()) : 0;
 }
 
 plait_status plait_eval(const plait_array* arrays, size_t count) {

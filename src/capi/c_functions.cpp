@@ -1,7 +1,9 @@
 #include "plait/c_functions.h"
 
+#include <algorithm>
 #include <memory>
 #include <utility>
+#include <vector>
 
 #include "capi/c_arguments.h"
 #include "plait/control_flow.h"
@@ -53,11 +55,29 @@ class Callback {
       plait::capi::throw_status(status, "plait_callback");
     }
     const CArguments in("plait_callback");
+    check_own(in, written.at, borrowed);
     if (count > kCapacity)
       throw plait::ArgumentError({.op = in.op(), .got = std::to_string(count) + " results", .accepts = "up to 256"});
     Arrays out;
     for (size_t i = 0; i < count; ++i) out.push_back(in.array(written.at[i], "result"));
     return out;
+  }
+
+  // Handles that are not the callback's to give, or given twice, would be freed here and again by others.
+  static void check_own(const CArguments& in, std::vector<plait_array>& written,
+                        const std::vector<plait_array>& borrowed) {
+    const auto given = std::count_if(written.begin(), written.end(), [](plait_array a) { return a != nullptr; });
+    std::vector<plait_array> own;
+    for (const plait_array a : written)
+      if (a && std::find(borrowed.begin(), borrowed.end(), a) == borrowed.end() &&
+          std::find(own.begin(), own.end(), a) == own.end())
+        own.push_back(a);
+    if (static_cast<std::ptrdiff_t>(own.size()) == given) return;
+    written = std::move(own);
+    throw plait::ArgumentError({.op = in.op(),
+                                .got = "an argument as a result, or one handle as two",
+                                .accepts = "handles that the function owns",
+                                .hint = "plait_array_copy makes another handle on the same value"});
   }
 
  private:

@@ -17,12 +17,28 @@ struct is_optional<std::optional<T>> : std::true_type {
 const int64_t* as_int(const CallAttr::Value& v) { return std::get_if<int64_t>(&v); }
 const std::vector<int64_t>* as_ints(const CallAttr::Value& v) { return std::get_if<std::vector<int64_t>>(&v); }
 
+/// What a parameter of type T takes, in words.
+template <class T>
+constexpr const char* taken() {
+  constexpr bool kInteger = std::is_same_v<T, int> || std::is_same_v<T, int64_t>;
+  constexpr bool kNumber = std::is_same_v<T, double> || std::is_same_v<T, Scalar>;
+  return kInteger                       ? "an integer"
+         : kNumber                      ? "a number"
+         : std::is_same_v<T, Axes>      ? "an axis, several, or none"
+         : std::is_same_v<T, Shape>     ? "extents"
+         : std::is_same_v<T, IntList>   ? "an integer, or several"
+         : std::is_same_v<T, IntOrInts> ? "a count, or positions"
+         : std::is_same_v<T, bool>      ? "a bool"
+         : std::is_same_v<T, DType>     ? "a dtype"
+                                        : "a text";
+}
+
 }  // namespace
 
 Array CallArguments::array() {
   if (next_ == arrays_.size())
     throw ArgumentError(
-        {.op = std::string(function_), .got = std::to_string(arrays_.size()) + " arrays, which are too few"});
+        {.op = std::string(function_), .got = std::to_string(arrays_.size()) + " arrays", .accepts = "more of them"});
   return arrays_[next_++];
 }
 
@@ -39,7 +55,7 @@ std::optional<Array> CallArguments::optional_array(std::string_view name) {
   if (const auto* i = std::get_if<int64_t>(value)) return Array(Scalar(*i));
   if (const auto* d = std::get_if<double>(value)) return Array(Scalar(*d));
   throw ArgumentError(
-      {.op = std::string(function_), .got = std::string(name) + " of a wrong kind", .accepts = "an array or a number"});
+      {.op = std::string(function_), .got = std::string(name) + " of another kind", .accepts = "an array or a number"});
 }
 
 Arrays CallArguments::rest() {
@@ -76,6 +92,14 @@ void CallArguments::check_all_used() const {
                        .hint = "arrays that it requires are given in order, without names"});
 }
 
+int CallArguments::as_axis(std::string_view name, int64_t value) const {
+  if (value != static_cast<int>(value))
+    throw ArgumentError({.op = std::string(function_),
+                         .got = std::string(name) + " = " + std::to_string(value),
+                         .accepts = "integers of 32 bits"});
+  return static_cast<int>(value);
+}
+
 template <class T>
 T CallArguments::as(std::string_view name, const CallAttr::Value& value) const {
   if constexpr (is_optional<T>::value) {
@@ -84,8 +108,12 @@ T CallArguments::as(std::string_view name, const CallAttr::Value& value) const {
   } else {
     if constexpr (std::is_same_v<T, Axes>) {
       if (std::holds_alternative<std::monostate>(value)) return {};
-      if (const int64_t* i = as_int(value)) return Axes(static_cast<int>(*i));
-      if (const auto* v = as_ints(value)) return Axes(std::vector<int>(v->begin(), v->end()));
+      if (const int64_t* i = as_int(value)) return Axes(as_axis(name, *i));
+      if (const auto* v = as_ints(value)) {
+        std::vector<int> axes;
+        for (const int64_t i : *v) axes.push_back(as_axis(name, i));
+        return Axes(std::move(axes));
+      }
     } else if constexpr (std::is_same_v<T, Shape>) {
       if (const int64_t* i = as_int(value)) return Shape{Dim(*i)};
       if (const auto* v = as_ints(value)) return Shape(std::span<const int64_t>(*v));
@@ -96,7 +124,7 @@ T CallArguments::as(std::string_view name, const CallAttr::Value& value) const {
       if (const int64_t* i = as_int(value)) return *i;
       if (const auto* v = as_ints(value)) return *v;
     } else if constexpr (std::is_same_v<T, int>) {
-      if (const int64_t* i = as_int(value)) return static_cast<int>(*i);
+      if (const int64_t* i = as_int(value)) return as_axis(name, *i);
     } else if constexpr (std::is_same_v<T, double>) {
       if (const int64_t* i = as_int(value)) return static_cast<double>(*i);
       if (const auto* d = std::get_if<double>(&value)) return *d;
@@ -109,7 +137,8 @@ T CallArguments::as(std::string_view name, const CallAttr::Value& value) const {
     } else {
       if (const auto* v = std::get_if<T>(&value)) return *v;
     }
-    throw ArgumentError({.op = std::string(function_), .got = std::string(name) + " of a wrong kind"});
+    throw ArgumentError(
+        {.op = std::string(function_), .got = std::string(name) + " of another kind", .accepts = taken<T>()});
   }
 }
 

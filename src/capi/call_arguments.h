@@ -44,6 +44,7 @@ class CallArguments {
  private:
   const CallAttr::Value* find(std::string_view name);
   [[noreturn]] void missing(std::string_view name) const;
+  int as_axis(std::string_view name, int64_t value) const;
   template <class T>
   T as(std::string_view name, const CallAttr::Value& value) const;
 

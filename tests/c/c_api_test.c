@@ -57,6 +57,14 @@ int main(void) {
   axis.integer = 7;
   CHECK(plait_call("sum", &a, 1, &axis, 1, &none, 1, &count) == PLAIT_USER_ERROR && none == NULL);
   CHECK(strstr(plait_error_message(), "axis 7") != NULL);
+  axis.integer = ((int64_t)1 << 32) + 1; /* its low bits are an axis */
+  CHECK(plait_call("sum", &a, 1, &axis, 1, &none, 1, &count) == PLAIT_USER_ERROR && none == NULL);
+  axis.kind = PLAIT_ATTR_INTS;
+  axis.ints = &axis.integer;
+  axis.count = 1;
+  CHECK(plait_call("sum", &a, 1, &axis, 1, &none, 1, &count) == PLAIT_USER_ERROR && none == NULL);
+  axis.kind = PLAIT_ATTR_INT;
+  axis.integer = 7;
   CHECK(plait_call("no_such_function", &a, 1, NULL, 0, &none, 1, &count) == PLAIT_USER_ERROR);
   CHECK(plait_call(NULL, &a, 1, NULL, 0, &none, 1, &count) == PLAIT_USER_ERROR);
   CHECK(plait_call("add", pair, 2, NULL, 0, &none, 0, &count) == PLAIT_USER_ERROR && none == NULL);

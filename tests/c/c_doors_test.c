@@ -157,6 +157,20 @@ static plait_status running(void* context, const plait_array* in, size_t count, 
   return status;
 }
 
+/* Hands out what is not its own, or one handle as two results. */
+static plait_status wrongly(void* context, const plait_array* in, size_t count, plait_array* out, size_t capacity,
+                            size_t* out_count) {
+  (void)count, (void)capacity;
+  plait_status status = PLAIT_OK;
+  if (*(const int*)context == 1)
+    out[0] = in[0];
+  else
+    status = plait_add(in[0], in[0], &out[0]);
+  out[1] = out[0];
+  *out_count = *(const int*)context;
+  return status;
+}
+
 static void functions(const char* folder) {
   Context context = {0, 0};
   const float xs[3] = {1, 2, 3}, ys[3] = {1, 0, 2};
@@ -195,6 +209,16 @@ static void functions(const char* folder) {
   const char* name = "y";
   CHECK(plait_function_call(f, in, 1, &name, in + 1, 1, out, 4, &count) == PLAIT_USER_ERROR);
   plait_array_free(bad[1]);
+
+  for (int results = 1; results <= 2; ++results) {
+    plait_function wrong = NULL;
+    OK(plait_function_new(wrongly, &results, NULL, &wrong));
+    CHECK(plait_function_call(wrong, in, 1, NULL, NULL, 0, out, 4, &count) == PLAIT_USER_ERROR);
+    CHECK(strstr(plait_error_message(), "plait_array_copy") != NULL);
+    OK(plait_array_read(in[0], got, sizeof got));
+    CHECK(got[2] == 3);
+    plait_function_free(wrong);
+  }
 
   /* Through a file. */
   char path[512];
