@@ -3,24 +3,9 @@
 On a simulated GPU and a real one.
 """
 
-import os
-import subprocess
-import sys
 import textwrap
 
-import pytest
-
-import plait.core as pc
-
-
-@pytest.fixture(params=["simulated", "real"])
-def gpu(request: pytest.FixtureRequest) -> dict[str, str]:
-    if request.param == "simulated":
-        return {"PLAIT_SIMULATE_GPU": "1"}
-    if os.environ.get("PLAIT_SIMULATE_GPU") or not pc.is_available(pc.gpu):
-        pytest.skip("no GPU in this machine")
-    return {}
-
+from programs import finished
 
 START = """
 import time
@@ -60,16 +45,7 @@ def normal(*shape):
 
 
 def run(program: str, environment: dict[str, str]) -> None:
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("PLAIT_")}
-    done = subprocess.run(
-        [sys.executable, "-c", START + textwrap.dedent(program)],
-        env={**inherited, "PYTHONPATH": ":".join(sys.path), **environment},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    finished(START + textwrap.dedent(program), environment, timeout=300)
 
 
 MLP = """
