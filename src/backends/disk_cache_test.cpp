@@ -1,33 +1,17 @@
 #include "backends/disk_cache.h"
 
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
-#include <vector>
+
+#include "backends/disk_cache_case.h"
 
 namespace plait {
 namespace {
 
-class DiskCache : public ::testing::Test {
- protected:
-  void SetUp() override {
-    directory_ = std::filesystem::temp_directory_path() / ("plait_cache_test_" + std::to_string(::getpid()));
-    ::setenv("PLAIT_CACHE_DIR", directory_.c_str(), 1);
-  }
-  void TearDown() override {
-    ::unsetenv("PLAIT_CACHE_DIR");
-    std::filesystem::remove_all(directory_);
-  }
-  std::vector<std::filesystem::path> files() const {
-    std::vector<std::filesystem::path> found;
-    for (const auto& item : std::filesystem::directory_iterator(directory_)) found.push_back(item.path());
-    return found;
-  }
-  std::filesystem::path directory_;
-};
+using DiskCache = CacheCase;
 
 TEST_F(DiskCache, GivesBackWhatWasPutIn) {
   EXPECT_FALSE(cached_image("cuda", {1, 2}));

@@ -16,6 +16,7 @@
 #include "backends/cuda/regions/cases.h"
 #include "backends/cuda/regions/module.h"
 #include "backends/disk_cache.h"
+#include "backends/disk_cache_case.h"
 #include "plait/error.h"
 
 namespace plait::cuda {
@@ -106,23 +107,7 @@ TEST(CudaSource, OneTextForAllShapes) {
   EXPECT_EQ(rows_source(a, RowForm::block, RowFit::even).text, rows_source(b, RowForm::block, RowFit::even).text);
 }
 
-class DiskCache : public ::testing::Test {
- protected:
-  void SetUp() override {
-    directory_ = std::filesystem::temp_directory_path() / ("plait_cuda_cache_test_" + std::to_string(::getpid()));
-    ::setenv("PLAIT_CACHE_DIR", directory_.c_str(), 1);
-  }
-  void TearDown() override {
-    ::unsetenv("PLAIT_CACHE_DIR");
-    std::filesystem::remove_all(directory_);
-  }
-  std::vector<std::filesystem::path> files() const {
-    std::vector<std::filesystem::path> found;
-    for (const auto& item : std::filesystem::directory_iterator(directory_)) found.push_back(item.path());
-    return found;
-  }
-  std::filesystem::path directory_;
-};
+using DiskCache = CacheCase;
 
 TEST_F(DiskCache, DamagedEntriesAreBuiltAgain) {
   PLAIT_NEEDS_NVRTC();
