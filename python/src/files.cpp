@@ -291,8 +291,9 @@ void bind_files(nb::module_& m) {
       "'safetensors' or 'gguf'; by default what the ending of the name says. return_metadata: gives (arrays, metadata),\n"
       "for safetensors and gguf. Elements of the latter two stay in a named file until they are needed. Quantized\n"
       "tensors of gguf become packed words, scales and biases, or float16. stream: where what depends on them is computed.\n\n"
-      "Errors: FileError (a RuntimeError) for a file that cannot be read, is damaged, or was changed before its elements\n"
-      "were needed; ValueError for an unknown format, elements that no array has, and metadata where there is none.");
+      "Errors: FileError (a RuntimeError and ValueError) for a file that cannot be read, is damaged, or was changed before\n"
+      "its elements were needed; ValueError for an unknown format, elements that no array has, and metadata where there is\n"
+      "none.");
   m.def(
       "save",
       [](const nb::object& file, const Array& arr) { write_to("save", file, [&](auto& to) { plait::save(to, arr); }); },
@@ -301,7 +302,8 @@ void bind_files(nb::module_& m) {
       "file: its name, to which .npy is added where it does not end so, or an object with write. All dtypes; bfloat16,\n"
       "which NumPy has not, as raw elements of two bytes (V2). An old file of that name is replaced when the new one is\n"
       "complete, and keeps its permissions.\n\n"
-      "Errors: FileError (a RuntimeError) when it cannot be written; the old file is there then. What evaluation raises.");
+      "Errors: FileError (a RuntimeError and ValueError) when it cannot be written; the old file is there then. What\n"
+      "evaluation raises.");
   m.def(
       "savez", [](const nb::args& args, const nb::kwargs& kwargs) { save_named("savez", false, args, kwargs); },
       nb::sig("def savez(file: file | str | pathlib.Path, *args, **kwargs)"),
