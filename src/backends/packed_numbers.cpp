@@ -1,7 +1,5 @@
 #include "backends/packed_numbers.h"
 
-#include <algorithm>
-
 #include "backends/strided.h"
 
 namespace plait::packed {
@@ -13,28 +11,6 @@ Format format_of(const AttrsView& attrs) {
                       : mode == "mxfp8" ? Codes::mxfp8
                                         : Codes::nvfp4;
   return {codes, static_cast<int>(attrs.get<int64_t>("bits")), attrs.get<int64_t>("group_size")};
-}
-
-uint32_t to_float4(float x) {
-  const float a = std::fabs(x);
-  const uint32_t magnitude = a > 5.0f    ? 7
-                             : a > 3.5f  ? 6
-                             : a > 2.5f  ? 5
-                             : a > 1.75f ? 4
-                             : a > 1.25f ? 3
-                             : a > 0.75f ? 2
-                             : a > 0.25f ? 1
-                                         : 0;
-  return magnitude == 0 || x > 0 ? magnitude : 8 | magnitude;
-}
-
-uint32_t to_float8(float x) {
-  const uint32_t sign = std::signbit(x) ? 0x80 : 0;
-  if (x != x) return sign | 0x7f;
-  const float a = std::min(std::fabs(x), 448.0f);
-  if (a < 0x1p-6f) return sign | static_cast<uint32_t>(std::nearbyint(a * 512.0f));
-  const auto bits = std::bit_cast<uint32_t>(a);
-  return sign | (((bits + 0x7ffff + ((bits >> 20) & 1)) >> 20) - (120u << 3));
 }
 
 Rows::Rows(std::span<const TensorView> parts) {

@@ -1,20 +1,16 @@
 #pragma once
 
-#include <array>
-#include <bit>
-#include <cmath>
 #include <cstdint>
 #include <string>
 #include <vector>
 
 #include "backends/kernel.h"
 #include "backends/order.h"
+#include "backends/packed_bits.h"
 
 /// Numbers of a few bits: how they lie in memory and what they stand for. Codes of `bits` bits follow each other in the 32-bit
 /// words of a row, the first in the lowest bits; each `group` of them share a scale (and a bias in affine mode).
 namespace plait::packed {
-
-enum class Codes : uint8_t { affine, mxfp4, mxfp8, nvfp4 };
 
 struct Format {
   Codes codes = Codes::affine;
@@ -37,32 +33,8 @@ inline uint32_t code_at(const uint32_t* row, int64_t i, int bits) {
   return code & ((1u << bits) - 1);
 }
 
-/// E2M1 and E4M3 as the formats of Open Compute have them; E4M3 has no infinity, and one NaN of each sign.
-inline constexpr std::array<float, 16> kFloat4 = {0.0f,  0.5f,  1.0f,  1.5f,  2.0f,  3.0f,  4.0f,  6.0f,
-                                                  -0.0f, -0.5f, -1.0f, -1.5f, -2.0f, -3.0f, -4.0f, -6.0f};
-
-constexpr float float8(uint32_t code) {
-  const uint32_t magnitude = code & 0x7f;
-  const float value = magnitude == 0x7f ? std::bit_cast<float>(0x7fc00000u)
-                      : magnitude < 8   ? static_cast<float>(magnitude) * 0x1p-9f
-                                        : std::bit_cast<float>((magnitude << 20) + (120u << 23));
-  return std::bit_cast<float>(std::bit_cast<uint32_t>(value) | (code & 0x80) << 24);
-}
-
-/// Two to the power of byte - 127; infinite for 255.
-constexpr float power_of_two(uint32_t byte) { return byte == 0 ? 0x1p-127f : std::bit_cast<float>(byte << 23); }
-
-inline float scale_of(const Format& format, uint8_t byte) {
-  return format.codes == Codes::nvfp4 ? float8(byte) : power_of_two(byte);
-}
-inline float value_of(const Format& format, uint32_t code) {
-  return format.affine() ? static_cast<float>(code) : format.bits == 4 ? kFloat4[code] : float8(code);
-}
-
-/// The nearest code, of two the one nearer to 0, which has no sign; what is too large becomes the largest, NaN 0.
-uint32_t to_float4(float x);
-/// The nearest code, of two the even one; what is too large becomes the largest, NaN stays.
-uint32_t to_float8(float x);
+inline float scale_of(const Format& format, uint8_t byte) { return scale_of_byte(format.codes, byte); }
+inline float value_of(const Format& format, uint32_t code) { return number_of(format.codes, format.bits, code); }
 
 /// Rows of packed numbers: words, scales and, in affine mode, biases, each with unit stride along a row and strides of its own
 /// along the axes before.

@@ -107,16 +107,58 @@ TEST(Packed, DotProductsOfOddLengths) {
       }
 }
 
-TEST(Packed, FloatsOf8BitsThereAndBack) {
-  for (uint32_t code = 0; code < 256; ++code) {
-    if ((code & 0x7f) == 0x7f) continue;
-    EXPECT_EQ(packed::to_float8(packed::float8(code)), code);
+TEST(Packed, WhatCodesStandFor) {
+  constexpr float kFloat4[] = {0.0f, 0.5f, 1.0f, 1.5f, 2.0f, 3.0f, 4.0f, 6.0f};
+  for (uint32_t code = 0; code < 16; ++code) {
+    EXPECT_EQ(packed::from_float4(code), code < 8 ? kFloat4[code] : -kFloat4[code - 8]);
+    EXPECT_EQ(std::signbit(packed::from_float4(code)), code >= 8);
+    EXPECT_EQ(packed::to_float4(packed::from_float4(code)), code == 8 ? 0 : code);  // a zero has no sign
   }
-  for (uint32_t code = 0; code < 16; ++code)
-    EXPECT_EQ(packed::to_float4(packed::kFloat4[code]), code == 8 ? 0 : code);  // a zero has no sign
-  EXPECT_TRUE(std::isnan(packed::float8(packed::to_float8(std::nanf("")))));
+  for (uint32_t code = 0; code < 256; ++code) {
+    EXPECT_EQ(std::signbit(packed::from_float8(code)), code >= 128);
+    if ((code & 0x7f) == 0x7f) continue;
+    const int exponent = static_cast<int>(code >> 3 & 15), rest = static_cast<int>(code & 7);
+    const float size = exponent == 0 ? std::ldexp(static_cast<float>(rest), -9)
+                                     : std::ldexp(static_cast<float>(8 + rest), exponent - 10);
+    EXPECT_EQ(std::fabs(packed::from_float8(code)), size) << code;
+    EXPECT_EQ(packed::to_float8(packed::from_float8(code)), code);
+  }
+  for (int byte = 0; byte < 255; ++byte) {
+    EXPECT_EQ(packed::power_of_two(static_cast<uint32_t>(byte)), std::ldexp(1.0f, byte - 127));
+    for (const float part : {0.51f, 0.75f, 1.0f})
+      EXPECT_EQ(packed::power_no_smaller(std::ldexp(part, byte - 127)), static_cast<uint32_t>(byte)) << part;
+  }
+  EXPECT_TRUE(std::isinf(packed::power_of_two(255)));
+}
+
+TEST(Packed, WhatNoCodeStandsFor) {
+  const float nan = std::nanf(""), infinity = INFINITY;
+  EXPECT_TRUE(std::isnan(packed::from_float8(0x7f)) && std::isnan(packed::from_float8(0xff)));
+  EXPECT_EQ(packed::to_float8(nan), 0x7fu);
+  EXPECT_EQ(packed::to_float4(nan), 0u);
   EXPECT_EQ(packed::to_float4(1e30f), 7u);
-  EXPECT_EQ(packed::float8(packed::to_float8(-1e30f)), -448.0f);
+  EXPECT_EQ(packed::from_float8(packed::to_float8(-1e30f)), -448.0f);
+  EXPECT_EQ(packed::power_no_smaller(0.0f), 127u);
+  EXPECT_EQ(packed::power_no_smaller(infinity), 254u);
+  EXPECT_EQ(packed::power_no_smaller(0x1p-149f), 0u);
+  EXPECT_EQ(packed::microscaled_code(8, nan, true, 2.0f), 0xffu);
+  EXPECT_EQ(packed::microscaled_code(4, nan, true, 2.0f), 0u);
+  EXPECT_EQ(packed::microscaled_code(8, 3.0f, false, 0.0f), 0u);
+}
+
+// Of two codes that are equally near the even one (E4M3), or the one nearer to 0 (E2M1).
+TEST(Packed, TheNearestCode) {
+  for (uint32_t code = 0; code + 1 < 0x7f; ++code) {
+    const float low = packed::from_float8(code), high = packed::from_float8(code + 1), middle = (low + high) / 2;
+    EXPECT_EQ(packed::to_float8(middle), code % 2 == 0 ? code : code + 1);
+    EXPECT_EQ(packed::to_float8(std::nextafter(middle, 0.0f)), code);
+    EXPECT_EQ(packed::to_float8(-std::nextafter(middle, 1e3f)), (code + 1) | 0x80);
+  }
+  for (uint32_t code = 0; code + 1 < 8; ++code) {
+    const float middle = (packed::from_float4(code) + packed::from_float4(code + 1)) / 2;
+    EXPECT_EQ(packed::to_float4(middle), code);
+    EXPECT_EQ(packed::to_float4(-std::nextafter(middle, 1e3f)), (code + 1) | 8);
+  }
 }
 
 }  // namespace

@@ -42,8 +42,9 @@ struct PackedRows {
 enum class Rounding : uint8_t { twice, once };
 
 /// The first n numbers (a multiple of 8) of `rows` rows, row-major; `dtype` is theirs, and of scales and biases in affine mode.
+/// `overflowed`, where it is not null, becomes 1 when float16 does not hold one of them, which is infinite then.
 void unpack(const Work& work, const packed::Format& format, DType dtype, const PackedRows& from, int64_t rows,
-            int64_t n, void* to, Rounding rounding);
+            int64_t n, void* to, Rounding rounding, int* overflowed = nullptr);
 
 /// Positions of x and of packed matrices, -1 for what lies outside; on the device.
 struct Picks {
@@ -99,5 +100,8 @@ void multiply_row_bfloat16(const Work& work, const packed::Format& format, const
 void multiply_rows_plain(const Work& work, const packed::Format& format, const FewRows& p);
 /// out = x w, w (k, n). Neighbouring elements of the rows of x lie together.
 void multiply_columns(Work& work, const packed::Format& format, const FewRows& p);
+/// Where *overflowed is not 0: what is not finite of products of any number of rows, float16, once more, by plain loops in float.
+void multiply_again(const Work& work, const packed::Format& format, const FewRows& p, bool transpose,
+                    const int* overflowed);
 
 }  // namespace plait::cuda

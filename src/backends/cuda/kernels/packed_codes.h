@@ -1,36 +1,20 @@
 // Packed numbers in registers: what kernels do with a run of codes. Plain functions of bits, compiled for the host too, where tests
-// compare them with the CPU's (backends/packed_numbers.h).
+// compare them with codes taken one by one (backends/packed_numbers.h). What a code stands for: backends/packed_bits.h.
 #pragma once
 
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 #include <cuda_fp8.h>
 
-#include <cmath>
 #include <cstdint>
-#include <cstring>
 #include <type_traits>
 
-#include "backends/packed_numbers.h"
-
-#ifdef __CUDACC__
-#define PLAIT_BOTH __host__ __device__ inline
-#else
-#define PLAIT_BOTH inline
-#endif
+#include "backends/packed_bits.h"
 
 namespace plait::cuda {
 
 using packed::Codes;
-
-/// The bits of one type as another's.
-template <class To, class From>
-PLAIT_BOTH To same_bits(From from) {
-  static_assert(sizeof(To) == sizeof(From));
-  To to;
-  memcpy(static_cast<void*>(&to), &from, sizeof(to));
-  return to;
-}
+using packed::same_bits;
 
 // ---- Codes in words --------------------------------------------------------------------------------------------------
 
@@ -72,31 +56,7 @@ PLAIT_BOTH void eight_codes(const uint32_t* words, int part, uint32_t (&pairs)[4
 /// Code i of eight.
 PLAIT_BOTH uint32_t code_of(const uint32_t (&pairs)[4], int i) { return pairs[i & 3] >> (i < 4 ? 0 : 16) & 0xFF; }
 
-// ---- What codes stand for --------------------------------------------------------------------------------------------
-
-PLAIT_BOTH float float4_number(uint32_t code) {
-  const uint32_t magnitude = code & 7;
-  const uint32_t bits = magnitude == 0 ? 0 : magnitude == 1 ? 126u << 23 : (magnitude << 22) + (126u << 23);
-  return same_bits<float>(bits | (code & 8) << 28);
-}
-PLAIT_BOTH float float8_number(uint32_t code) {
-  const uint32_t magnitude = code & 0x7F;
-  const uint32_t bits = magnitude == 0x7F ? 0x7FC00000u
-                        : magnitude < 8   ? same_bits<uint32_t>(static_cast<float>(magnitude) * 0x1p-9f)
-                                          : (magnitude << 20) + (120u << 23);
-  return same_bits<float>(bits | (code & 0x80) << 24);
-}
-PLAIT_BOTH float power_of_byte(uint32_t byte) { return same_bits<float>(byte == 0 ? 0x00400000u : byte << 23); }
-
-template <Codes C, int B>
-PLAIT_BOTH float number_of(uint32_t code) {
-  if constexpr (C == Codes::affine) return static_cast<float>(code);
-  return B == 4 ? float4_number(code) : float8_number(code);
-}
-template <Codes C>
-PLAIT_BOTH float scale_of_byte(uint32_t byte) {
-  return C == Codes::nvfp4 ? float8_number(byte) : power_of_byte(byte);
-}
+// ---- Numbers of codes -------------------------------------------------------------------------------------------------
 
 /// Two numbers of 16 bits side by side, as tensor cores take them. T is __half or __nv_bfloat16.
 template <class T>
@@ -153,82 +113,6 @@ template <class T, int B>
 PLAIT_BOTH uint32_t fractions_of(uint32_t pair) {
   constexpr bool kHalf = std::is_same_v<T, __half>;
   return pair << ((kHalf ? 10 : 7) - B) | (kHalf ? 0x3C003C00 : 0x3F803F80);
-}
-
-// ---- Packing ---------------------------------------------------------------------------------------------------------
-
-PLAIT_BOTH float magnitude_of(float x) { return ::fabsf(x); }
-PLAIT_BOTH double magnitude_of(double x) { return ::fabs(x); }
-PLAIT_BOTH float to_whole(float x) { return ::rintf(x); }
-PLAIT_BOTH double to_whole(double x) { return ::rint(x); }
-
-/// Scale and bias of a group in affine mode from its extremes, NaN passed over. See reference/kernels/quantize.cpp.
-template <class W>
-struct AffineGroup {
-  W scale, bias;
-};
-template <class W>
-PLAIT_BOTH AffineGroup<W> affine_group(W low, W high, W last) {
-  const W step = (high - low) / last, least = static_cast<W>(1e-7f);
-  W scale = step < least ? least : step, bias = 0;
-  const bool from_low = magnitude_of(low) > magnitude_of(high);
-  if (!from_low) scale = -scale;
-  const W edge = from_low ? low : high, steps = to_whole(edge / scale);
-  if (steps != 0) {
-    scale = edge / steps;
-    bias = edge;
-  }
-  return {scale, bias};
-}
-template <class W>
-PLAIT_BOTH uint32_t affine_code(W x, AffineGroup<W> of, W last) {
-  const W code = to_whole((x - of.bias) / of.scale);
-  return static_cast<uint32_t>(code >= 0 ? (last < code ? last : code) : W(0));  // NaN: 0
-}
-
-/// The byte of the smallest power of two that is as large as x >= 0; of 0 that of 1.
-PLAIT_BOTH uint32_t power_no_smaller(float x) {
-  const uint32_t bits = same_bits<uint32_t>(x), exponent = bits >> 23, rest = bits & 0x7FFFFF;
-  if (bits == 0) return 127;
-  if (exponent == 0) return rest > 0x400000 ? 1 : 0;
-  const uint32_t byte = exponent + (rest != 0 ? 1 : 0);
-  return byte > 254 ? 254 : byte;
-}
-
-PLAIT_BOTH uint32_t float4_code(float x) {
-  const float a = magnitude_of(x);
-  const uint32_t magnitude = a > 5.0f    ? 7
-                             : a > 3.5f  ? 6
-                             : a > 2.5f  ? 5
-                             : a > 1.75f ? 4
-                             : a > 1.25f ? 3
-                             : a > 0.75f ? 2
-                             : a > 0.25f ? 1
-                                         : 0;
-  return magnitude == 0 || x > 0 ? magnitude : 8 | magnitude;
-}
-PLAIT_BOTH uint32_t float8_code(float x) {
-  const uint32_t sign = same_bits<uint32_t>(x) >> 24 & 0x80;
-  if (x != x) return sign | 0x7F;
-  const float size = magnitude_of(x), a = size < 448.0f ? size : 448.0f;
-  if (a < 0x1p-6f) return sign | static_cast<uint32_t>(to_whole(a * 512.0f));
-  const uint32_t bits = same_bits<uint32_t>(a);
-  return sign | (((bits + 0x7FFFF + (bits >> 20 & 1)) >> 20) - (120u << 3));
-}
-
-/// The byte of the scale of a group whose largest magnitude is `most`.
-template <Codes C, int B>
-PLAIT_BOTH uint32_t scale_byte(float most) {
-  const float wanted = most / (B == 4 ? 6.0f : 448.0f);
-  return C == Codes::nvfp4 ? float8_code(wanted) : power_no_smaller(wanted);
-}
-/// `negative`: the sign of x, which a NaN loses on its way to a float on the device.
-template <int B>
-PLAIT_BOTH uint32_t microscaled_code(float x, bool negative, float scale) {
-  if (scale == 0) x = 0.0f;
-  if (x != x) return B == 4 ? 0 : negative ? 0xFF : 0x7F;
-  const float quotient = scale == 0 ? 0.0f : x / scale;
-  return B == 4 ? float4_code(quotient) : float8_code(quotient);
 }
 
 /// What eight codes of B bits, the `part`th of 32, give to word `word` of the 32.

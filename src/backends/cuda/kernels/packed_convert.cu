@@ -37,6 +37,7 @@ struct Unpacked {
   int64_t rows, eights;  // of a row
   int group_shift;  // eights of a group, as a power of two
   bool once, is_short, aligned;
+  int* overflowed;
 };
 
 template <class T, Codes C, int B>
@@ -61,9 +62,16 @@ __global__ void __launch_bounds__(kThreads) unpack_eights(Unpacked p) {
         numbers[k] = narrowed<T>((p.once ? product : widened(narrowed<T>(product))) + bias);
       }
     } else {
-      const W scale = static_cast<W>(scale_of_byte<C>(static_cast<const uint8_t*>(p.from.scales)[at]));
+      const W scale = static_cast<W>(packed::scale_of_byte(C, static_cast<const uint8_t*>(p.from.scales)[at]));
 #pragma unroll
-      for (int k = 0; k < 8; ++k) numbers[k] = narrowed<T>(static_cast<W>(number_of<C, B>(code_of(pairs, k))) * scale);
+      for (int k = 0; k < 8; ++k)
+        numbers[k] = narrowed<T>(static_cast<W>(packed::number_of(C, B, code_of(pairs, k))) * scale);
+    }
+    if constexpr (std::is_same_v<T, Half>) {
+      bool infinite = false;
+#pragma unroll
+      for (int k = 0; k < 8; ++k) infinite |= (numbers[k].bits & 0x7FFF) == 0x7C00;
+      if (infinite && p.overflowed) *p.overflowed = 1;  // all that write it write the same
     }
     T* const to = static_cast<T*>(p.to) + i * 8;
     if (p.aligned) {
@@ -93,7 +101,7 @@ struct Packing {
 };
 
 // Lanes side by side hold a group.
-template <class T, class W, class Join>
+template <class W, class Join>
 __device__ W joined(W x, int lanes, Join join) {
   for (int step = 1; step < lanes; step *= 2) x = join(x, __shfl_xor_sync(0xFFFFFFFF, x, step));
   return x;
@@ -131,11 +139,12 @@ __global__ void __launch_bounds__(kThreads) pack_eights(Packing p) {
         low = x < low ? x : low;
         high = x > high ? x : high;
       }
-      low = joined<T>(low, lanes, [](W a, W b) { return b < a ? b : a; });
-      high = joined<T>(high, lanes, [](W a, W b) { return b > a ? b : a; });
-      const AffineGroup<W> of = affine_group(low, high, last);
+      low = joined(low, lanes, [](W a, W b) { return b < a ? b : a; });
+      high = joined(high, lanes, [](W a, W b) { return b > a ? b : a; });
+      const packed::AffineGroup<W> of = packed::affine_group(low, high, last);
 #pragma unroll
-      for (int k = 0; k < 8; ++k) codes |= static_cast<uint64_t>(affine_code(widened(numbers[k]), of, last)) << (B * k);
+      for (int k = 0; k < 8; ++k)
+        codes |= static_cast<uint64_t>(packed::affine_code(widened(numbers[k]), of, last)) << (B * k);
       if (writes) {
         static_cast<T*>(p.scales)[group] = narrowed<T>(of.scale);
         static_cast<T*>(p.biases)[group] = narrowed<T>(of.bias);
@@ -144,16 +153,16 @@ __global__ void __launch_bounds__(kThreads) pack_eights(Packing p) {
       float most = 0;
 #pragma unroll
       for (int k = 0; k < 8; ++k) {
-        const float a = magnitude_of(static_cast<float>(widened(numbers[k])));
+        const float a = packed::magnitude_of(static_cast<float>(widened(numbers[k])));
         most = most < a ? a : most;
       }
-      most = joined<T>(most, lanes, [](float a, float b) { return a < b ? b : a; });
-      const uint32_t byte = scale_byte<C, B>(most);
-      const float scale = scale_of_byte<C>(byte);
+      most = joined(most, lanes, [](float a, float b) { return a < b ? b : a; });
+      const uint32_t byte = packed::scale_byte(C, B, most);
+      const float scale = packed::scale_of_byte(C, byte);
 #pragma unroll
       for (int k = 0; k < 8; ++k) {
         const float x = static_cast<float>(widened(numbers[k]));
-        codes |= static_cast<uint64_t>(microscaled_code<B>(x, is_negative(numbers[k]), scale)) << (B * k);
+        codes |= static_cast<uint64_t>(packed::microscaled_code(B, x, is_negative(numbers[k]), scale)) << (B * k);
       }
       if (writes) static_cast<uint8_t*>(p.scales)[group] = static_cast<uint8_t>(byte);
     }
@@ -169,7 +178,7 @@ __global__ void __launch_bounds__(kThreads) pack_eights(Packing p) {
 #pragma unroll
       for (int word = 0; word < B; ++word) {
         const uint32_t whole =
-            joined<T>(part_of_word<B>(codes, part, word), 4, [](uint32_t a, uint32_t b) { return a | b; });
+            joined(part_of_word<B>(codes, part, word), 4, [](uint32_t a, uint32_t b) { return a | b; });
         if (inside && word % 4 == part) p.words[i / 4 * B + word] = whole;
       }
     }
@@ -209,10 +218,11 @@ void run_quantize(const KernelArgs& args) {
 }  // namespace
 
 void unpack(const Work& work, const packed::Format& format, DType dtype, const PackedRows& from, int64_t rows,
-            int64_t n, void* to, Rounding rounding) {
+            int64_t n, void* to, Rounding rounding, int* overflowed) {
   const int64_t eights = rows * (n / 8);
-  const Unpacked p{from,       to, rows, n / 8, group_shift_of(format), rounding == Rounding::once, eights <= INT32_MAX,
-                   aligned(to)};
+  const Unpacked p{
+      from,        to,        rows, n / 8, group_shift_of(format), rounding == Rounding::once, eights <= INT32_MAX,
+      aligned(to), overflowed};
   dispatch_float(dtype, [&]<class T>() {
     dispatch_format(format, [&]<Codes C, int B>() {
       unpack_eights<T, C, B><<<blocks_for(eights), kThreads, 0, work.stream()>>>(p);

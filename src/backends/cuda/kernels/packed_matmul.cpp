@@ -145,6 +145,7 @@ bool has_tensor_cores(int device) {
 struct Unpacked {
   char* numbers;
   int64_t most;
+  int* overflowed;
 };
 
 // Rows of the matrix are columns of the result, or its numbers are: a part of them at a time.
@@ -170,7 +171,8 @@ void multiply_unpacked(const Call& c, const Operands& at, const int64_t* pick, c
                           groups_row,
                           pick,
                           c.words.shape[c.rank() - 2]};
-    unpack(work, c.format, p.dtype, from, c.transpose ? p.n : k, c.transpose ? k : p.n, to.numbers, Rounding::once);
+    unpack(work, c.format, p.dtype, from, c.transpose ? p.n : k, c.transpose ? k : p.n, to.numbers, Rounding::once,
+           to.overflowed);
     p.b = c.transpose ? Matrix{to.numbers, 1, k, 0} : Matrix{to.numbers, p.n, 1, 0};
     p.out = out + first * bytes;
     multiply(work, p);
@@ -198,7 +200,10 @@ void multiply_many(Work& work, Call& c, const Picks& picks) {
   const int64_t products = c.out.count() / (c.m() * c.n()), bytes = size_of(c.out.dtype), row_bytes = c.k() * bytes;
   const int64_t fit = std::max<int64_t>(kUnpackedBytes / row_bytes, 1);
   const int64_t most = std::min(c.n(), (fit + kMostGroup - 1) / kMostGroup * kMostGroup);  // begins with a group
-  const Unpacked to{work.scratch<char>(most * row_bytes), most};
+  // A number that float16 does not hold is infinite where it is unpacked; the products may be none the less.
+  const bool may_overflow = c.out.dtype == DType::float16 && c.format.codes != packed::Codes::nvfp4;
+  const Unpacked to{work.scratch<char>(most * row_bytes), most, may_overflow ? work.scratch<int>(1) : nullptr};
+  if (may_overflow) check_cuda(cudaMemsetAsync(to.overflowed, 0, sizeof(int), work.stream()), "quantized_matmul");
   char* const picked = picks.lhs ? work.scratch<char>(c.m() * row_bytes) : nullptr;
   for (int64_t product = 0; product < products; ++product) {
     Operands at{c.x.as<const char>(), c.words.as<const char>(), c.scales.as<const char>(), c.biases.as<const char>()};
@@ -211,6 +216,7 @@ void multiply_many(Work& work, Call& c, const Picks& picks) {
     multiply_unpacked(c, at, picked ? picks.rhs + product : nullptr, c.out.as<char>() + product * c.m() * c.n() * bytes,
                       to, work.queue());
   }
+  if (may_overflow) multiply_again(work, c.format, few_rows(work, c, picks), c.transpose, to.overflowed);
 }
 
 void multiply_packed(Work& work, const KernelArgs& args, const Picks& picks) {

@@ -32,7 +32,7 @@ __device__ void store_float(void* data, int64_t i, DType dtype, float x) {
 template <Codes C>
 __device__ float scale_at(const FewRows& p, const Operands& at, int64_t i) {
   if constexpr (C == Codes::affine) return float_at(at.scales, i, p.dtype);
-  return scale_of_byte<C>(reinterpret_cast<const uint8_t*>(at.scales)[i]);
+  return packed::scale_of_byte(C, reinterpret_cast<const uint8_t*>(at.scales)[i]);
 }
 
 // A warp for each row of w; lanes take eight of its numbers each, one behind the other. x is float32.
@@ -52,7 +52,7 @@ __global__ void __launch_bounds__(kThreads) multiply_rows(const __grid_constant_
         eight_codes<B>(words + eight / 4 * B, static_cast<int>(eight % 4), pairs);
         float numbers[kEight];
 #pragma unroll
-        for (int i = 0; i < kEight; ++i) numbers[i] = number_of<C, B>(code_of(pairs, i));
+        for (int i = 0; i < kEight; ++i) numbers[i] = packed::number_of(C, B, code_of(pairs, i));
         const int64_t group = row * p.groups_row + (eight >> group_shift);
         const float scale = scale_at<C>(p, at, group);
         const float bias = C == Codes::affine ? float_at(at.biases, group, p.dtype) : 0.0f;
@@ -114,7 +114,7 @@ __global__ void __launch_bounds__(kThreads)
         float numbers[kEight];
 #pragma unroll
         for (int i = 0; i < kEight; ++i)
-          numbers[i] = __fmaf_rn(number_of<C, B>(code_of(pairs, i)), scale, C == Codes::affine ? bias : -0.0f);
+          numbers[i] = __fmaf_rn(packed::number_of(C, B, code_of(pairs, i)), scale, C == Codes::affine ? bias : -0.0f);
 #pragma unroll
         for (int m = 0; m < kRowsOfX; ++m) {
           if (first + m >= p.m) continue;
@@ -149,6 +149,33 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
+// A thread for each element.
+template <Codes C, int B>
+__global__ void __launch_bounds__(kThreads)
+    multiply_again_kernel(const __grid_constant__ FewRows p, bool transpose, int group_shift, const int* overflowed) {
+  if (*overflowed == 0) return;
+  const int64_t count = p.meeting.count * p.m * p.n;
+  for (int64_t i = blockIdx.x * int64_t{kThreads} + threadIdx.x; i < count; i += gridDim.x * int64_t{kThreads}) {
+    Half* const out = reinterpret_cast<Half*>(p.out) + i;
+    if ((out->bits & 0x7C00) != 0x7C00) continue;
+    const int64_t line = i / p.n, column = i - line * p.n, product = line / p.m, row = line - product * p.m;
+    const Operands at = operands_of(p, product);
+    float sum = 0;
+    for (int64_t k = 0; at.x && k < p.k; ++k) {
+      const int64_t w_row = transpose ? column : k, w_column = transpose ? k : column, eight = w_column / kEight;
+      uint32_t pairs[4];
+      eight_codes<B>(reinterpret_cast<const uint32_t*>(at.words) + w_row * p.words_row + eight / 4 * B,
+                     static_cast<int>(eight % 4), pairs);
+      const int64_t group = w_row * p.groups_row + (eight >> group_shift);
+      const float number = packed::number_of(C, B, code_of(pairs, static_cast<int>(w_column % kEight)));
+      const float bias = C == Codes::affine ? float_at(at.biases, group, p.dtype) : -0.0f;
+      sum = __fmaf_rn(float_at(at.x, row * p.x_row + k, p.dtype), __fmaf_rn(number, scale_at<C>(p, at, group), bias),
+                      sum);
+    }
+    *out = narrowed<Half>(sum);
+  }
+}
+
 int group_shift_of(const FewRows& p) { return std::countr_zero(static_cast<unsigned>(p.group / kEight)); }
 
 }  // namespace
@@ -174,6 +201,15 @@ void multiply_columns(Work& work, const packed::Format& format, const FewRows& p
     multiply_columns_kernel<C, B><<<blocks_for(across * plan.parts, 1), kThreads, 0, work.stream()>>>(p, plan);
   });
   add_parts<<<blocks_for(count), kThreads, 0, work.stream()>>>(p.out, plan.sums, count, plan.parts, p.dtype);
+  work.launched("quantized_matmul");
+}
+
+void multiply_again(const Work& work, const packed::Format& format, const FewRows& p, bool transpose,
+                    const int* overflowed) {
+  const unsigned blocks = blocks_for(p.meeting.count * p.m * p.n);
+  dispatch_format(format, [&]<Codes C, int B>() {
+    multiply_again_kernel<C, B><<<blocks, kThreads, 0, work.stream()>>>(p, transpose, group_shift_of(p), overflowed);
+  });
   work.launched("quantized_matmul");
 }
 

@@ -177,7 +177,7 @@ struct RowReader {
     if constexpr (kAffine)
       return number_of_half<T>(x);
     else
-      return scale_of_byte<C>(x);
+      return packed::scale_of_byte(C, x);
   }
 
   /// sums[half] += what the turn gives to row g + 8 * half, in the lanes of the groups' columns.
@@ -198,8 +198,12 @@ struct RowReader {
           uint32_t pairs[4];
           eight_codes<B>(of.words[j][half].of, s, pairs);
 #pragma unroll
-          for (int i = 0; i < 4; ++i)
-            a[half][i] = kFractions ? fractions_of<T, B>(pairs[i]) : numbers_of<T, C, B>(pairs[i]);
+          for (int i = 0; i < 4; ++i) {
+            if constexpr (kFractions)
+              a[half][i] = fractions_of<T, B>(pairs[i]);
+            else
+              a[half][i] = numbers_of<T, C, B>(pairs[i]);
+          }
           if constexpr (kNarrow) {  // a number times its scale has 6 bits
             const uint32_t scale = twice<T>(scale_number(of.scales[half][j][s / 2]));
 #pragma unroll

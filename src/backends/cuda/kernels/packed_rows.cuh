@@ -128,7 +128,7 @@ struct Reader {
   }
   __device__ static float scale_number(Scale x) {
     if constexpr (C != Codes::affine)
-      return scale_of_byte<C>(x);
+      return packed::scale_of_byte(C, x);
     else if constexpr (std::is_same_v<T, __half>)
       return __half2float(__ushort_as_half(x));
     else

@@ -1,3 +1,5 @@
+#include <algorithm>
+#include <cmath>
 #include <limits>
 
 #include "backends/packed_numbers.h"
@@ -8,7 +10,6 @@
 namespace plait {
 namespace {
 
-// The extreme of larger magnitude, or 0, is a code exactly: weights that are large stay what they are.
 template <class T, class W = Wide<T>>
 void pack_affine(const packed::Format& format, const T* from, uint32_t* codes, T* scale_to, T* bias_to) {
   W low = std::numeric_limits<W>::infinity(), high = -low;  // NaN is passed over
@@ -18,45 +19,21 @@ void pack_affine(const packed::Format& format, const T* from, uint32_t* codes, T
     high = x > high ? x : high;
   }
   const W last = static_cast<W>((1 << format.bits) - 1);
-  W scale = std::max((high - low) / last, static_cast<W>(1e-7f)), bias = 0;
-  const bool from_low = std::fabs(low) > std::fabs(high);
-  if (!from_low) scale = -scale;
-  const W edge = from_low ? low : high, steps = std::rint(edge / scale);
-  if (steps != 0) {
-    scale = edge / steps;
-    bias = edge;
-  }
-  for (int64_t i = 0; i < format.group; ++i) {
-    const W code = std::rint((widened(from[i]) - bias) / scale);
-    codes[i] = static_cast<uint32_t>(code >= 0 ? std::min(code, last) : W(0));  // NaN: 0
-  }
-  *scale_to = narrowed<T>(scale);
-  *bias_to = narrowed<T>(bias);
-}
-
-// The byte of the smallest power of two that is as large; of 0 that of 1.
-uint8_t power_no_smaller(float x) {
-  if (x == 0) return 127;
-  if (std::isinf(x)) return 254;
-  int exponent = 0;
-  if (std::frexp(x, &exponent) == 0.5f) --exponent;
-  return static_cast<uint8_t>(std::clamp(exponent, -127, 127) + 127);
+  const packed::AffineGroup<W> of = packed::affine_group(low, high, last);
+  for (int64_t i = 0; i < format.group; ++i) codes[i] = packed::affine_code(widened(from[i]), of, last);
+  *scale_to = narrowed<T>(of.scale);
+  *bias_to = narrowed<T>(of.bias);
 }
 
 template <class T>
 void pack_microscaled(const packed::Format& format, const T* from, uint32_t* codes, uint8_t* scale_to) {
   float most = 0;
   for (int64_t i = 0; i < format.group; ++i) most = std::max(most, std::fabs(static_cast<float>(widened(from[i]))));
-  const float wanted = most / (format.bits == 4 ? 6.0f : 448.0f);
-  if (format.codes == packed::Codes::nvfp4) {
-    *scale_to = static_cast<uint8_t>(packed::to_float8(wanted));
-  } else {
-    *scale_to = power_no_smaller(wanted);
-  }
+  *scale_to = static_cast<uint8_t>(packed::scale_byte(format.codes, format.bits, most));
   const float scale = packed::scale_of(format, *scale_to);
   for (int64_t i = 0; i < format.group; ++i) {
-    const float x = scale == 0 ? 0.0f : static_cast<float>(widened(from[i])) / scale;
-    codes[i] = format.bits == 4 ? packed::to_float4(x) : packed::to_float8(x);
+    const auto x = static_cast<float>(widened(from[i]));
+    codes[i] = packed::microscaled_code(format.bits, x, std::signbit(x), scale);
   }
 }
 
