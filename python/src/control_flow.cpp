@@ -1,7 +1,6 @@
 // Loops and branches over trees of arrays.
 #include "plait/control_flow.h"
 
-
 #include <functional>
 #include <string>
 #include <vector>

@@ -1,6 +1,5 @@
 #include "custom_kernels.h"
 
-
 #include <cstdio>
 
 #include "bind.h"

@@ -1,7 +1,6 @@
 // Jacobians over trees of arrays.
 #include "plait/jacobian.h"
 
-
 #include <algorithm>
 #include <variant>
 #include <vector>

@@ -1,7 +1,6 @@
 // What moved between memories, for plait.transfers.
 #include "plait/transfers.h"
 
-
 #include <array>
 #include <string>
 

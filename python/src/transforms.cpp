@@ -1,7 +1,6 @@
 // Function transforms over trees of arrays.
 #include "plait/transforms.h"
 
-
 #include <algorithm>
 #include <functional>
 #include <memory>
