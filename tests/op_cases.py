@@ -91,9 +91,11 @@ def far_apart(x: np.ndarray, dtype: pc.Dtype) -> pc.array:
     flat = np.ascontiguousarray(x, np.float32 if dtype == pc.bfloat16 else x.dtype).reshape(-1)
     if dtype == pc.bfloat16:
         flat = (flat.view(np.uint32) >> 16).astype(np.uint16)
+    if dtype == pc.float64:  # which from_dlpack would round to float32, all of it
+        flat = flat.view(np.int64)
     base = (on_gpu if pc.default_device() == pc.gpu else sparse)(flat, first, step)
-    if dtype == pc.bfloat16:
-        base = base.view(pc.bfloat16)
+    if dtype in (pc.bfloat16, pc.float64):
+        base = base.view(dtype)
     assert base.dtype == dtype
     strides = [step * int(np.prod(x.shape[axis + 1 :])) for axis in range(x.ndim)]
     return pc.as_strided(base, x.shape, strides, first)

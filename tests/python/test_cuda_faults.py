@@ -242,4 +242,4 @@ def test_the_end_of_memory() -> None:
     """
     done = run(program)
     assert done.stdout.startswith("OutOfMemory"), done.stdout
-    assert "in use" in done.stdout and "release arrays" in done.stdout
+    assert "arrays hold" in done.stdout and "use smaller batches" in done.stdout
