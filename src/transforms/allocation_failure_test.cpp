@@ -2,8 +2,7 @@
 // is an exception, arrays of before keep their values, and the same step gives the same numbers once there is memory.
 #include <gtest/gtest.h>
 
-#include <atomic>
-#include <cstdlib>
+#include <cstdint>
 #include <functional>
 #include <new>
 #include <utility>
@@ -17,49 +16,9 @@
 #include "plait/stream.h"
 #include "plait/transforms.h"
 
-namespace {
-
-std::atomic<int64_t> news_left{-1};  // negative: none fails
-
-bool fails_now() {
-  int64_t left = news_left.load(std::memory_order_relaxed);
-  while (left >= 0)
-    if (news_left.compare_exchange_weak(left, left - 1)) return left == 0;
-  return false;
-}
-
-void* allocated(size_t bytes, size_t alignment) {
-  if (fails_now()) return nullptr;
-  return alignment <= alignof(std::max_align_t)
-             ? std::malloc(bytes ? bytes : 1)
-             : std::aligned_alloc(alignment, (bytes + alignment - 1) / alignment * alignment);
-}
-
-void* allocated_or_throw(size_t bytes, size_t alignment) {
-  void* data = allocated(bytes, alignment);
-  if (data == nullptr) throw std::bad_alloc();
-  return data;
-}
-
-}  // namespace
-
-// For this program. All forms, so that each is paired with its own delete.
-void* operator new(size_t bytes) { return allocated_or_throw(bytes, 1); }
-void* operator new[](size_t bytes) { return allocated_or_throw(bytes, 1); }
-void* operator new(size_t bytes, std::align_val_t at) { return allocated_or_throw(bytes, static_cast<size_t>(at)); }
-void* operator new[](size_t bytes, std::align_val_t at) { return allocated_or_throw(bytes, static_cast<size_t>(at)); }
-void* operator new(size_t bytes, const std::nothrow_t&) noexcept { return allocated(bytes, 1); }
-void* operator new[](size_t bytes, const std::nothrow_t&) noexcept { return allocated(bytes, 1); }
-void operator delete(void* data) noexcept { std::free(data); }
-void operator delete[](void* data) noexcept { std::free(data); }
-void operator delete(void* data, size_t) noexcept { std::free(data); }
-void operator delete[](void* data, size_t) noexcept { std::free(data); }
-void operator delete(void* data, std::align_val_t) noexcept { std::free(data); }
-void operator delete[](void* data, std::align_val_t) noexcept { std::free(data); }
-void operator delete(void* data, size_t, std::align_val_t) noexcept { std::free(data); }
-void operator delete[](void* data, size_t, std::align_val_t) noexcept { std::free(data); }
-void operator delete(void* data, const std::nothrow_t&) noexcept { std::free(data); }
-void operator delete[](void* data, const std::nothrow_t&) noexcept { std::free(data); }
+// tests/failing_new.cpp, which stands in for this program's operator new.
+extern "C" void fail_new(int64_t count, int all);
+extern "C" int64_t news_left();
 
 namespace plait {
 namespace {
@@ -146,7 +105,11 @@ int64_t with_each_failing(Arm arm, const std::function<void(const Arrays&)>& eva
 }
 
 int64_t arm_arrays(int64_t n) { return debug::fail_allocation(n); }
-int64_t arm_news(int64_t n) { return news_left.exchange(n); }
+int64_t arm_news(int64_t n) {
+  const int64_t left = news_left();
+  fail_new(n, 0);
+  return left;
+}
 
 TEST(AllocationFailure, OfArrays) {
   EXPECT_GT(with_each_failing(arm_arrays, evaluated, false), 5);

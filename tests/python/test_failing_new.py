@@ -1,7 +1,7 @@
 """Training steps of which each `operator new` fails, in plait, its bindings and the standard library.
 
-`failing_new.cpp` is preloaded into processes of their own. A step either ends well or raises MemoryError; after it the
-same step gives the same numbers. Some hundred allocations of a step are tried, evenly spread. With `--slow` all are, of
+`tests/failing_new.cpp` is preloaded into processes of their own. A step either ends well or raises MemoryError; after
+it the same step gives the same numbers. Some hundred allocations of a step are tried, evenly spread. With `--slow` all are, of
 a first step in a process, with what is set up then, each fifth or so.
 """
 
@@ -21,6 +21,7 @@ import pytest
 import plait.core as pc
 
 HERE = Path(__file__).parent
+SOURCE = HERE.parent / "failing_new.cpp"
 COMPILER = shutil.which(os.environ.get("PLAIT_CXX", "c++")) or shutil.which("g++") or shutil.which("clang++")
 
 pytestmark = [
@@ -34,7 +35,7 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("failing") / "failing_new.so"
-    command = [str(COMPILER), "-std=c++17", "-O1", "-shared", "-fPIC", str(HERE / "failing_new.cpp"), "-o", str(made)]
+    command = [str(COMPILER), "-std=c++17", "-O1", "-shared", "-fPIC", str(SOURCE), "-o", str(made)]
     subprocess.run(command, check=True)
     return made
 

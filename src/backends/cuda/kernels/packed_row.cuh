@@ -4,10 +4,9 @@
 // A warp multiplies 16 rows of w. In a turn of 256 columns lane (g, part) has columns 128 * j + 32 * part to + 31 of rows g and
 // g + 8, for j = 0 and 1. One row of x needs one of the eight columns that a product has on its other side: each of them takes the
 // columns of one group of w and zeros elsewhere, so that the sums of all groups come apart, and scales meet sums. Which columns
-// meet in which product is free, as long as both operands agree: eight_codes, and `staged_columns`.
+// meet in which product is free, as long as both operands agree: eight_codes, and stage_columns.
 #pragma once
 
-#include <algorithm>
 #include <bit>
 
 #include "backends/cuda/kernels/packed_rows.cuh"
@@ -17,6 +16,7 @@ namespace plait::cuda {
 /// Columns of a turn, and its two parts of 128 that a lane has 32 of.
 inline constexpr int kTurn = 256, kStretches = 2;
 inline constexpr int kChunks = kTurn / 8;  // of eight columns
+
 /// What a launch adds to FewRows.
 struct RowPlan {
   int turns = 0;

@@ -1,4 +1,5 @@
-// Preloaded by test_failing_new.py: every operator new of the process, one or all of which fail from a given one on.
+// Every operator new of a process, of which one, or all, fail from a given one on. Linked into the tests of src/transforms
+// (allocation_failure_test.cpp), and preloaded into processes of Python (python/test_failing_new.py).
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -48,6 +49,7 @@ extern "C" int64_t news_left() { return left.load(); }
 /// How many failed so far, in the whole process.
 extern "C" int64_t news_failed() { return failures.load(); }
 
+// All forms, so that each is paired with its own delete.
 void* operator new(size_t bytes) { return allocated_or_throw(bytes, 1); }
 void* operator new[](size_t bytes) { return allocated_or_throw(bytes, 1); }
 void* operator new(size_t bytes, std::align_val_t at) { return allocated_or_throw(bytes, static_cast<size_t>(at)); }
