@@ -1,8 +1,8 @@
 """Training steps of which each `operator new` fails, in plait, its bindings and the standard library.
 
 `tests/failing_new.cpp` is preloaded into processes of their own. A step either ends well or raises MemoryError; after
-it the same step gives the same numbers. Some hundred allocations of a step are tried, evenly spread. With `--slow` all are, of
-a first step in a process, with what is set up then, each fifth or so.
+it the same step gives the same numbers. Some hundred allocations of a step are tried, evenly spread. With `--slow` all
+are, of a first step in a process, with what is set up then, each fifth or so.
 """
 
 import ast
