@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.frameworks import FAMILIES
-from benchmarks.gpu_rows import Row, core_rows
+from benchmarks.gpu_rows import Row, attention_rows, core_rows
 from benchmarks.sides import side_named
 from benchmarks.worker import call_of as workload_call
 from benchmarks.worker import inputs_of
@@ -264,7 +264,7 @@ def all_rows(sides: list[Side], names: list[str], rounds: int) -> Iterator[tuple
     def wanted(name: str) -> bool:
         return not names or any(part in name for part in names)
 
-    for row in itertools.chain(rows(), core_rows()):
+    for row in itertools.chain(rows(), core_rows(), attention_rows()):
         if wanted(row.name):
             yield row.name, measure(sides, row, rounds)
     for name, workload in (("MLP training step", training.mlp), ("CNN training step", training.cnn)):

@@ -128,3 +128,52 @@ def core_rows() -> Iterator[Row]:
     yield row("inverse, 2048x2048", square, lambda xp, x: xp.linalg.inv(x))
     yield row("singular values and vectors, 512x512", [(512, 512)], lambda xp, x: xp.linalg.svd(x))
     yield row("eigenvalues and vectors, 1024x1024", [(1024, 1024)], lambda xp, x: xp.linalg.eigh(x + x.T))
+
+
+def attention_rows() -> Iterator[Row]:
+    """Attention of bfloat16 operands (batch, length, heads, width), as models have them and JAX takes them."""
+
+    def row(title: str, batch: int, heads: int, shared: int, queries: int, keys: int, width: int, kind: str) -> Row:
+        causal, backward = "causal" in kind, "backward" in kind
+        scale = width**-0.5
+
+        def plait(xp: Any, *operands: Any) -> Any:
+            mask = "causal" if causal else None
+
+            def f(*qkv: Any) -> Any:
+                q, k, v = (xp.swapaxes(x, 1, 2) for x in qkv)
+                return xp.swapaxes(xp.fast.scaled_dot_product_attention(q, k, v, scale=scale, mask=mask), 1, 2)
+
+            return xp.vjp(f, list(operands[:3]), [operands[3]])[1] if backward else f(*operands)
+
+        def torch(xp: Any, *operands: Any) -> Any:
+            def f(*qkv: Any) -> Any:
+                q, k, v = (x.transpose(1, 2) for x in qkv)
+                attend = xp.nn.functional.scaled_dot_product_attention
+                return attend(q, k, v, is_causal=causal, enable_gqa=heads != shared).transpose(1, 2)
+
+            if not backward:
+                return f(*operands)
+            with xp.enable_grad():
+                leaves = [x.detach().requires_grad_() for x in operands[:3]]
+                return xp.autograd.grad(f(*leaves), leaves, operands[3])
+
+        def jax(_: Any, *operands: Any) -> Any:
+            package = importlib.import_module("jax")
+
+            def f(*qkv: Any) -> Any:
+                return package.nn.dot_product_attention(*qkv, is_causal=causal, implementation="cudnn")
+
+            return package.vjp(f, *operands[:3])[1](operands[3]) if backward else f(*operands)
+
+        shapes = [(batch, queries, heads, width), (batch, keys, shared, width), (batch, keys, shared, width)]
+        inputs: list[Any] = [*shapes, shapes[0]] if backward else shapes
+        heads_text = f"{heads} heads" if heads == shared else f"{heads} heads on {shared}"
+        name = f"attention{title}, {batch} x {heads_text} of {width}, {queries} x {keys}{kind}"
+        return Row(name, inputs, "bfloat16", plait, torch=torch, jax=jax, compiles=False)
+
+    for kind in ("", ", causal", ", with backward", ", causal, with backward"):
+        yield row("", 4, 16, 16, 2048, 2048, 64, kind)
+        yield row("", 2, 32, 8, 4096, 4096, 128, kind)
+    yield row(", decoding", 1, 32, 8, 1, 8192, 128, "")
+    yield row(", decoding", 32, 32, 8, 1, 4096, 128, "")

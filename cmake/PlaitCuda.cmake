@@ -74,6 +74,16 @@ list(SORT architectures COMPARE NATURAL)
 list(GET architectures 0 lowest)
 target_compile_definitions(plait_cuda_objects PRIVATE PLAIT_CUDA_LOWEST=${lowest})
 
+# Attention by cuDNN needs the headers of cudnn-frontend, in one file.
+find_package(PlaitCudnnFrontend QUIET)
+if(PlaitCudnnFrontend_FOUND)
+  set_source_files_properties(${PROJECT_SOURCE_DIR}/src/backends/cuda/libraries/cudnn_attention.cpp PROPERTIES
+    COMPILE_DEFINITIONS PLAIT_WITH_CUDNN_FRONTEND=1 COMPILE_OPTIONS "-isystem;${PlaitCudnnFrontend_INCLUDE}")
+else()
+  message(NOTICE "ATTENTION BY CUDNN IS SKIPPED: the headers of cudnn-frontend were not found, so attention on GPUs is slower "
+    "(pip install -c constraints.txt nvidia-cudnn-frontend)")
+endif()
+
 add_library(plait_cuda MODULE $<TARGET_OBJECTS:plait_cuda_objects>)
 target_link_libraries(plait_cuda PRIVATE plait $<BUILD_INTERFACE:plait_private> CUDA::cudart_static)
 target_link_options(plait_cuda PRIVATE -Wl,-z,defs -Wl,--exclude-libs,ALL
@@ -82,5 +92,5 @@ set_target_properties(plait_cuda PROPERTIES LINK_DEPENDS ${PROJECT_SOURCE_DIR}/c
   LIBRARY_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR} INSTALL_RPATH $ORIGIN)
 install(TARGETS plait_cuda LIBRARY DESTINATION lib COMPONENT plait_cuda)
 if(SKBUILD)  # the wheel of the backend alone
-  install(FILES LICENSE licenses/cub.txt DESTINATION share/doc/plait-cuda COMPONENT plait_cuda)
+  install(FILES LICENSE licenses/cub.txt licenses/cudnn-frontend.txt DESTINATION share/doc/plait-cuda COMPONENT plait_cuda)
 endif()

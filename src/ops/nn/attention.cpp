@@ -2,6 +2,7 @@
 
 #include "ops/create/iota.h"
 #include "ops/limits.h"
+#include "ops/matrices.h"
 
 namespace plait {
 namespace {
@@ -11,7 +12,16 @@ using attention::Operands;
 
 // Inputs of `attention`, and of `attention_vjp`, which has sinks in `total` already.
 enum Input { kQ, kK, kV, kMask, kSinks };
-enum InputOfVjp { kMost = 4, kTotal, kDelta, kCotangent, kInputsOfVjp };
+enum InputOfVjp { kMost = 4, kTotal, kDelta, kCotangent, kResult, kInputsOfVjp };
+
+struct VjpAttrs {
+  Scalar scale{1.0};
+  std::string mask = "none";
+  bool sinks = false;
+  bool delta_of_result = false;  // whether delta is the sum of cotangent * result
+
+  Attrs of_forward() const { return {scale, mask, sinks}; }
+};
 
 DType wide(DType d) { return is_half(d) ? DType::float32 : d; }
 
@@ -45,14 +55,16 @@ const char* check_attention(const Attrs& attrs, std::span<const Aval> in) {
   return fits(sinks[0], in[kQ].shape[0]) && fits(sinks[1], in[kQ].shape[1]) ? nullptr : "sinks for each head";
 }
 
-const char* check_attention_vjp(const Attrs& attrs, std::span<const Aval> in) {
-  if (const char* accepts = check_operands(attrs, in)) return accepts;
+const char* check_attention_vjp(const VjpAttrs& attrs, std::span<const Aval> in) {
+  if (const char* accepts = check_operands(attrs.of_forward(), in)) return accepts;
   const Shape rows = without_last(in[kQ].shape);
   for (int i : {kMost, kTotal, kDelta})
     if (!(in[i].shape == rows) || in[i].dtype != wide(in[kQ].dtype)) return "a number for each query";
   Shape result = in[kQ].shape;
   result.back() = in[kV].shape.back();
-  return in[kCotangent].shape == result && in[kCotangent].dtype == in[kQ].dtype ? nullptr : "a cotangent of the result";
+  for (int i : {kCotangent, kResult})
+    if (!(in[i].shape == result) || in[i].dtype != in[kQ].dtype) return "a result and its cotangent";
+  return nullptr;
 }
 
 // The result, and of each row of scores the largest and the sum of the exponentials of what is below it.
@@ -62,12 +74,15 @@ Avals infer_attention(const Attrs&, std::span<const Aval> in) {
   return {y, row, row};
 }
 
-Avals infer_attention_vjp(const Attrs&, std::span<const Aval> in) { return {in[kQ], in[kK], in[kV]}; }
+Avals infer_attention_vjp(const VjpAttrs&, std::span<const Aval> in) { return {in[kQ], in[kK], in[kV]}; }
 
-Arrays make(const char* name, const Attrs& attrs, std::initializer_list<Array> inputs) {
-  static const OpHandle forward("attention"), backward("attention_vjp");
-  const OpHandle& op = std::string_view(name) == "attention" ? forward : backward;
+Arrays make(const Attrs& attrs, std::initializer_list<Array> inputs) {
+  static const OpHandle op("attention");
   return make_all(*op, Ref<AttrsBase>::adopt(new AttrsBox<Attrs>(attrs)), SmallVector<Array, 2>(inputs));
+}
+Arrays make_vjp(const VjpAttrs& attrs, std::initializer_list<Array> inputs) {
+  static const OpHandle op("attention_vjp");
+  return make_all(*op, Ref<AttrsBase>::adopt(new AttrsBox<VjpAttrs>(attrs)), SmallVector<Array, 2>(inputs));
 }
 
 // --- the rules' own view of it, which writes the scores out ------------------------------------------------------------
@@ -144,7 +159,7 @@ class Written {
     return additive() ? add(scores, whole(in_[kMask])) : scores;
   }
 
-  const Attrs& attrs_;
+  const Attrs attrs_;
   std::span<const Array> in_;
   DType dtype_;
   Array q_, k_, v_, p_;
@@ -167,7 +182,8 @@ Grads vjp_attention(const Attrs& attrs, const VjpArgs& at) {
   const Array delta = subtract(sum(multiply(converted(g, d), converted(y, d)), -1), multiply(at.cotangent(2), total));
   Grads grads(5);
   if (at.needed[kQ] || at.needed[kK] || at.needed[kV]) {
-    const Arrays parts = make("attention_vjp", attrs, {in[kQ], in[kK], in[kV], in[kMask], most, total, delta, g});
+    const VjpAttrs of_vjp{attrs.scale, attrs.mask, attrs.sinks, linalg::is_zeros(at.cotangent(2))};
+    const Arrays parts = make_vjp(of_vjp, {in[kQ], in[kK], in[kV], in[kMask], most, total, delta, g, y});
     std::copy(parts.begin(), parts.end(), grads.begin());
   }
   if (at.needed[kMask] && attrs.mask == "array" && in[kMask].dtype() != DType::bool_) {
@@ -205,13 +221,14 @@ Arrays jvp_attention(const Attrs& attrs, const JvpArgs& at) {
 
 // --- rules of the gradient ---------------------------------------------------------------------------------------------
 // dx = p (g v' - delta) where seen;  dq = scale dx k, dk = scale dx' q, dv = p' g
+// The result only says again what delta says, for kernels that want it so: what depends on it goes through delta.
 
 struct Backward {
   Written w;
   Array g, t, x;  // t = g v' - delta, x = dx
 
-  Backward(const Attrs& attrs, std::span<const Array> in)
-      : w(attrs, in, in[kMost], in[kTotal]),
+  Backward(const VjpAttrs& attrs, std::span<const Array> in)
+      : w(attrs.of_forward(), in, in[kMost], in[kTotal]),
         g(w.whole(in[kCotangent])),
         t(subtract(w.against(g, w.v()), expand_dims(in[kDelta], -1))),
         x(w.kept(multiply(w.p(), t))) {}
@@ -219,7 +236,7 @@ struct Backward {
 
 Array zero_where_missing(const Array& a, const Array& like) { return a.defined() ? a : zeros_like(like); }
 
-Arrays jvp_attention_vjp(const Attrs& attrs, const JvpArgs& at) {
+Arrays jvp_attention_vjp(const VjpAttrs& attrs, const JvpArgs& at) {
   const Backward b(attrs, at.inputs);
   const Written& w = b.w;
   const auto tangent = [&](int i) { return w.whole(zero_where_missing(at.tangent(i), at.input(i))); };
@@ -237,7 +254,7 @@ Arrays jvp_attention_vjp(const Attrs& attrs, const JvpArgs& at) {
   return {converted(q, d), converted(k, d), converted(v, d)};
 }
 
-Grads vjp_attention_vjp(const Attrs& attrs, const VjpArgs& at) {
+Grads vjp_attention_vjp(const VjpAttrs& attrs, const VjpArgs& at) {
   const auto in = std::span<const Array>(at.node.inputs.begin(), at.node.inputs.size());
   const Backward b(attrs, in);
   const Written& w = b.w;
@@ -294,13 +311,13 @@ VmapResult split(const VmapArgs& at, const Arrays& outputs) {
 VmapResult vmap_attention(const Attrs& attrs, const VmapArgs& at) {
   const Dim first = first_axis(at);
   const auto in = [&](int i) { return merged(at, i, first, i == kMask || i == kSinks ? Needs::some : Needs::all); };
-  return split(at, make("attention", attrs, {in(0), in(1), in(2), in(3), in(4)}));
+  return split(at, make(attrs, {in(0), in(1), in(2), in(3), in(4)}));
 }
 
-VmapResult vmap_attention_vjp(const Attrs& attrs, const VmapArgs& at) {
+VmapResult vmap_attention_vjp(const VjpAttrs& attrs, const VmapArgs& at) {
   const Dim first = first_axis(at);
   const auto in = [&](int i) { return merged(at, i, first, i == kMask ? Needs::some : Needs::all); };
-  return split(at, make("attention_vjp", attrs, {in(0), in(1), in(2), in(3), in(4), in(5), in(6), in(7)}));
+  return split(at, make_vjp(attrs, {in(0), in(1), in(2), in(3), in(4), in(5), in(6), in(7), in(8)}));
 }
 
 }  // namespace
@@ -310,21 +327,19 @@ namespace attention {
 Array no_mask() { return broadcast_to(Array(true), {1, 1, 1, 1}); }
 Array no_sinks(DType dtype) { return broadcast_to(Array(Scalar(0.0), wide(dtype)), {1, 1}); }
 
-Array attend(const Attrs& attrs, const Operands& o) {
-  return make("attention", attrs, {o.q, o.k, o.v, o.mask, o.sinks})[0];
-}
+Array attend(const Attrs& attrs, const Operands& o) { return make(attrs, {o.q, o.k, o.v, o.mask, o.sinks})[0]; }
 
 }  // namespace attention
 
 void register_attention(OpRegistry& ops) {
-  const auto described = [](auto&& builder) -> auto& {
+  const auto described = []<class A>(OpBuilder<A>& builder) -> OpBuilder<A>& {
     return builder.input("q", dtypes::floating, "(N, heads, L, D)")
         .input("k", dtypes::floating, "(N, shared, S, D)")
         .input("v", dtypes::floating, "(N, shared, S, Dv)")
         .input("mask", dtypes::floating | dtype_bit(DType::bool_), "(N or 1, heads or 1, L or 1, S or 1)")
-        .attr("scale", &Attrs::scale, "factor of the scores")
-        .attr("mask", &Attrs::mask, "'none', 'causal' or 'array'")
-        .attr("sinks", &Attrs::sinks, "whether sinks take their part");
+        .attr("scale", &A::scale, "factor of the scores")
+        .attr("mask", &A::mask, "'none', 'causal' or 'array'")
+        .attr("sinks", &A::sinks, "whether sinks take their part");
   };
   described(
       ops.opaque<Attrs>("attention")
@@ -336,12 +351,15 @@ void register_attention(OpRegistry& ops) {
       .vjp(vjp_attention)
       .jvp(jvp_attention)
       .vmap(vmap_attention);
-  described(ops.opaque<Attrs>("attention_vjp")
+  described(ops.opaque<VjpAttrs>("attention_vjp")
                 .summary("Cotangents of q, k and v of attention, whose weights are computed once more."))
       .input("most", dtypes::floating, "(N, heads, L)")
       .input("total", dtypes::floating, "(N, heads, L)")
       .input("delta", dtypes::floating, "(N, heads, L)")
       .input("cotangent", dtypes::floating, "(N, heads, L, Dv)")
+      .input("result", dtypes::floating, "(N, heads, L, Dv)")
+      .attr("delta_of_result", &VjpAttrs::delta_of_result, "whether delta is the sum of cotangent * result")
+      .version(2)
       .infer(infer_attention_vjp)
       .check(check_attention_vjp)
       .vjp(vjp_attention_vjp)

@@ -1,7 +1,8 @@
-// Attention by products of the library and one pass over scores between them, for as many queries at a time as a fixed amount of
-// memory takes.
+// Attention by cuDNN where it takes it (attention_cudnn.h), else by products of cuBLASLt and one pass over scores between them, for as
+// many queries at a time as a fixed amount of memory takes.
 #include <algorithm>
 
+#include "backends/cuda/kernels/attention_cudnn.h"
 #include "backends/cuda/kernels/attention_rows.h"
 #include "backends/cuda/kernels/copy.h"
 #include "backends/cuda/kernels/matmul_plain.h"
@@ -75,6 +76,7 @@ void run(const KernelArgs& args) {
     for (const TensorView& out : args.outputs) fill_zero(work, out);
     return;
   }
+  if (attend_by_cudnn(work, at, args)) return;
   const TensorView* const sinks = args.attrs.get<bool>("sinks") ? &args.inputs[4] : nullptr;
   const int64_t most_rows = queries_at_once(at);
   void* const scores = scratch_for(work, at, most_rows, at.keys);
@@ -123,6 +125,7 @@ void run_back(const KernelArgs& args) {
     for (const TensorView& out : args.outputs) fill_zero(work, out);
     return;
   }
+  if (attend_back_by_cudnn(work, at, args)) return;
   const TensorView& g = args.inputs[7];
   const int64_t most_rows = queries_at_once(at), width = size_of(at.q.dtype);
   void* const scores = scratch_for(work, at, most_rows, at.keys);

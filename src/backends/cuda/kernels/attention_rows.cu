@@ -157,6 +157,13 @@ __global__ void __launch_bounds__(kRowThreads) weigh_back_kernel(Rows r, T* scor
   }
 }
 
+__global__ void __launch_bounds__(kThreads) join_kernel(Rows r, Numbers<float> most, Numbers<float> total, float* to) {
+  for (int64_t i = blockIdx.x * int64_t{kThreads} + threadIdx.x; i < r.total; i += gridDim.x * int64_t{kThreads}) {
+    const Row<Half> row(r, i);
+    to[i] = most(row) + log(total(row));
+  }
+}
+
 template <class T>
 __global__ void __launch_bounds__(kThreads) add_kernel(Wide<T>* to, const T* from, int64_t count) {
   for (int64_t i = blockIdx.x * int64_t{kThreads} + threadIdx.x; i < count; i += gridDim.x * int64_t{kThreads})
@@ -201,6 +208,13 @@ void weigh_rows_back(const Work& work, const AttentionCall& at, const ScoreRows&
         r, static_cast<T*>(rows.scores), static_cast<T*>(changes), numbers_of<W>(most), numbers_of<W>(total),
         numbers_of<W>(delta));
   });
+  work.launched("attention_vjp");
+}
+
+void join_sums(const Work& work, const AttentionCall& at, const TensorView& most, const TensorView& total, float* to) {
+  const Rows r = rows_of(at, nullptr, {0, at.queries, nullptr});
+  join_kernel<<<blocks_for(r.total), kThreads, 0, work.stream()>>>(r, numbers_of<float>(most), numbers_of<float>(total),
+                                                                   to);
   work.launched("attention_vjp");
 }
 

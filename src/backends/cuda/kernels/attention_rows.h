@@ -23,6 +23,9 @@ void weigh_rows(const Work& work, const AttentionCall& at, const TensorView* sin
 void weigh_rows_back(const Work& work, const AttentionCall& at, const ScoreRows& rows, void* changes,
                      const TensorView& most, const TensorView& total, const TensorView& delta);
 
+/// Of 16-bit operands: to[row] = most + log(total), row-major.
+void join_sums(const Work& work, const AttentionCall& at, const TensorView& most, const TensorView& total, float* to);
+
 /// to[i] (float or double) += from[i] of `dtype`; and back, rounded.
 void add_widened(const Work& work, DType dtype, void* to, const void* from, int64_t count);
 void store_narrowed(const Work& work, DType dtype, void* to, const void* from, int64_t count);

@@ -1,8 +1,11 @@
 #include "backends/cuda/libraries/cudnn.h"
 
+#include <dlfcn.h>
+
 #include <map>
 #include <memory>
 #include <type_traits>
+#include <utility>
 
 #include "backends/cuda/libraries/library.h"
 #include "backends/cuda/runtime/cuda.h"
@@ -17,16 +20,19 @@ const Cudnn& Cudnn::get() {
     PLAIT_CUDNN_FUNCTIONS(PLAIT_MEMBER)
 #undef PLAIT_MEMBER
     check_made_for_cuda(kCudnn, library.path(), t->GetCudartVersion());
+    t->library = library.handle();
     return t.release();
   }();
   return *table;
 }
 
-CudnnHandle& CudnnHandle::of(int device) {
+void* Cudnn::find(const char* symbol) const { return ::dlsym(library, symbol); }
+
+CudnnHandle& CudnnHandle::of(int device, For purpose) {
   static std::mutex mutex;
-  static std::map<int, CudnnHandle> handles;
+  static std::map<std::pair<int, For>, CudnnHandle> handles;
   const std::lock_guard lock(mutex);
-  CudnnHandle& found = handles[device];
+  CudnnHandle& found = handles[{device, purpose}];
   if (!found.handle) {
     const DeviceScope scope(device);
     const cudnnStatus_t status = Cudnn::get().Create(&found.handle);
@@ -40,7 +46,7 @@ CudnnHandle& CudnnHandle::of(int device) {
 
 void CudnnHandle::use(cudaStream_t stream) {
   if (has_stream_ && stream == stream_) return;
-  check_cudnn(Cudnn::get().SetStream(handle, stream), "convolution");
+  check_cudnn(Cudnn::get().SetStream(handle, stream), "cuDNN");
   stream_ = stream;
   has_stream_ = true;
 }

@@ -1,4 +1,4 @@
-// cuDNN: convolutions. Types come from its headers, functions from the library once it is open.
+// cuDNN: convolutions, attention. Types come from its headers, functions from the library once it is open.
 #pragma once
 
 #include <cudnn.h>
@@ -10,7 +10,7 @@ namespace plait::cuda {
 struct Cudnn {
 // clang-format off: it would move the list at every run
 #define PLAIT_CUDNN_FUNCTIONS(F) \
-  F(GetCudartVersion) F(Create) F(SetStream) F(GetErrorString) F(CreateTensorDescriptor) F(DestroyTensorDescriptor) \
+  F(GetVersion) F(GetCudartVersion) F(Create) F(SetStream) F(GetErrorString) F(CreateTensorDescriptor) F(DestroyTensorDescriptor) \
   F(SetTensorNdDescriptorEx) F(CreateFilterDescriptor) F(DestroyFilterDescriptor) F(SetFilterNdDescriptor) \
   F(CreateConvolutionDescriptor) F(DestroyConvolutionDescriptor) F(SetConvolutionNdDescriptor) \
   F(SetConvolutionGroupCount) F(SetConvolutionMathType) F(GetConvolutionForwardAlgorithm_v7) \
@@ -23,10 +23,17 @@ struct Cudnn {
 
   /// Errors: DeviceError when the library cannot be had or was made for another CUDA.
   static const Cudnn& get();
+  /// A function by its whole name, null where this cuDNN lacks it.
+  void* find(const char* symbol) const;
+
+  void* library = nullptr;
 };
 
-/// The handle of a device, which one thread at a time may use: hold the lock from setting its stream to the last call.
+/// A handle of a device, which one thread at a time may use: hold the lock from setting its stream to the last call.
 struct CudnnHandle {
+  /// Plans take long to make, and no call waits for that.
+  enum class For : uint8_t { calls, plans };
+
   std::mutex mutex;
   cudnnHandle_t handle = nullptr;
 
@@ -35,7 +42,7 @@ struct CudnnHandle {
   /// Likewise, before that stream is destroyed.
   void leave() { has_stream_ = false; }
 
-  static CudnnHandle& of(int device);
+  static CudnnHandle& of(int device, For purpose = For::calls);
 
  private:
   cudaStream_t stream_ = nullptr;

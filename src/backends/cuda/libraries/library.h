@@ -34,6 +34,8 @@ class Library {
     return reinterpret_cast<Fn*>(address(symbol));
   }
 
+  /// As dlopen gave it.
+  void* handle() const { return handle_; }
   const LibraryName& name() const { return name_; }
   /// The file it was opened from.
   const std::string& path() const { return path_; }

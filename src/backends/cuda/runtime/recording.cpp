@@ -72,6 +72,16 @@ void capture_ended() noexcept {
     }
 }
 
+/// What recordings that are gone have kept. It goes with the next: where CUDA tells of their end it must not be called.
+struct Kept {
+  std::mutex mutex;
+  std::vector<std::shared_ptr<const void>> of_gone;
+};
+Kept& kept() {
+  static auto* const all = new Kept;
+  return *all;
+}
+
 class Graph final : public Recording {
  public:
   Graph(StreamQueue& queue, Blocks& blocks, memory::Queue memory, cudaGraphExec_t graph)
@@ -105,6 +115,29 @@ class Graph final : public Recording {
 
 const Recorder* recorder_of(memory::Queue queue) noexcept {
   return recorder && recorder->queue == queue ? &*recorder : nullptr;
+}
+
+void keep_while_recorded(const Recorder& made, std::shared_ptr<const void> used) {
+  using Held = std::shared_ptr<const void>;
+  std::vector<Held> gone;  // let go of without the lock
+  {
+    const std::lock_guard lock(kept().mutex);
+    gone.swap(kept().of_gone);
+  }
+  cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
+  cudaGraph_t graph = nullptr;
+  check_cuda(cudaStreamGetCaptureInfo(made.stream, &status, nullptr, &graph, nullptr, nullptr, nullptr), "recording");
+  if (status != cudaStreamCaptureStatusActive) return;  // it has failed, and its end says so
+  auto held = std::make_unique<Held>(std::move(used));
+  cudaUserObject_t object = nullptr;
+  const auto end = [](void* data) {
+    const std::unique_ptr<Held> last(static_cast<Held*>(data));
+    const std::lock_guard lock(kept().mutex);
+    kept().of_gone.push_back(std::move(*last));
+  };
+  check_cuda(cudaUserObjectCreate(&object, held.get(), end, 1, cudaUserObjectNoDestructorSync), "recording");
+  held.release();
+  check_cuda(cudaGraphRetainUserObject(graph, object, 1, cudaGraphUserObjectMove), "recording");
 }
 
 void free_outside_of_captures(int device, void* data) {

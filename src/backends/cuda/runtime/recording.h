@@ -19,6 +19,9 @@ struct Recorder {
 };
 const Recorder* recorder_of(memory::Queue queue) noexcept;
 
+/// Keeps what the work that is recorded now uses (code that a library has loaded) until its recording is gone. Errors: DeviceError.
+void keep_while_recorded(const Recorder& recorder, std::shared_ptr<const void> used);
+
 /// cudaFree behind all that the device has to do, which nobody may wait for while something is captured: then at the end of that.
 void free_outside_of_captures(int device, void* data);
 
