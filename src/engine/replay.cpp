@@ -140,6 +140,8 @@ class Replays::Entry {
         drop();
       }
       if (!recording_) {
+        static trace::Counter refused("plans that could not be recorded");
+        refused.add();
         refused_ = true;
         return false;
       }
