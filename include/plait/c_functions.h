@@ -16,7 +16,8 @@ typedef struct plait_function_s* plait_function;
 
 /* A function that C has: arguments are borrowed; it writes arrays that it owns, at most `capacity`, and their number. An
  * argument that it hands on needs a handle of its own, from plait_array_copy. Any other status than PLAIT_OK makes the call
- * fail with it and with the thread's message; nothing is written then. */
+ * fail with it, and with the thread's message where a call of plait failed meanwhile; nothing is written then. It may call
+ * anything, itself too, and give its own handle back. */
 typedef plait_status (*plait_callback)(void* context, const plait_array* arguments, size_t count, plait_array* results,
                                        size_t capacity, size_t* result_count);
 

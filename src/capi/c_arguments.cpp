@@ -11,6 +11,7 @@ namespace {
 
 thread_local std::string message;
 thread_local const char* short_message = "";  // where there was no memory for a text
+thread_local uint64_t failures = 0;
 
 template <class E>
 int64_t number_of(const E& e) {
@@ -20,6 +21,7 @@ int64_t number_of(const E& e) {
 }
 
 plait_status failed(plait_status status, const char* text) noexcept {
+  ++failures;
   try {
     message = text;
     short_message = nullptr;
@@ -32,6 +34,8 @@ plait_status failed(plait_status status, const char* text) noexcept {
 }  // namespace
 
 const char* last_message() noexcept { return short_message ? short_message : message.c_str(); }
+
+uint64_t failure_count() noexcept { return failures; }
 
 plait_status status_of_exception() noexcept {
   try {
@@ -53,9 +57,12 @@ plait_status status_of_exception() noexcept {
   }
 }
 
-void throw_status(plait_status status, const char* op) {
-  const ErrorInfo info{.op = op, .got = "a function that failed: " + std::string(last_message())};
-  switch (number_of(status)) {
+void throw_status(plait_status status, const char* op, bool with_message) {
+  const int64_t number = number_of(status);
+  const ErrorInfo info{.op = op,
+                       .got = with_message ? "a function that failed: " + std::string(last_message())
+                                           : "a function that failed with status " + std::to_string(number)};
+  switch (number) {
     case PLAIT_OUT_OF_MEMORY: throw OutOfMemory(info);
     case PLAIT_INDEX_ERROR: throw IndexError(info);
     case PLAIT_DEVICE_ERROR: throw DeviceError(info);

@@ -1,6 +1,7 @@
 // What the functions of plait/c.h share: errors as statuses, and arguments of C as those of C++.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <optional>
 #include <string>
@@ -26,6 +27,8 @@ namespace plait::capi {
 /// text it is a shorter one.
 plait_status status_of_exception() noexcept;
 const char* last_message() noexcept;
+/// How many calls of this thread have failed.
+uint64_t failure_count() noexcept;
 
 /// Runs `body`, and turns what it throws into a status and a message.
 template <class Body>
@@ -38,8 +41,9 @@ plait_status guarded(Body&& body) noexcept {
   }
 }
 
-/// Throws what a status and the thread's message stand for: how a failure of a caller's callback goes on.
-[[noreturn]] void throw_status(plait_status status, const char* op);
+/// Throws what a status stands for: how a failure of a caller's callback goes on. `with_message`: whether the thread's message
+/// is about it.
+[[noreturn]] void throw_status(plait_status status, const char* op, bool with_message);
 
 /// The arguments of one call, as its C++ function takes them. Errors: ArgumentError for a null pointer where something has
 /// to be, DTypeError for a number that is no dtype.

@@ -48,11 +48,12 @@ class Callback {
     for (plait_array_s& handle : handles) borrowed.push_back(&handle);
     Written written(kCapacity);
     size_t count = 0;
+    const uint64_t failures = plait::capi::failure_count();
     const plait_status status =
         call_(context_, borrowed.data(), borrowed.size(), written.at.data(), written.at.size(), &count);
     if (status != PLAIT_OK) {
       written.at.clear();  // nothing was written
-      plait::capi::throw_status(status, "plait_callback");
+      plait::capi::throw_status(status, "plait_callback", plait::capi::failure_count() != failures);
     }
     const CArguments in("plait_callback");
     check_own(in, written.at, borrowed);
@@ -154,7 +155,8 @@ plait_status plait_function_call(plait_function function, const plait_array* arr
     in.given(function, "function");
     const Arrays args = in.arrays(arrays, array_count, "arrays");
     const NamedArrays by_name = in.named(names, named, named_count);
-    in.give_all(results, capacity, result_count, [&] { return function->call(args, by_name); });
+    const auto call = function->call;  // a callback may give its own handle back
+    in.give_all(results, capacity, result_count, [&] { return call(args, by_name); });
   });
 }
 

@@ -171,6 +171,59 @@ static plait_status wrongly(void* context, const plait_array* in, size_t count, 
   return status;
 }
 
+/* Fails of its own, with no message of plait. */
+static plait_status refuses(void* context, const plait_array* in, size_t count, plait_array* out, size_t capacity,
+                            size_t* out_count) {
+  (void)in, (void)count, (void)out, (void)capacity, (void)out_count;
+  return *(const plait_status*)context;
+}
+
+typedef struct {
+  plait_function self;
+  int freed, freed_while_it_ran;
+} Fleeting;
+
+static void fleeting_freed(void* context) { ++((Fleeting*)context)->freed; }
+
+/* Gives its own handle back, which ends no earlier than the call. */
+static plait_status fleeting(void* context, const plait_array* in, size_t count, plait_array* out, size_t capacity,
+                             size_t* out_count) {
+  (void)count, (void)capacity;
+  Fleeting* const own = context;
+  plait_function_free(own->self);
+  own->freed_while_it_ran = own->freed;
+  *out_count = 1;
+  return plait_negative(in[0], &out[0]);
+}
+
+static void callbacks(void) {
+  const float xs[3] = {1, 2, 3};
+  plait_array x = vector(xs, 3), out[2] = {NULL};
+  size_t count = 0;
+  plait_function f = NULL;
+  CHECK(plait_add(x, NULL, &out[0]) == PLAIT_USER_ERROR); /* a message of something else */
+  const plait_status all[] = {PLAIT_USER_ERROR, PLAIT_INDEX_ERROR, PLAIT_OUT_OF_MEMORY, PLAIT_DEVICE_ERROR,
+                              PLAIT_INTERNAL_ERROR};
+  for (size_t i = 0; i < sizeof all / sizeof *all; ++i) {
+    OK(plait_function_new(refuses, (void*)&all[i], NULL, &f));
+    CHECK(plait_function_call(f, &x, 1, NULL, NULL, 0, out, 2, &count) == all[i]);
+    char want[32];
+    snprintf(want, sizeof want, "with status %d", (int)all[i]);
+    CHECK(strstr(plait_error_message(), want) != NULL && strstr(plait_error_message(), "no b") == NULL);
+    plait_function_free(f);
+  }
+
+  Fleeting context = {NULL, 0, -1};
+  OK(plait_function_new(fleeting, &context, fleeting_freed, &context.self));
+  OK(plait_function_call(context.self, &x, 1, NULL, NULL, 0, out, 2, &count));
+  CHECK(context.freed_while_it_ran == 0 && context.freed == 1);
+  float got[3] = {0, 0, 0};
+  OK(plait_array_read(out[0], got, sizeof got));
+  CHECK(got[2] == -3);
+  plait_array_free(out[0]);
+  plait_array_free(x);
+}
+
 static void functions(const char* folder) {
   Context context = {0, 0};
   const float xs[3] = {1, 2, 3}, ys[3] = {1, 0, 2};
@@ -344,6 +397,7 @@ int main(void) {
   const char* folder = getenv("TMPDIR");
   if (folder == NULL) folder = "/tmp";
   typed_functions();
+  callbacks();
   functions(folder);
   files(folder);
   devices();
