@@ -106,7 +106,8 @@ std::string cpp_text(const CustomKernelText& kernel) {
 std::string cuda_text(const CustomKernelText& kernel) {
   std::string text;
   // Headers that take a while to read come where they are of use.
-  if (mentions(kernel.body, "cooperative_groups")) text += "#include <cooperative_groups.h>\n";
+  if (mentions(kernel.body, "cooperative_groups") || mentions(kernel.header, "cooperative_groups"))
+    text += "#include <cooperative_groups.h>\n";
   const bool half = uses(kernel, DType::float16), brain = uses(kernel, DType::bfloat16);
   if (half) text += "#include <cuda_fp16.h>\n";
   if (brain) text += "#include <cuda_bf16.h>\n";
@@ -164,10 +165,12 @@ bool includes_files(std::string_view text) {
 }
 
 std::vector<int64_t> described_inputs(const CustomKernelText& kernel) {
+  const auto asked = [&](const std::string& word) {  // also by macros of the header
+    return mentions(kernel.body, word) || mentions(kernel.header, word);
+  };
   std::vector<int64_t> out;
   for (const CustomArgument& in : kernel.inputs)
-    out.push_back(mentions(kernel.body, in.name + "_shape") || mentions(kernel.body, in.name + "_strides") ||
-                  mentions(kernel.body, in.name + "_ndim"));
+    out.push_back(asked(in.name + "_shape") || asked(in.name + "_strides") || asked(in.name + "_ndim"));
   return out;
 }
 

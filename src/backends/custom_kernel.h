@@ -38,7 +38,7 @@ PLAIT_API std::string custom_symbol(std::string_view name);
 bool mentions(std::string_view text, std::string_view word);
 /// Whether `text` includes files but by names in <>. What they hold may change while the text does not, so its code is kept on no disk.
 PLAIT_API bool includes_files(std::string_view text);
-/// Which inputs' shapes, strides or ranks the body asks for: in CUDA each of these is a parameter more.
+/// Which inputs' shapes, strides or ranks body or header ask for: in CUDA each of these is a parameter more.
 std::vector<int64_t> described_inputs(const CustomKernelText& kernel);
 
 /// Three numbers, of which the first counts neighbours.

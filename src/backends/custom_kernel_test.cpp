@@ -44,6 +44,8 @@ TEST(CustomKernel, OnlyWhatIsAskedForIsDescribed) {
   CustomKernelText text = copy("to[0] = from_strides[0];");
   text.inputs.push_back({"other", DType::int32, 2});
   EXPECT_EQ(described_inputs(text), (std::vector<int64_t>{1, 0}));
+  text.header = "#define WIDTH other_shape[1]";
+  EXPECT_EQ(described_inputs(text), (std::vector<int64_t>{1, 1}));
 }
 
 TEST(CustomKernel, TextsDependOnTypesAndRanksAlone) {

@@ -171,12 +171,21 @@ def test_strided_inputs(where: str) -> None:
 
 
 @both
+def test_macros_of_the_header_describe_inputs(where: str) -> None:
+    a = pc.arange(6, dtype=pc.float32).reshape(2, 3).T
+    header = "#define AT(i) elem_to_loc(i, inp_shape, inp_strides, inp_ndim)\n"
+    made = kernel(where, "out[X] = inp[AT(X)];", header=header, ensure_row_contiguous=False)
+    assert made(inputs=[a], **like(a))[0].tolist() == a.tolist()
+
+
+@both
 def test_empty_arrays_and_grids(where: str) -> None:
     none = pc.zeros((0, 3))
     assert twice(where)(none).tolist() == []
     made = kernel(where, "out[X] = 1;", "")
     call = {"inputs": [], "output_shapes": [(2,)], "output_dtypes": [pc.float32], "threadgroup": (8, 1, 1)}
-    assert made(**call, grid=(0, 1, 1), init_value=3)[0].tolist() == [3.0, 3.0]
+    for grid in ((0, 1, 1), (1, 0, 1), (2**63 - 1, 1, 0), (2**63 - 1, 2**63 - 1, 0)):
+        assert made(**call, grid=grid, init_value=3)[0].tolist() == [3.0, 3.0]
 
 
 @both
@@ -309,6 +318,7 @@ def test_bad_calls(where: str) -> None:
     bad(TypeError, template=[("K", 1.5)])
     bad(TypeError, template=[("K",)])
     bad(TypeError, init_value="a")
+    bad(ValueError, init_value=1j)
     bad(TypeError, verbose="a")
     bad(TypeError, unknown=1)
     with pytest.raises(TypeError):
@@ -489,6 +499,42 @@ def test_nothing_is_left_behind(tmp_path: Path) -> None:
 
 
 @needs_compiler
+@pytest.mark.parametrize(
+    ("does", "says"),
+    [
+        ("kill -9 $$", "Killed"),
+        ("kill -11 $$", "Segmentation fault"),
+        ("echo 'g++: fatal error: Killed signal terminated program cc1plus' >&2; exit 1", "cc1plus"),
+    ],
+)
+def test_a_compiler_that_is_ended_says_nothing_of_the_source(does: str, says: str, tmp_path: Path) -> None:
+    compiler = tmp_path / "cxx"
+    compiler.write_text(f"#!/bin/sh\n{does}\n")
+    compiler.chmod(0o755)
+    text = run(ONE, PLAIT_CACHE_DIR=str(tmp_path / "cache"), PLAIT_CXX=str(compiler))
+    assert text.startswith(f"DeviceError {compiler}")
+    assert says in text
+    assert "rejects" not in text
+
+
+@needs_compiler
+def test_without_a_place_for_temporary_files(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("")
+    for place in (tmp_path / "nowhere", file):
+        text = run(ONE, PLAIT_CACHE_DIR=str(tmp_path / "cache"), TMPDIR=str(place))
+        assert text.startswith("DeviceError no directory to compile in")
+        assert "TMPDIR" in text
+
+
+@needs_compiler
+def test_headers_may_not_rename_the_function() -> None:
+    made = kernel("cpu", "out[X] = 1;", name="renamed", header="#define custom_kernel_renamed other")
+    with pytest.raises(pc.ArgumentError, match="custom_kernel_renamed"):
+        pc.eval(made(inputs=[pc.ones((3,))], **like(pc.ones((3,)))))
+
+
+@needs_compiler
 def test_interrupted_compilation(tmp_path: Path) -> None:
     compiler, begun = tmp_path / "cxx", tmp_path / "begun"
     compiler.write_text(f"#!/bin/sh\ntouch {begun}\nsleep 50\n")
@@ -580,6 +626,46 @@ def test_shared_memory(kilobytes: int) -> None:
     assert b.tolist() == np.arange(256).reshape(4, 64)[:, ::-1].reshape(-1).tolist()
     with pytest.raises(pc.ArgumentError):
         pc.eval(kernel("gpu", body, shared_memory=1 << 30)(inputs=[a], **like(a)))
+
+
+@needs_gpu
+def test_shared_memory_beside_static_one() -> None:
+    body = """
+    extern __shared__ float room[];
+    __shared__ float own[5000];
+    own[threadIdx.x] = inp[X];
+    __syncthreads();
+    room[threadIdx.x] = own[blockDim.x - 1 - threadIdx.x];
+    out[X] = room[threadIdx.x];
+    """
+    a = pc.arange(256, dtype=pc.float32)
+    (b,) = kernel("gpu", body, shared_memory=40 << 10)(inputs=[a], **like(a))
+    assert b.tolist() == np.arange(256).reshape(4, 64)[:, ::-1].reshape(-1).tolist()
+    with pytest.raises(pc.ArgumentError, match="20000"):
+        pc.eval(kernel("gpu", body, shared_memory=220 << 10)(inputs=[a], **like(a)))
+
+
+@needs_gpu
+def test_amounts_of_shared_memory_from_several_threads() -> None:
+    body = "extern __shared__ float room[]; room[threadIdx.x] = inp[X]; out[X] = room[threadIdx.x];"
+    a = pc.arange(256, dtype=pc.float32)
+    pc.eval(a)
+    failed: list[BaseException] = []
+
+    def work(kilobytes: int) -> None:
+        made = kernel("gpu", body, shared_memory=kilobytes << 10)
+        try:
+            for _ in range(200):
+                assert made(inputs=[a], **like(a))[0].tolist() == a.tolist()
+        except BaseException as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=work, args=(kilobytes,)) for kilobytes in (60, 100, 200)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert not failed
 
 
 @needs_gpu

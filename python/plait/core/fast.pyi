@@ -13,7 +13,8 @@ def cpu_kernel(name: str, input_names: Sequence[str], output_names: Sequence[str
     docs/custom_kernels.md.
     The compiler is the one that PLAIT_CXX names, or the first of c++, g++ and clang++ on the PATH. Errors:
     ValueError for names, counts and extents that do not fit, and with the compiler's messages; RuntimeError where
-    there is no compiler; TransformError for derivatives and batches, to which custom_function gives rules.
+    there is no compiler, or it is ended before it is done; TransformError for derivatives and batches, to which
+    custom_function gives rules.
     """
 
 def cross_entropy(logits: array, targets: array, *, stream: StreamOrDevice = None) -> array:
@@ -68,9 +69,9 @@ def precompiled_cuda_kernel(*, name: str, compiled_source: bytes, inputs: Sequen
     """Runs a function of PTX or cubin on an NVIDIA GPU; a list of the outputs.
 
     The parameters of the function are pointers to the inputs, pointers to the outputs, and the scalars: bool, int
-    (long long where it needs one), float. The grid counts threads, rounded up to whole threadgroups. Errors:
-    ValueError for counts and extents that do not fit; RuntimeError for code that the driver does not load, and
-    where there is no NVIDIA GPU.
+    (long long where it needs one), float. The grid counts threads, rounded up to whole blocks of min(threadgroup,
+    grid) threads, all of which run. Errors: ValueError for counts and extents that do not fit; RuntimeError for
+    code that the driver does not load, and where there is no NVIDIA GPU.
     """
 
 def rms_norm(x: array, weight: array | None, eps: float, *, stream: StreamOrDevice = None) -> array:

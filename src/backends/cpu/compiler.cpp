@@ -18,6 +18,7 @@
 #include <map>
 #include <mutex>
 #include <sstream>
+#include <system_error>
 #include <vector>
 
 #include "backends/custom_kernel.h"
@@ -106,11 +107,13 @@ Key128 key_of(const std::string& text, const std::string& compiler) {
 /// A directory that goes with all it holds.
 class PrivateDirectory {
  public:
-  PrivateDirectory() {
-    std::string name = (fs::temp_directory_path() / "plait-XXXXXX").string();
-    if (!::mkdtemp(name.data()))
-      throw DeviceError({.op = "the directory for a compilation",
-                         .got = name + ": " + std::strerror(errno),
+  explicit PrivateDirectory(const std::string& what) {
+    std::error_code error;
+    std::string name = (fs::temp_directory_path(error) / "plait-XXXXXX").string();
+    if (!error && !::mkdtemp(name.data())) error.assign(errno, std::generic_category());
+    if (error)
+      throw DeviceError({.op = what,
+                         .got = "no directory to compile in: " + error.message(),
                          .accepts = "a place for temporary files",
                          .hint = "TMPDIR names another"});
     path = name;
@@ -162,14 +165,14 @@ class Child {
   Child(const Child&) = delete;
   Child& operator=(const Child&) = delete;
 
-  /// Whether it said that all went well. Where nobody is told (SIGCHLD is ignored), the caller looks at what it made.
-  bool succeeded() {
+  /// What it ended with, as waitpid says it. Where nobody is told (SIGCHLD is ignored) 0: the caller looks at what it made.
+  int status() {
     for (;;) {
       int status = 0;
       const pid_t ended = ::waitpid(pid_, &status, WNOHANG);
       if (ended == pid_ || (ended < 0 && errno != EINTR)) {
         ended_ = true;
-        return ended < 0 || (WIFEXITED(status) && WEXITSTATUS(status) == 0);
+        return ended < 0 ? 0 : status;
       }
       poll_interrupt();
       ::usleep(2000);
@@ -181,20 +184,36 @@ class Child {
   bool ended_ = false;
 };
 
+/// Of a compiler that did not come to an end, or could not: its source may be fine. Drivers say so of the programs that they start.
+bool was_cut_off(int status, const std::string& log) {
+  if (WIFSIGNALED(status)) return true;
+  for (const char* said :
+       {"signal terminated program", "due to signal", "No space left on device", "out of memory allocating"})
+    if (log.find(said) != std::string::npos) return true;
+  return false;
+}
+
 std::string compile(const std::string& what, const std::string& text, const std::string& program) {
-  const PrivateDirectory directory;
+  const PrivateDirectory directory(what);
   const fs::path source = directory.path / "kernel.cpp", object = directory.path / "kernel.so";
   write_file(what, source, text);
   std::vector<std::string> arguments(std::begin(kOptions), std::end(kOptions));
   arguments.insert(arguments.end(), {source.string(), "-o", object.string()});
   Child child(program, arguments, directory.path);
-  const bool well = child.succeeded();
+  const int status = child.status();
   std::string image = read_file(object);
-  if (!well || image.empty())
-    throw ArgumentError({.op = what,
-                         .got = "source that " + program + " rejects:\n" + read_file(directory.path / "log"),
-                         .accepts = "a body in C++20"});
-  return image;
+  if (status == 0 && !image.empty()) return image;
+  const std::string log = read_file(directory.path / "log");
+  if (was_cut_off(status, log))
+    throw DeviceError(
+        {.op = what,
+         .got = program +
+                (WIFSIGNALED(status) ? ", ended by " + std::string(::strsignal(WTERMSIG(status))) : " was cut off") +
+                ":\n" + log,
+         .accepts = "a compiler that comes to its end",
+         .hint = "memory, time or room for temporary files may have run out"});
+  throw ArgumentError(
+      {.op = what, .got = "source that " + program + " rejects:\n" + log, .accepts = "a body in C++20"});
 }
 
 /// Code as a library, from memory: a file could be changed between a look at it and its loading.
@@ -263,7 +282,12 @@ void* compiled_function(const std::string& what, const std::string& text, const 
   if (is_new_code) image = compile(what, text, program);
   void* const library = loaded(what, *image);
   void* const function = ::dlsym(library, symbol.c_str());
-  check_internal(function != nullptr, "compiled code lacks the function it was made for");
+  if (!function) {  // macros of a header can do that
+    ::dlclose(library);
+    throw ArgumentError({.op = what,
+                         .got = "source that does not define " + symbol,
+                         .accepts = "a header that leaves names beginning with custom_kernel_ alone"});
+  }
   if (kept && is_new_code) cache_image("cpu", key, *image);
   const std::lock_guard lock(all_loaded().mutex);
   const auto [at, is_new] = all_loaded().functions.emplace(known, function);

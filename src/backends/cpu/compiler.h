@@ -12,8 +12,9 @@ namespace plait::cpu {
 /// The compiler is PLAIT_CXX, or the first of c++, g++ and clang++ on the PATH. It is run without a shell, in a new directory
 /// that is this user's alone. What it made is loaded from memory, so that no file can be changed in between.
 ///
-/// Threads: any; two that ask for one text at once may both compile it. Errors: DeviceError where there is no compiler, or where
-/// the machine runs no code that was made just now; ArgumentError with the compiler's log when it rejects the text; Interrupted.
+/// Threads: any; two that ask for one text at once may both compile it. Errors: DeviceError where there is no compiler, it is
+/// ended before it is done, or the machine runs no code that was made just now; ArgumentError with the compiler's log when it
+/// rejects the text; Interrupted.
 void* compiled_function(const std::string& what, const std::string& text, const std::string& symbol);
 
 }  // namespace plait::cpu

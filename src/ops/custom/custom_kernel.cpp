@@ -81,6 +81,10 @@ void check_call(const std::string& op, const fast::KernelCall& call, std::option
   for (const Shape& shape : call.output_shapes)
     for (const Dim& d : shape)
       if (d < 0) reject(op, "the output shape " + to_string(shape), "extents of 0 or more");
+  if (call.init_value && call.init_value->kind == Scalar::Kind::complex)
+    for (const DType d : call.output_dtypes)
+      if (d != DType::complex64)
+        reject(op, "a complex init_value for an output of " + std::string(name_of(d)), "a real one");
   const auto text = [](const std::array<Dim, 3>& a) { return to_string(Shape{a[0], a[1], a[2]}); };
   for (const Dim& d : call.grid)
     if (d < 0) reject(op, "the grid " + text(call.grid), "three counts of threads, 0 or more");
@@ -266,7 +270,7 @@ void register_custom_kernel(OpRegistry& ops) {
       .summary("A kernel for the CPU from the body of a function in C++20, compiled when it is first run.")
       .details(
           "It is called as kernel(inputs=..., output_shapes=..., output_dtypes=..., grid=(x, y, z), threadgroup=(x, y, z), template=None, init_value=None, verbose=False, stream=None), by keyword, and gives a list of the outputs. The body runs once for each thread of the grid and sees inputs and outputs by their names, as pointers; see docs/custom_kernels.md.\n"
-          "The compiler is the one that PLAIT_CXX names, or the first of c++, g++ and clang++ on the PATH. Errors: ValueError for names, counts and extents that do not fit, and with the compiler's messages; RuntimeError where there is no compiler; TransformError for derivatives and batches, to which custom_function gives rules.")
+          "The compiler is the one that PLAIT_CXX names, or the first of c++, g++ and clang++ on the PATH. Errors: ValueError for names, counts and extents that do not fit, and with the compiler's messages; RuntimeError where there is no compiler, or it is ended before it is done; TransformError for derivatives and batches, to which custom_function gives rules.")
       .not_differentiable("its source says nothing of derivatives: custom_function gives them");
   ops.function("cuda_kernel")
       .module("core.fast")
@@ -290,7 +294,7 @@ void register_custom_kernel(OpRegistry& ops) {
           "(*, name: str, compiled_source: bytes, inputs: Sequence[scalar | array], output_shapes: Sequence[Sequence[int]], output_dtypes: Sequence[Dtype], scalars: Sequence[bool | int | float], grid: tuple[int, int, int], threadgroup: tuple[int, int, int], shared_memory: int = 0, init_value: float | None = None, ensure_row_contiguous: bool = False, stream: StreamOrDevice = None) -> list[array]")
       .summary("Runs a function of PTX or cubin on an NVIDIA GPU; a list of the outputs.")
       .details(
-          "The parameters of the function are pointers to the inputs, pointers to the outputs, and the scalars: bool, int (long long where it needs one), float. The grid counts threads, rounded up to whole threadgroups. Errors: ValueError for counts and extents that do not fit; RuntimeError for code that the driver does not load, and where there is no NVIDIA GPU.")
+          "The parameters of the function are pointers to the inputs, pointers to the outputs, and the scalars: bool, int (long long where it needs one), float. The grid counts threads, rounded up to whole blocks of min(threadgroup, grid) threads, all of which run. Errors: ValueError for counts and extents that do not fit; RuntimeError for code that the driver does not load, and where there is no NVIDIA GPU.")
       .not_differentiable("its code says nothing of derivatives: custom_function gives them");
 }
 

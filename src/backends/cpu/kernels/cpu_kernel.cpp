@@ -1,4 +1,5 @@
 // Kernels that users write in C++.
+#include <algorithm>
 #include <cstring>
 #include <vector>
 
@@ -40,12 +41,13 @@ void run(const KernelArgs& args) {
   for (const TensorView& out : args.outputs) outputs.push_back(out.data);
 
   const auto launch = args.attrs.get<std::vector<int64_t>>("launch");
+  if (std::find(launch.begin(), launch.begin() + 3, 0) != launch.begin() + 3) return;  // no threads
   Extents3 grid, group;
   int64_t groups = 1;
   for (size_t i = 0; i < 3; ++i) {
     grid[i] = launch[i];
-    group[i] = std::min(launch[i + 3], std::max<int64_t>(launch[i], 1));
-    groups *= (grid[i] + group[i] - 1) / group[i];
+    group[i] = std::min(launch[i + 3], launch[i]);
+    groups *= (grid[i] - 1) / group[i] + 1;
   }
   constexpr int64_t kThreadsAtOnce = 4096;  // enough that handing them out costs nothing
   const int64_t grain = std::max<int64_t>(1, kThreadsAtOnce / (group[0] * group[1] * group[2]));

@@ -1,4 +1,5 @@
 // Kernels that users write: compiled by NVRTC when they are first run, or handed over as machine code.
+#include <algorithm>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -45,13 +46,11 @@ Launch launch_of(const KernelArgs& args, int device) {
   unsigned* const blocks[] = {&launch.blocks.x, &launch.blocks.y, &launch.blocks.z};
   unsigned* const threads[] = {&launch.threads.x, &launch.threads.y, &launch.threads.z};
   int64_t together = 1;
+  launch.empty = std::find(given.begin(), given.begin() + 3, 0) != given.begin() + 3;
+  if (launch.empty) return launch;
   for (size_t i = 0; i < 3; ++i) {
     launch.grid[i] = static_cast<uint64_t>(given[i]);
-    if (given[i] == 0) {
-      launch.empty = true;
-      return launch;
-    }
-    const int64_t wide = std::min(given[i + 3], given[i]), count = (given[i] + wide - 1) / wide;
+    const int64_t wide = std::min(given[i + 3], given[i]), count = (given[i] - 1) / wide + 1;
     if (wide > attribute_of(device, kMostThreads[i]))
       reject(args, "a threadgroup of " + std::to_string(wide) + " threads along axis " + std::to_string(i),
              "up to " + std::to_string(attribute_of(device, kMostThreads[i])));
@@ -85,18 +84,29 @@ class Parameters {
   std::vector<std::unique_ptr<std::vector<int64_t>>> words_;
 };
 
+/// Lets a kernel have all the dynamic shared memory that the device has beside its static one, where this call needs more than is
+/// there without asking. It stays so: another thread, or a recording, may launch the same kernel with another amount.
+void allow_shared_memory(const KernelArgs& args, cudaKernel_t kernel, int device, int64_t bytes) {
+  constexpr int64_t kWithoutAsking = 48 << 10;
+  cudaFuncAttributes about{};
+  if (bytes > 0)
+    check_cuda(cudaFuncGetAttributes(&about, reinterpret_cast<const void*>(kernel)), what_of(args).c_str());
+  const auto fixed = static_cast<int64_t>(about.sharedSizeBytes);
+  const int64_t most = attribute_of(device, cudaDevAttrMaxSharedMemoryPerBlockOptin) - fixed;
+  if (bytes > most)
+    reject(args, std::to_string(bytes) + " bytes of shared memory",
+           "up to " + std::to_string(most) + ", beside " + std::to_string(fixed) + " that the kernel has by itself");
+  if (bytes + fixed > kWithoutAsking)
+    check_cuda(cudaKernelSetAttributeForDevice(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                               static_cast<int>(most), device),
+               what_of(args).c_str());
+}
+
 void enqueue(const KernelArgs& args, const Work& work, cudaKernel_t kernel, const Launch& launch,
              const Parameters& parameters) {
   const std::string what = what_of(args);
-  const int device = device_of(args.queue);
   const auto shared = args.attrs.get<int64_t>("shared_memory");
-  constexpr int64_t kWithoutAsking = 48 << 10;
-  if (const int most = attribute_of(device, cudaDevAttrMaxSharedMemoryPerBlockOptin); shared > most)
-    reject(args, std::to_string(shared) + " bytes of shared memory", "up to " + std::to_string(most));
-  if (shared > kWithoutAsking)
-    check_cuda(cudaKernelSetAttributeForDevice(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                               static_cast<int>(shared), device),
-               what.c_str());
+  allow_shared_memory(args, kernel, device_of(args.queue), shared);
   if (args.attrs.get<bool>("initialized"))
     for (const TensorView& out : args.outputs) fill(work, out, args.attrs.get<Scalar>("init_value"));
   if (launch.empty) return;

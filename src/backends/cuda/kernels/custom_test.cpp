@@ -36,6 +36,12 @@ TEST(CustomCudaImage, WhatIsMissing) {
     std::memset(far.data() + at, 0xFF, 8);
     EXPECT_NE(missing_part(far), nullptr) << at;
   }
+  std::string endless = whole;  // many sections, none of which takes room
+  uint64_t table = 0;
+  std::memcpy(&table, endless.data() + 40, sizeof table);
+  std::memset(endless.data() + 58, 0, 4);  // bytes of an entry, entries
+  std::memset(endless.data() + table + 32, 0x7F, 8);  // their number, then
+  EXPECT_NE(missing_part(endless), nullptr);
   std::string fat("\x50\xED\x55\xBA\x01\x00\x10\x00\x08\0\0\0\0\0\0\0", 16);
   EXPECT_NE(missing_part(fat), nullptr);
   EXPECT_EQ(missing_part(fat + std::string(8, '\0')), nullptr);

@@ -24,6 +24,7 @@ const char* missing_of_cubin(std::string_view image) {
   Elf64_Ehdr head;
   if (!read(image, 0, head)) return "its heading";
   if (head.e_ident[EI_CLASS] != ELFCLASS64) return "a heading of 64 bits";
+  if (head.e_shoff != 0 && head.e_shentsize < sizeof(Elf64_Shdr)) return "its table of sections";
   uint64_t sections = head.e_shoff == 0 ? 0 : head.e_shnum;
   for (uint64_t i = 0; i < sections || (i == 0 && head.e_shoff != 0); ++i) {
     Elf64_Shdr section;

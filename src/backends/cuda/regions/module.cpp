@@ -42,10 +42,15 @@ void make(Entry& entry) {
   check_cuda(cudaLibraryLoadData(&library, image.data(), nullptr, nullptr, 0, nullptr, nullptr, 0),
              entry.source.user.empty() ? "load of a region's code" : entry.source.user.c_str());
   auto module = std::make_unique<Module>();
-  for (const std::string& name : entry.source.kernels) {
-    cudaKernel_t kernel = nullptr;
-    check_cuda(cudaLibraryGetKernel(&kernel, library, name.c_str()), name.c_str());
-    module->kernels.push_back(kernel);
+  try {
+    for (const std::string& name : entry.source.kernels) {
+      cudaKernel_t kernel = nullptr;
+      check_cuda(cudaLibraryGetKernel(&kernel, library, name.c_str()), name.c_str());
+      module->kernels.push_back(kernel);
+    }
+  } catch (...) {  // a user's macros can rename a kernel
+    cudaLibraryUnload(library);
+    throw;
   }
   entry.module = module.release();
 }
