@@ -19,6 +19,7 @@
 #include "plait/custom_kernel.h"
 #include "plait/debug.h"
 #include "plait/device_info.h"
+#include "plait/distributed.h"
 #include "plait/dtype_info.h"
 #include "plait/export_function.h"
 #include "plait/fail_allocation.h"

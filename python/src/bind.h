@@ -71,5 +71,6 @@ void bind_export(nb::module_& m);
 void bind_files(nb::module_& m);
 void bind_random_state(nb::module_& m);
 void bind_fast(nb::module_& m);
+void bind_distributed(nb::module_& m);
 
 }  // namespace plait::python

@@ -87,4 +87,5 @@ NB_MODULE(core, m) {
   bind_files(m);
   bind_random_state(m);
   bind_fast(m);
+  bind_distributed(m);
 }

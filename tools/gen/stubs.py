@@ -15,8 +15,23 @@ LIMITS = "".join(
     f"def {name}(limit: int) -> int: ...\n" for name in ("set_cache_limit", "set_memory_limit", "set_wired_limit")
 )
 COUNTS = "".join(f"def {name}() -> int: ...\n" for name in ("get_active_memory", "get_cache_memory", "get_peak_memory"))
+ONE_ARRAY = "(x: scalar | array, *, group: Group | None = None, stream: StreamOrDevice = None) -> array: ...\n"
+COLLECTIVES = "".join(
+    f"def {name}{ONE_ARRAY}" for name in ("all_gather", "all_max", "all_min", "all_sum", "sum_scatter")
+)
 BY_HAND = {
     "core/cuda.pyi": "def is_available() -> bool: ...\n",
+    "core/distributed.pyi": "from collections.abc import Callable, Sequence\n\n"
+    "from plait.core import Dtype, StreamOrDevice, array, scalar\n\n"
+    "class Group:\n    def rank(self) -> int: ...\n    def size(self) -> int: ...\n"
+    "    def split(self, color: int, key: int = -1) -> Group: ...\n\n"
+    "def is_available(backend: str = 'any') -> bool: ...\n"
+    "def init(strict: bool = False, backend: str = 'any', *, "
+    "all_gather_factory: Callable[[int, int], Callable[[bytes, int], bytes]] | None = None) -> Group: ...\n"
+    + COLLECTIVES
+    + f"def send{ONE_ARRAY}".replace("*,", "dst: int, *,")
+    + f"def recv{ONE_ARRAY}".replace("x: scalar | array, *,", "shape: Sequence[int], dtype: Dtype, src: int, *,")
+    + f"def recv_like{ONE_ARRAY}".replace("*,", "src: int, *,"),
     "core/linalg.pyi": "class EighResult(NamedTuple):\n    eigenvalues: array\n    eigenvectors: array\n\n"
     "class QRResult(NamedTuple):\n    Q: array\n    R: array\n\n"
     "class SlogdetResult(NamedTuple):\n    sign: array\n    logabsdet: array\n\n"

@@ -9,6 +9,7 @@ from typing import IO, Any, Literal, NamedTuple, ParamSpec, Protocol, TypeAlias,
 import numpy
 
 from plait.core import cuda as cuda
+from plait.core import distributed as distributed
 from plait.core import metal as metal
 from plait.core import fast as fast
 from plait.core import fft as fft
