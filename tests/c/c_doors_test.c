@@ -320,7 +320,11 @@ static void files(const char* folder) {
   const char* key = "made by";
   const char* text = "C";
   OK(plait_save_safetensors(path, names, arrays, 2, &key, &text, 1));
-  OK(plait_savez_compressed(other, names, arrays, 2));
+  if (plait_savez_compressed(other, names, arrays, 2) != PLAIT_OK) {
+    CHECK(strstr(plait_error_message(), "PLAIT_ZLIB") != NULL);
+    printf("NO ZLIB: compressed archives are not tested\n");
+    OK(plait_savez(other, names, arrays, 2));
+  }
   plait_loaded loaded = NULL;
   for (int i = 0; i < 2; ++i) {
     OK(plait_load(i ? other : path, NULL, &loaded));

@@ -31,8 +31,6 @@ TEST_F(Files, ComeBack) {
   EXPECT_EQ(plait::load(at("x.npy")).array->to_vector<float>(), (std::vector<float>{1, 4, 2, 5, 3, 6}));
   plait::savez(at("x"), {{"x", x_}, {"y", x_ * 2.0}});
   EXPECT_EQ(plait::load(at("x.npz")).arrays.at("y").to_vector<float>(), (std::vector<float>{2, 4, 6, 8, 10, 12}));
-  plait::savez_compressed(at("z"), {{"x", x_}});
-  EXPECT_EQ(plait::load(at("z.npz"), plait::FileFormat::npz).arrays.size(), 1u);
   plait::save_safetensors(at("x"), {{"x", x_}}, {{"key", "value"}});
   const plait::Loaded tensors = plait::load(at("x.safetensors"));
   EXPECT_FALSE(tensors.arrays.at("x").is_evaluated());
@@ -42,6 +40,15 @@ TEST_F(Files, ComeBack) {
   const plait::Loaded gguf = plait::load(at("x.gguf"));
   EXPECT_EQ(gguf.arrays.at("x").to_vector<float>(), x_.to_vector<float>());
   EXPECT_EQ(std::get<Array>(gguf.metadata.at("n")).item<int32_t>(), 3);
+}
+
+TEST_F(Files, ComeBackFromCompression) {
+  try {
+    plait::savez_compressed(at("z"), {{"x", x_}});
+  } catch (const plait::FileError& error) {
+    GTEST_SKIP() << "NO ZLIB: " << error.what();
+  }
+  EXPECT_EQ(plait::load(at("z.npz"), plait::FileFormat::npz).arrays.at("x").to_vector<float>(), x_.to_vector<float>());
 }
 
 TEST_F(Files, SayWhatIsWrong) {
