@@ -20,9 +20,12 @@ namespace {
 
 constexpr size_t kMostEntries = 4;  // of a plan
 constexpr int kRunsBefore = 2;      // step by step: what comes twice comes again
-constexpr size_t kLeastSteps = 4;   // below, copying in and out launches as much
-// Operands and results of one plan, which are copied; what all recordings hold.
-constexpr int64_t kMostCopied = int64_t{64} << 20, kMostHeld = int64_t{1} << 30;
+constexpr int64_t kLeastSteps = 4;   // below, copying in and out launches as much
+// Operands and results of one plan, which are copied: always so many, or so many for each launch that a replay saves, as copying 1 MiB takes
+// no longer. What all recordings hold.
+constexpr int64_t kMostCopied = int64_t{64} << 20, kCopiedPerLaunch = int64_t{1} << 20, kMostHeld = int64_t{1} << 30;
+constexpr int64_t kLeastBound = int64_t{256} << 10;  // smaller operands are copied, many in one launch
+constexpr int kMostBindings = 3;  // of one entry: operands that do not stay are copied
 
 constinit std::atomic<int64_t> held{0};
 
@@ -45,14 +48,17 @@ std::optional<Place> only_place(const Plan& plan) {
   return only;
 }
 
+int64_t launches_of(const Plan& plan) {
+  return std::count_if(plan.steps.begin(), plan.steps.end(),
+                       [](const Step& step) { return step.kind != Step::Kind::view; });
+}
+
 /// Many steps of one stream of a device, no loops.
 bool fits(const Plan& plan) {
-  const auto launches = [](const Step& step) { return step.kind != Step::Kind::view; };
   const auto can = [](const Step& step) {
     return step.kind != Step::Kind::control && (step.kind != Step::Kind::kernel || step.device_kernel);
   };
-  return only_place(plan) && std::all_of(plan.steps.begin(), plan.steps.end(), can) &&
-         static_cast<size_t>(std::count_if(plan.steps.begin(), plan.steps.end(), launches)) >= kLeastSteps;
+  return only_place(plan) && std::all_of(plan.steps.begin(), plan.steps.end(), can) && launches_of(plan) >= kLeastSteps;
 }
 
 bool settled(const Plan& plan) {
@@ -128,7 +134,9 @@ class Replays::Entry {
 
   bool run(const Plan& plan, const Graph& graph, std::vector<Storage>& results) {
     const std::lock_guard lock(mutex_);
-    if (refused_ || ++seen_ <= kRunsBefore) return false;
+    if (refused_) return false;
+    if (!recording_) look_at_operands(graph);
+    if (++seen_ <= kRunsBefore) return false;
     if (!recording_) {
       if (!settled(plan)) return false;
       try {
@@ -146,8 +154,10 @@ class Replays::Entry {
         return false;
       }
     }
-    replay(graph, results);
-    return true;
+    if (replay(graph, results)) return true;
+    drop();
+    seen_ = 0;
+    return false;
   }
 
   const Key128 key;
@@ -156,7 +166,16 @@ class Replays::Entry {
   struct Operand {
     ValueId value;
     Span span;
-    Ref<Buffer> memory;
+    Ref<Buffer>
+        memory;  // the recording's own, which the operand is copied into; or, where it stays, a window to where it lies
+    const char* bound;  // there; null if it is copied
+  };
+  /// A large operand of the last run, by its node and memory: only to be compared.
+  struct Large {
+    ValueId value;
+    const Node* node;
+    const Buffer* memory;
+    bool stays;  // it was so in the run before
   };
   struct Result {
     ValueId value;
@@ -168,22 +187,44 @@ class Replays::Entry {
     bool noted;  // whether what kernels note is about it
   };
 
+  void look_at_operands(const Graph& g) {
+    std::vector<Large> now;
+    for (size_t i = 0; i < g.values.size(); ++i) {
+      const Graph::Value& value = g.values[i];
+      const auto v = static_cast<ValueId>(i);
+      if (!value.leaf) continue;
+      const Storage& s = value.node->storages[value.output];
+      if (span_of(s, g.aval(v)).bytes < kLeastBound) continue;
+      const auto same = [&](const Large& l) {
+        return l.value == v && l.node == value.node && l.memory == s.buffer.get();
+      };
+      now.push_back({v, value.node, s.buffer.get(), std::any_of(large_.begin(), large_.end(), same)});
+    }
+    large_ = std::move(now);
+  }
+
+  bool stays(ValueId v) const {
+    return bindings_ < kMostBindings &&
+           std::any_of(large_.begin(), large_.end(), [&](const Large& l) { return l.value == v && l.stays; });
+  }
+
   void record(const Plan& plan, const Graph& g) {
     const trace::Span span("record", "plan", "steps", static_cast<int64_t>(plan.steps.size()));
     queue_ = queue_of(*only_place(plan));
     DeviceBackend& backend = *device_backend();
-    if (held.load() > kMostHeld || !few_bytes(g)) return;
+    if (held.load() > kMostHeld || !few_bytes(g, launches_of(plan))) return;
     const bool notes = std::any_of(plan.steps.begin(), plan.steps.end(), checks);
     if (notes) {
       constexpr memory::PositionNote kNothing;
       zeros_ = memory::allocate_on(queue_, sizeof kNothing);
       backend.upload(queue_, inside(*zeros_), &kNothing, sizeof kNothing);
     }
+    StandIns stand_ins{windows_of(g), nullptr};
     backend.begin_recording(queue_);
     std::vector<Storage> results;
     std::exception_ptr error;
     try {
-      StandIns stand_ins{operands_of(g), nullptr};
+      add_copied(g, stand_ins.leaves);
       if (notes) {
         note_ = memory::allocate_on(queue_, sizeof(memory::PositionNote));
         stand_ins.note = static_cast<memory::PositionNote*>(inside(*note_));
@@ -205,34 +246,59 @@ class Replays::Entry {
       if (step.kind == Step::Kind::kernel) attrs_.push_back(g.nodes[step.node]->attrs);
   }
 
-  static bool few_bytes(const Graph& g) {
+  bool few_bytes(const Graph& g, int64_t launches) const {
+    const int64_t most = std::max(kMostCopied, launches * kCopiedPerLaunch);
     int64_t bytes = 0;
     for (size_t v = 0; v < g.values.size(); ++v) {
       const Graph::Value& value = g.values[v];
       const Aval& aval = g.aval(static_cast<ValueId>(v));
       if (value.leaf)
-        bytes += span_of(value.node->storages[value.output], aval).bytes;
+        bytes += stays(static_cast<ValueId>(v)) ? 0 : span_of(value.node->storages[value.output], aval).bytes;
       else if (g.needed[value.producer])
         bytes += aval.shape.count_value() * size_of(aval.dtype);
-      if (bytes > kMostCopied) return false;
+      if (bytes > most) return false;
     }
     return true;
   }
 
-  std::vector<Storage> operands_of(const Graph& g) {
+  /// Of operands that stay where they are. Before the recording: they may have to be brought to the device.
+  std::vector<Storage> windows_of(const Graph& g) {
     std::vector<Storage> leaves(g.values.size());
     for (size_t i = 0; i < g.values.size(); ++i) {
       const Graph::Value& value = g.values[i];
-      if (!value.leaf) continue;
+      const auto v = static_cast<ValueId>(i);
+      if (!value.leaf || !stays(v)) continue;
+      Storage& mine = leaves[i];
+      mine = value.node->storages[value.output];
+      const Span span = span_of(mine, g.aval(v));
+      char* const there = address_of(g, v, span);
+      mine.buffer = memory::Residency::adopt(queue_, there, span.bytes, [](void*) {}, nullptr);
+      mine.offset = -span.begin;
+      operands_.push_back({v, span, mine.buffer, there});
+    }
+    if (!operands_.empty()) ++bindings_;
+    return leaves;
+  }
+
+  void add_copied(const Graph& g, std::vector<Storage>& leaves) {
+    for (size_t i = 0; i < g.values.size(); ++i) {
+      const Graph::Value& value = g.values[i];
+      if (!value.leaf || leaves[i].buffer) continue;
       const auto v = static_cast<ValueId>(i);
       Storage& mine = leaves[i];
       mine = value.node->storages[value.output];
       const Span span = span_of(mine, g.aval(v));
       mine.buffer = memory::allocate_on(queue_, span.bytes);
       mine.offset = -span.begin;
-      operands_.push_back({v, span, mine.buffer});
+      operands_.push_back({v, span, mine.buffer, nullptr});
     }
-    return leaves;
+  }
+
+  /// Where an operand of this run begins on the device, for work of the queue from now on.
+  char* address_of(const Graph& g, ValueId v, const Span& span) const {
+    const Storage& s = g.values[v].node->storages[g.values[v].output];
+    const auto where = [&] { return line_of_user(g, v); };
+    return static_cast<char*>(memory::Residency::on_queue(*s.buffer, queue_, where)) + s.offset + span.begin;
   }
 
   void keep_results(const Graph& g, const std::vector<Storage>& leaves, const std::vector<Storage>& results,
@@ -264,7 +330,8 @@ class Replays::Entry {
     return memory::Residency::on_queue(buffer, queue_, [] { return std::string(); });
   }
 
-  void replay(const Graph& g, std::vector<Storage>& results) {
+  /// False, and nothing has happened, where an operand is not where it was when this was recorded.
+  bool replay(const Graph& g, std::vector<Storage>& results) {
     DeviceBackend& backend = *device_backend();
     memory::HeldNotes notes;
     std::vector<DeviceBackend::Piece> in, out;
@@ -272,9 +339,11 @@ class Replays::Entry {
       const Graph::Value& value = g.values[operand.value];
       const Storage& s = value.node->storages[value.output];
       memory::Residency::add_notes_of(*s.buffer, notes);
-      const auto where = [&] { return line_of_user(g, operand.value); };
-      const char* const from = static_cast<char*>(memory::Residency::on_queue(*s.buffer, queue_, where));
-      in.push_back({inside(*operand.memory), from + s.offset + operand.span.begin, operand.span.bytes});
+      const char* const from = address_of(g, operand.value, operand.span);
+      if (!operand.bound)
+        in.push_back({inside(*operand.memory), from, operand.span.bytes});
+      else if (from != operand.bound)
+        return false;
     }
     memory::HeldNotes with_own = notes;
     std::shared_ptr<memory::HeldNote> note;
@@ -312,6 +381,7 @@ class Replays::Entry {
       s.row_major = result.row_major;
       memory::Residency::complete_at(*s.buffer, mark, result.noted ? with_own : notes);
     }
+    return true;
   }
 
   void drop() {
@@ -327,7 +397,9 @@ class Replays::Entry {
 
   std::mutex mutex_;
   int seen_ = 0;
+  int bindings_ = 0;  // recordings that had operands in place
   bool refused_ = false;
+  std::vector<Large> large_;
   memory::Queue queue_ = 0;
   std::unique_ptr<Recording> recording_;
   std::vector<Operand> operands_;

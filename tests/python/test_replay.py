@@ -162,6 +162,55 @@ assert good > 3 and bad > 1
     )
 
 
+def test_large_operands_that_stay_are_read_in_place(gpu: dict[str, str]) -> None:
+    run(
+        """
+def layers(x, weights):
+    for w in weights:
+        x = pc.tanh(x @ w)
+    return x, weights[0][:2]
+def weights_of(seed):
+    r = np.random.default_rng(seed)
+    out = [pc.array((r.normal(size=(2048, 2048)) / 45).astype(np.float32)) for _ in range(5)]  # more than is copied
+    pc.eval(out)
+    return out
+def wanted(x, weights):
+    for w in weights:
+        x = np.tanh(x @ np.array(w))
+    return x
+def check(weights, x, until=None):
+    for k in rounds():
+        before = replayed()
+        y, rows = layers(pc.array(x), weights)
+        pc.eval(y, rows)
+        np.testing.assert_allclose(np.array(y), wanted(x, weights), rtol=1e-3, atol=1e-5)
+        np.testing.assert_array_equal(np.array(rows), np.array(weights[0])[:2])
+        if until is None or replayed() - before >= until:
+            return
+x = rng.normal(size=(2, 2048)).astype(np.float32)
+a, b = weights_of(1), weights_of(2)
+for w in a:
+    np.array(w)  # on the host too
+check(a, x, until=1)
+check(a, x + 1)
+mixed = [b[0], *a[1:]]
+check(mixed, x)      # other contents than were recorded, at another place
+check(a, x)
+a[2] = a[2] * 0.5    # a new array
+check(a, x, until=1)
+for _ in range(12):  # in turns: they are read where they are, or not replayed
+    check(a, x)
+    check(b, x)
+for _ in range(8):   # never at the same place
+    check([w + 0 for w in a], x)
+held = pc.get_active_memory()
+del a, b, mixed
+assert held - pc.get_active_memory() > 9 * 2048 * 2048 * 4, "a recording keeps operands"
+""",
+        gpu,
+    )
+
+
 def test_training_goes_as_on_the_cpu(gpu: dict[str, str]) -> None:
     run(
         """
