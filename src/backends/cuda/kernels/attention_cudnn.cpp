@@ -3,7 +3,9 @@
 #include "backends/cuda/kernels/attention_cudnn.h"
 
 #include <atomic>
+#include <cfloat>
 #include <chrono>
+#include <climits>
 #include <cstdlib>
 #include <future>
 #include <mutex>
@@ -17,6 +19,7 @@
 #include "backends/cuda/libraries/cudnn.h"
 #include "backends/cuda/libraries/cudnn_attention.h"
 #include "backends/cuda/runtime/recording.h"
+#include "base/interrupt.h"
 
 namespace plait::cuda {
 namespace {
@@ -56,7 +59,11 @@ class Later {
       }
       made = made_;
     }
-    if (!waits && made.wait_for(std::chrono::seconds(0)) != std::future_status::ready) return nullptr;
+    const auto ready_in = [&](int ms) {
+      return made.wait_for(std::chrono::milliseconds(ms)) == std::future_status::ready;
+    };
+    if (!waits && !ready_in(0)) return nullptr;
+    while (!ready_in(20)) poll_interrupt();  // others may be made before it
     try {
       return made.get();
     } catch (const std::future_error&) {
@@ -86,8 +93,8 @@ std::shared_future<PlanPtr> Later::begin(const AttentionForm& form, bool waits) 
     promise->set_value(std::move(plan));
   };
   auto made = promise->get_future().share();
-  static const std::atomic<int> asked{1};
-  if (run_in_background(make, asked)) return made;
+  static const std::atomic<int> asked{1}, awaited{INT_MAX};
+  if (run_in_background(make, waits ? awaited : asked)) return made;
   if (!waits) return {};
   make();
   return made;
@@ -161,10 +168,13 @@ void set_cudnn_attention(CudnnAttention value) { wanted() = value; }
 bool is_for_cudnn(const AttentionCall& at, bool sinks) {
   const auto fits = [](int64_t width) { return width > 0 && width <= 256 && width % 8 == 0; };
   const auto small = [&](int64_t count) { return count > 0 && count <= INT32_MAX; };
+  // Nothing says that cuDNN looks for the largest score, and masks, behind the scaling: else 0 makes NaNs, and less finds the smallest.
+  const bool scale = at.scale >= FLT_MIN && at.scale <= FLT_MAX;
   const bool mask =
       at.kind == AttentionCall::Mask::none || (at.kind == AttentionCall::Mask::causal && at.queries <= at.keys);
-  return is_half(at.q.dtype) && fits(at.features) && fits(at.values) && mask && !sinks && small(at.q.count()) &&
-         small(at.k.count()) && small(at.v.count()) && small(at.q.count() / at.features * at.values);
+  return is_half(at.q.dtype) && fits(at.features) && fits(at.values) && scale && mask && !sinks &&
+         small(at.q.count()) && small(at.k.count()) && small(at.v.count()) &&
+         small(at.q.count() / at.features * at.values);
 }
 
 bool attend_by_cudnn(Work& work, const AttentionCall& at, const KernelArgs& args) {

@@ -11,8 +11,8 @@ namespace plait::cuda {
 enum class CudnnAttention : uint8_t { never, when_ready, always, deterministic };
 void set_cudnn_attention(CudnnAttention wanted);
 
-/// Whether a call is for cuDNN, by what it is of: 16-bit floats, widths that are multiples of 8 up to 256, no mask or a causal one under which
-/// every query sees a key, no sinks. Of any strides. What cuDNN then has no engine for takes the other way too.
+/// Whether a call is for cuDNN, by what it is of: 16-bit floats, widths that are multiples of 8 up to 256, a scale above 0, no mask or a causal
+/// one under which every query sees a key, no sinks. Of any strides. What cuDNN then has no engine for takes the other way too.
 bool is_for_cudnn(const AttentionCall& at, bool sinks);
 
 /// False, with nothing done, where the call is not for cuDNN, it has no engine for it, or its plan is still being made. Then

@@ -51,17 +51,18 @@ struct Case {
   Tensor y, sums;                // the result, and logarithms of sums of exponentials
   std::vector<Tensor> gradients;  // in float32
 
-  static std::vector<Attr> attributes(bool causal, int64_t features) {
-    return {{"scale", Scalar(1 / std::sqrt(static_cast<double>(features)))},
-            {"mask", std::string(causal ? "causal" : "none")}};
+  static std::vector<Attr> attributes(bool causal, double scale) {
+    return {{"scale", Scalar(scale)}, {"mask", std::string(causal ? "causal" : "none")}};
   }
+  static double usual_scale(int64_t features) { return 1 / std::sqrt(static_cast<double>(features)); }
   static std::vector<Attr> with_result(std::vector<Attr> all) {
     all.push_back({"delta_of_result", true});
     return all;
   }
-  Case(Tensor q, Tensor k, Tensor v, Tensor g, bool causal)
-      : forward("attention", attributes(causal, q.shape[3])),
-        backward("attention_vjp", with_result(attributes(causal, q.shape[3]))) {
+  Case(Tensor q, Tensor k, Tensor v, Tensor g, bool causal) : Case(q, k, v, g, causal, usual_scale(q.shape[3])) {}
+  Case(Tensor q, Tensor k, Tensor v, Tensor g, bool causal, double scale)
+      : forward("attention", attributes(causal, scale)),
+        backward("attention_vjp", with_result(attributes(causal, scale))) {
     const DType d = q.dtype;
     const Tensor mask = any(DType::bool_, {1, 1, 1, 1}), sinks = any(DType::float32, {1, 1});
     inputs = {q, k, v, mask, sinks};
@@ -262,6 +263,22 @@ TEST(CudaAttention, NothingToAttend) {
     }
 }
 
+// Only above 0 the largest score is the largest before scaling, too.
+TEST(CudaAttention, AnyScale) {
+  PLAIT_NEEDS_GPU();
+  const Sizes s{1, 4, 2, 40, 72, 64, 64};
+  const DType d = DType::bfloat16;
+  for (double scale : {0.0, -0.25, 1e-46, 0.02})
+    for (bool causal : {false, true}) {
+      const Case c(any(d, s.q()), any(d, s.k()), any(d, s.v()), any(d, s.y()), causal, scale);
+      check(c);
+      if (!cuda::has_cudnn_attention()) continue;
+      OnDevice forward("attention", c.forward, c.inputs), backward("attention_vjp", c.backward, c.of_vjp);
+      EXPECT_EQ(forward.run_cudnn(), scale > 1e-9) << scale;
+      EXPECT_EQ(backward.run_cudnn(), scale > 1e-9) << scale;
+    }
+}
+
 TEST(CudaAttention, DeterministicByRequest) {
   PLAIT_NEEDS_GPU();
   const Sizes s{2, 8, 2, 512, 512, 64, 64};
@@ -370,8 +387,9 @@ TEST(CudaAttention, TimesOfBothWays) {
                          {1, 8, 8, 256, 256, 64, 64}})
     for (bool causal : {false, true}) {
       if (causal && s.queries == 1) continue;
-      const Attrs of_forward("attention", Case::attributes(causal, s.features)),
-          of_backward("attention_vjp", Case::with_result(Case::attributes(causal, s.features)));
+      const double scale = Case::usual_scale(s.features);
+      const Attrs of_forward("attention", Case::attributes(causal, scale)),
+          of_backward("attention_vjp", Case::with_result(Case::attributes(causal, scale)));
       const auto noise = [](DType dtype, const Extents& e) {  // quickly
         Tensor t = Tensor::empty(dtype, e);
         uint32_t state = 7;

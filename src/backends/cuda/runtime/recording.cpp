@@ -72,7 +72,7 @@ void capture_ended() noexcept {
     }
 }
 
-/// What recordings that are gone have kept. It goes with the next: where CUDA tells of their end it must not be called.
+/// What recordings that are gone have kept. It goes before the next one begins: where CUDA tells of their end CUDA must not be called.
 struct Kept {
   std::mutex mutex;
   std::vector<std::shared_ptr<const void>> of_gone;
@@ -80,6 +80,11 @@ struct Kept {
 Kept& kept() {
   static auto* const all = new Kept;
   return *all;
+}
+void let_go_of_kept() {
+  std::vector<std::shared_ptr<const void>> gone;  // without the lock
+  const std::lock_guard lock(kept().mutex);
+  gone.swap(kept().of_gone);
 }
 
 class Graph final : public Recording {
@@ -119,11 +124,6 @@ const Recorder* recorder_of(memory::Queue queue) noexcept {
 
 void keep_while_recorded(const Recorder& made, std::shared_ptr<const void> used) {
   using Held = std::shared_ptr<const void>;
-  std::vector<Held> gone;  // let go of without the lock
-  {
-    const std::lock_guard lock(kept().mutex);
-    gone.swap(kept().of_gone);
-  }
   cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
   cudaGraph_t graph = nullptr;
   check_cuda(cudaStreamGetCaptureInfo(made.stream, &status, nullptr, &graph, nullptr, nullptr, nullptr), "recording");
@@ -137,7 +137,9 @@ void keep_while_recorded(const Recorder& made, std::shared_ptr<const void> used)
   };
   check_cuda(cudaUserObjectCreate(&object, held.get(), end, 1, cudaUserObjectNoDestructorSync), "recording");
   held.release();
-  check_cuda(cudaGraphRetainUserObject(graph, object, 1, cudaGraphUserObjectMove), "recording");
+  const cudaError_t error = cudaGraphRetainUserObject(graph, object, 1, cudaGraphUserObjectMove);
+  if (error != cudaSuccess) cudaUserObjectRelease(object, 1);
+  check_cuda(error, "recording");
 }
 
 void free_outside_of_captures(int device, void* data) {
@@ -154,8 +156,11 @@ void begin_capture(memory::Queue queue, int device) {
   const cudaStream_t stream = take_stream(device);
   {
     const std::lock_guard lock(captures().mutex);
+    if (captures().under_way == 0) let_go_of_kept();  // code is unloaded, for which the device may be waited for
     // Relaxed: taking memory is no work of the stream, and other threads may do what they like.
-    check_cuda(cudaStreamBeginCapture(stream, cudaStreamCaptureModeRelaxed), "recording");
+    const cudaError_t error = cudaStreamBeginCapture(stream, cudaStreamCaptureModeRelaxed);
+    if (error != cudaSuccess) give_stream(device, stream);
+    check_cuda(error, "recording");
     ++captures().under_way;
   }
   recorder = Recorder{queue, next_memory++, stream};

@@ -1,8 +1,12 @@
+#include "backends/cuda/runtime/recording.h"
+
 #include <cuda_runtime_api.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstring>
+#include <memory>
 #include <string>
 #include <thread>
 #include <vector>
@@ -55,6 +59,27 @@ class CudaRecording : public testing::Test {
   memory::Queue queue = 0;
   char* result = nullptr;
 };
+
+TEST_F(CudaRecording, KeepsWhatItsWorkUses) {
+  auto used = std::make_shared<const int>(1);
+  const std::weak_ptr<const int> watched = used;
+  backend->begin_recording(queue);
+  keep_while_recorded(*recorder_of(queue), std::move(used));
+  set(result, 3);
+  auto recording = backend->end_recording(queue);
+  ASSERT_TRUE(recording);
+  record(4).reset();
+  EXPECT_FALSE(watched.expired());
+  recording->replay();
+  EXPECT_TRUE(all(3));
+  recording.reset();
+  for (int i = 0; i < 500 && !watched.expired();
+       ++i) {  // CUDA tells of the end when it likes, and the next recording lets go
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    record(5).reset();
+  }
+  EXPECT_TRUE(watched.expired());
+}
 
 TEST_F(CudaRecording, WorkRunsWhenItIsReplayed) {
   const auto recording = record(7);
