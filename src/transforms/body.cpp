@@ -247,7 +247,7 @@ Body BodyTrace::close(const Arrays& captured, const std::vector<bool>& taken) co
   for (const Array& out : outputs_) outputs.push_back(inside(out));
 
   Body body;
-  body.program_ = std::make_shared<const Program>(std::move(inputs), std::move(outputs));
+  body.program_ = std::make_shared<const Program>(std::move(inputs), outputs);
   check_internal(body.program_->constants().empty(), "a body has free variables");
   auto places = std::make_shared<std::vector<uint32_t>>();
   for (const Dim& d : symbols) {

@@ -78,9 +78,12 @@ Program::Program(const Function& f, const Arrays& examples, std::string_view nam
       for (const Dim& d : example.shape()) aval.shape.push_back(variable(dims, d));
       placeholders_.push_back(abstract_placeholder(std::move(aval), level));
     }
-    outputs_ = f(placeholders_);
+    const Arrays outputs = [&] {
+      const LevelFloor floor(level);
+      return f(placeholders_);
+    }();
     record_ = dims.record();
-    order(numbers);
+    order(outputs, numbers, level);
   } catch (...) {
     close_trace(level);
     throw;
@@ -88,10 +91,11 @@ Program::Program(const Function& f, const Arrays& examples, std::string_view nam
   close_trace(level);
 }
 
-Program::Program(Arrays placeholders, Arrays outputs)
-    : placeholders_(std::move(placeholders)), outputs_(std::move(outputs)) {
-  order(NumberScope());
+Program::Program(Arrays placeholders, const Arrays& outputs) : placeholders_(std::move(placeholders)) {
+  order(outputs, NumberScope(), 0);
 }
+
+Program::~Program() = default;
 
 bool Program::fits(const Arrays& inputs, std::vector<int64_t>& values) const {
   if (!same_kinds(inputs)) return false;
@@ -148,8 +152,9 @@ Arrays Program::replay(const Arrays& inputs, const std::vector<int64_t>& values,
   return out;
 }
 
-// Lists what has to be rebuilt: nodes that depend on an argument or hold an extent of one. All else is a constant.
-void Program::order(const NumberScope& numbers) {
+// Lists what has to be rebuilt: nodes that depend on an argument or hold an extent of one. All else is a constant. Nodes older
+// than the trace are none of its own: they may be losing their inputs to an evaluation right now.
+void Program::order(const Arrays& outputs, const NumberScope& numbers, uint64_t level) {
   enum : uint32_t { kUnknown, kConstant, kStep };
   std::unordered_map<const Node*, uint32_t> inputs_of;
   std::unordered_map<const Node*, std::pair<uint32_t, uint32_t>> known;  // node -> (what, number)
@@ -166,11 +171,11 @@ void Program::order(const NumberScope& numbers) {
     constants_.push_back(a);
     return {Link::From::constant, static_cast<uint32_t>(constants_.size() - 1), 0};
   };
-  for (const Array& out : outputs_) {
+  for (const Array& out : outputs) {
     stack.push_back({out.node(), 0});
     while (!stack.empty()) {
       auto& [node, next] = stack.back();
-      if (known.contains(node) || inputs_of.contains(node) || node->done()) {
+      if (known.contains(node) || inputs_of.contains(node) || node->level < level || node->done()) {
         stack.pop_back();
         continue;
       }
@@ -191,13 +196,13 @@ void Program::order(const NumberScope& numbers) {
         known[finished] = {kConstant, 0};
         continue;
       }
-      Step step{finished, {}, symbolic, numbers.id_of(finished)};
+      Step step{Ref<Node>::share(finished), {}, symbolic, numbers.id_of(finished)};
       for (const Array& in : finished->inputs) step.inputs.push_back(link(in));
       known[finished] = {kStep, static_cast<uint32_t>(steps_.size())};
       steps_.push_back(std::move(step));
     }
   }
-  for (const Array& out : outputs_) results_.push_back(link(out));
+  for (const Array& out : outputs) results_.push_back(link(out));
 }
 
 std::shared_ptr<Programs::Kept> Programs::find(Fits fits) {

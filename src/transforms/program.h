@@ -11,6 +11,7 @@
 
 #include "base/function_ref.h"
 #include "graph/dims.h"
+#include "graph/node.h"
 #include "graph/numbers.h"
 #include "graph/source.h"
 #include "plait/transforms.h"
@@ -30,7 +31,7 @@ class PLAIT_API Program {
   };
   /// One node that depends on an input or on an extent of one.
   struct Step {
-    Node* node;
+    Ref<Node> node;  // held here: those above it let go of their inputs when somebody evaluates them
     std::vector<Link> inputs;
     bool symbolic_attrs = false;  // an attribute is an expression over the extents
     uint32_t number = 0;          // the id of the number that this constant was made from
@@ -40,7 +41,10 @@ class PLAIT_API Program {
   /// the operations, however often they are replayed.
   Program(const Function& f, const Arrays& examples, std::string_view name = "compile");
   /// What `outputs` are, traced already, from `placeholders`. Extents stay those of the trace that was open.
-  Program(Arrays placeholders, Arrays outputs);
+  Program(Arrays placeholders, const Arrays& outputs);
+  ~Program();
+  Program(const Program&) = delete;
+  Program& operator=(const Program&) = delete;
 
   /// Whether the inputs' dtypes, ranks and extents are ones that the program is right for; `values` are then what
   /// replay wants: the values of the program's expressions.
@@ -57,10 +61,9 @@ class PLAIT_API Program {
 
  private:
   bool same_kinds(const Arrays& inputs) const;
-  void order(const NumberScope& numbers);
+  void order(const Arrays& outputs, const NumberScope& numbers, uint64_t level);
 
   Arrays placeholders_;
-  Arrays outputs_;  // keep every node of the trace alive
   Arrays constants_;
   std::vector<Step> steps_;
   std::vector<Link> results_;

@@ -233,6 +233,26 @@ TEST(Transforms, LongChainsDoNotRecurse) {
   EXPECT_NEAR(values(grad(f)({doubles({1}, {1})})[0])[0], std::pow(1.0000001, 100'000), 1e-9);
 }
 
+TEST(Transforms, ATraceCapturesWhatAnotherThreadIsEvaluating) {
+  const Array x = wave(6, 5);
+  for (int round = 0; round < 30; ++round) {
+    Array held = x;
+    for (int i = 0; i < 300; ++i) held = held * 0.99 + 0.5;
+    std::barrier start(2);
+    std::thread other([&] {
+      start.arrive_and_wait();
+      held.eval();
+    });
+    const Function f = compile([&](const Arrays& in) { return Arrays{in[0] * held}; });
+    start.arrive_and_wait();
+    const Array first = f({x})[0];
+    other.join();
+    const auto want = values(x * held);
+    EXPECT_EQ(values(first), want);
+    EXPECT_EQ(values(f({x})[0]), want);  // what `held` was made of is gone
+  }
+}
+
 TEST(Transforms, WorkOnManyThreadsOverSharedGraphs) {
   constexpr int kThreads = 4;
   const Array x = wave(6, 5);

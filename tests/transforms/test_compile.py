@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import plait.core as pc
+import plait.debug
 
 
 class Counted:
@@ -222,6 +223,45 @@ def test_a_new_number_is_no_new_plan() -> None:
     for c in (0.2, 0.3, 0.4):
         pc.eval(f(x, c))
     assert since(before) == {}
+
+
+# ---- arrays that are captured ------------------------------------------------------------------------------------------
+
+
+def test_what_is_captured_is_computed_once() -> None:
+    """Whether it is pending at the trace, is computed between two calls, or by the first of them."""
+    for evaluate in ("before", "between", "never"):
+        held = pc.arange(5.0) * 2.0 * 3.0  # only `held` holds what it is made of
+        if evaluate == "before":
+            pc.eval(held)
+        f = Counted(lambda x, held=held: x + held)
+        first = f.compiled(pc.ones((5,)))
+        if evaluate == "between":
+            pc.eval(held)
+        others = [pc.zeros((3,)) + i for i in range(50)]  # which get the memory of what was dropped
+        for out in (first, f.compiled(pc.ones((5,)))):
+            assert out.tolist() == [1, 7, 13, 19, 25]
+        del others
+        assert plait.debug.explain(held).steps == [] and f.runs == 1
+
+
+def test_what_the_function_makes_and_hands_out_may_be_computed_meanwhile() -> None:
+    made = []
+
+    def f(x: pc.array) -> pc.array:
+        made.append(pc.ones((3,)) * 2.0 * 3.0)
+        return x + made[-1]
+
+    g = pc.compile(f)
+    pc.eval(g(pc.ones((3,))), made)
+    others = [pc.zeros((3,)) + i for i in range(50)]
+    assert g(pc.ones((3,))).tolist() == [7, 7, 7] and len(made) == 1 and len(others) == 50
+
+
+def test_the_gradient_of_what_is_captured() -> None:
+    x, w = pc.array([1.0, 2.0]), pc.array([3.0, 4.0]) * 2.0
+    assert pc.grad(lambda w: pc.compile(lambda x: (x * w).sum())(x))(w).tolist() == [1, 2]
+    assert pc.vmap(lambda w: pc.compile(lambda x: x * w)(x))(w).tolist() == [[6, 12], [8, 16]]
 
 
 # ---- extents ---------------------------------------------------------------------------------------------------------
