@@ -26,7 +26,7 @@ const char* CpuRegion::constant_at(int index) const {
 
 const Schedule& CpuRegion::schedule(Layout layout, bool buffered, bool assembled) const {
   Lazy& lazy = schedules_[static_cast<int>(layout)][buffered][assembled];
-  std::call_once(lazy.once, [&] {
+  lazy.once.run([&] {
     try {
       lazy.schedule = make_schedule(*this, layout, buffered, assembled);
     } catch (const jit::NoExecutableMemory&) {

@@ -4,11 +4,11 @@
 #include <array>
 #include <atomic>
 #include <memory>
-#include <mutex>
 #include <vector>
 
 #include "backends/cpu/tile_kernels.h"
 #include "backends/region.h"
+#include "base/once.h"
 
 namespace plait::cpu {
 namespace jit {
@@ -132,7 +132,7 @@ class CpuRegion final : public CompiledRegion {
 
  private:
   struct Lazy {
-    std::once_flag once;
+    Once once;
     Schedule schedule;
   };
   mutable Lazy schedules_[3][2][2];

@@ -2,12 +2,12 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <mutex>
 #include <string>
 #include <string_view>
 
 #include "backends/cpu/cpu_features.h"
 #include "backends/cpu/jit/registers.h"
+#include "base/once.h"
 #include "plait/error.h"
 
 namespace plait::cpu::jit {
@@ -400,7 +400,7 @@ class Assembled final : public Code512 {
   }
 
   void run_streaming(char* const* slots, char* const* ahead, int64_t n) const override {
-    std::call_once(once_, [&] {
+    once_.run([&] {
       try {
         streaming_code_ = std::make_unique<Assembler>(program_, true);
       } catch (const Xbyak::Error&) {  // no more executable memory: slower, not wrong
@@ -415,7 +415,7 @@ class Assembled final : public Code512 {
  private:
   const Program program_;
   Assembler code_;
-  mutable std::once_flag once_;
+  mutable Once once_;
   mutable std::unique_ptr<Assembler> streaming_code_;  // few programs ever have results that large
 };
 

@@ -272,7 +272,7 @@ void CudaRegion::run_split(const Run& run, const Chosen& chosen) const {
 }
 
 const Tier0Programs& CudaRegion::machine_programs() const {
-  std::call_once(machine_once_, [&] { machine_ = std::make_unique<Tier0Programs>(staged_); });
+  machine_once_.run([&] { machine_ = std::make_unique<Tier0Programs>(staged_); });
   return *machine_;
 }
 

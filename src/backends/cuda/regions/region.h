@@ -11,6 +11,7 @@
 #include "backends/cuda/regions/staged.h"
 #include "backends/cuda/regions/tier0.h"
 #include "backends/region.h"
+#include "base/once.h"
 
 namespace plait::cuda {
 
@@ -59,7 +60,7 @@ class CudaRegion final : public CompiledRegion {
   const Tier0Programs& machine_programs() const;
 
   Staged staged_;
-  mutable std::once_flag machine_once_;
+  mutable Once machine_once_;
   mutable std::unique_ptr<Tier0Programs> machine_;
   static constexpr int kDevices = 16;
   struct Built {

@@ -71,7 +71,7 @@ CudaBackend::Device& CudaBackend::device(int index) const {
 
 void CudaBackend::open(int index) {
   Device& opened = device(index);
-  std::call_once(opened.opened, [&] {
+  opened.opened.run([&] {
     const DeviceScope scope(index);
     opened.uploads = std::make_unique<StreamQueue>(index);
     for (int other = 0; other < device_count(); ++other) {  // copies between devices that see each other skip the host

@@ -12,6 +12,7 @@
 #include "backends/cuda/runtime/copies.h"
 #include "backends/cuda/runtime/stream_queue.h"
 #include "backends/device.h"
+#include "base/once.h"
 
 namespace plait {
 
@@ -70,7 +71,7 @@ class CudaBackend final : public DeviceBackend {
     const DeviceInfo info;
     Source source;
     Blocks blocks;
-    std::once_flag opened;
+    Once opened;
     // Copies have streams of their own, so that they run beside kernels. A download has one to itself, so that it waits
     // for nobody else's.
     std::unique_ptr<StreamQueue> uploads;  // opened with the first queue
