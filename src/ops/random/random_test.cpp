@@ -8,6 +8,8 @@
 #include <thread>
 
 #include "backends/threefry.h"
+#include "base/interrupt.h"
+#include "graph/node.h"
 #include "plait/ops.h"
 
 namespace plait {
@@ -97,6 +99,26 @@ TEST(Random, ThreadsGetKeysOfTheirOwn) {
   std::set<std::vector<uint32_t>> all;
   for (const auto& own : keys) all.insert(own.begin(), own.end());
   EXPECT_EQ(all.size(), 200u);
+}
+
+TEST(Random, ASignalHandlerMayDrawWhileAKeyIsComputed) {
+  random::seed(7);
+  const auto want = words(random::next_key());
+  random::set_state(random::key(7) + Array(Scalar(0), DType::uint32));
+  const PendingBudget budget = pending_budget();
+  set_pending_budget({.nodes = 0});  // each operation is computed when it is made
+  static int asked;
+  asked = 0;
+  set_interrupt_hook([] {
+    ++asked;
+    random::state();
+  });
+  std::vector<uint32_t> got;
+  std::thread([&] { got = words(random::next_key()); }).join();  // a new thread, which looks for signals at once
+  set_interrupt_hook(nullptr);
+  set_pending_budget(budget);
+  EXPECT_EQ(got, want);
+  EXPECT_GT(asked, 0);
 }
 
 TEST(Random, RejectsWhatIsNoKey) {

@@ -3,6 +3,7 @@
 #include <array>
 #include <chrono>
 #include <mutex>
+#include <utility>
 
 #include "backends/threefry.h"
 #include "base/fork.h"
@@ -34,7 +35,27 @@ State& global() {
   return true;
 }();
 
+/// Puts `key` in place of what is there; false where that has to be `expected` and is not.
+bool exchange(Array key, const Array* expected = nullptr) {
+  const std::lock_guard lock(global().mutex);
+  if (expected && !global().key.same(*expected)) return false;
+  std::swap(global().key, key);  // the old one is dropped by the caller, without the lock
+  return true;
+}
+
 Array row(const Array& keys, int64_t i) { return reshape(slice_static(keys, {{i, 0}, {1, 2}, {1, 1}}), {2}); }
+
+std::pair<Array, Array> halves(const Array& key) {
+  if (!key.is_evaluated()) {
+    const Array both = split(key, 2);
+    return {row(both, 0), row(both, 1)};
+  }
+  // At once: a split is dearer to plan than to compute.
+  const std::vector<uint32_t> now = key.to_vector<uint32_t>();
+  std::array<uint32_t, 4> words;
+  for (int64_t i = 0; i < 4; ++i) words[static_cast<size_t>(i)] = random_word({now[0], now[1]}, i, 4);
+  return {make_key({words[0], words[1]}), make_key({words[2], words[3]})};
+}
 
 }  // namespace
 
@@ -51,25 +72,18 @@ void set_state(const Array& key) {
                          .got = "dtype " + std::string(name_of(key.dtype())) + " and shape " + to_string(key.shape()),
                          .accepts = "uint32 of shape (2,)",
                          .where = here()});
-  const std::lock_guard lock(global().mutex);
-  global().key = key;
+  exchange(key);
 }
 
 void seed(uint64_t seed) { set_state(key(seed)); }
 
+// Without the lock: what is evaluated meanwhile may wait for Python, or for a signal handler that draws numbers.
 Array next_key() {
-  State& global_state = global();
-  const std::lock_guard lock(global_state.mutex);
-  if (global_state.key.is_evaluated()) {  // at once: a split is dearer to plan than to compute
-    const std::vector<uint32_t> now = global_state.key.to_vector<uint32_t>();
-    std::array<uint32_t, 4> words;
-    for (int64_t i = 0; i < 4; ++i) words[static_cast<size_t>(i)] = random_word({now[0], now[1]}, i, 4);
-    global_state.key = make_key({words[0], words[1]});
-    return make_key({words[2], words[3]});
+  for (;;) {
+    const Array now = state();
+    const auto [next, drawn] = halves(now);
+    if (exchange(next, &now)) return drawn;  // else another thread was faster
   }
-  const Array both = split(global_state.key, 2);
-  global_state.key = row(both, 0);
-  return row(both, 1);
 }
 
 }  // namespace random
