@@ -20,13 +20,14 @@ Array Array::from_bytes(const void* data, int64_t bytes, const Shape& shape, DTy
   for (const Dim& extent : shape)
     if (extent.value() < 0)
       throw ShapeError({.op = "array", .got = "shape " + to_string(shape), .accepts = "extents of 0 and more"});
-  Storage storage = allocate_storage(aval);
-  const int64_t need = shape.count_value() * size_of(dtype);
-  if (bytes != need)
+  int64_t need = 0;
+  const bool counted = !__builtin_mul_overflow(shape.count_value(), static_cast<int64_t>(size_of(dtype)), &need);
+  if (!counted || bytes != need)
     throw ShapeError(
         {.op = "array",
          .got = std::to_string(bytes) + " bytes for shape " + to_string(shape) + " of " + std::string(name_of(dtype)),
-         .accepts = std::to_string(need) + " bytes"});
+         .accepts = counted ? std::to_string(need) + " bytes" : "a shape of less than 2**63 bytes"});
+  Storage storage = allocate_storage(aval);
   if (bytes > 0) std::memcpy(storage.data(), data, static_cast<size_t>(bytes));
   return make_evaluated(std::move(storage), aval);
 }

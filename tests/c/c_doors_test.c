@@ -112,6 +112,10 @@ static void typed_functions(void) {
   CHECK(plait_sum(a, &far, 1, false, &c) == PLAIT_USER_ERROR && c == NULL);
   const plait_dtype none = (plait_dtype)77;
   CHECK(plait_astype(a, none, &c) == PLAIT_USER_ERROR && c == NULL);
+  const int64_t far_more[3] = {(int64_t)1 << 40, INT64_MAX, 2}; /* than there is: nothing is allocated for it */
+  CHECK(plait_array_new(values, sizeof values, far_more, 1, PLAIT_FLOAT32, &c) == PLAIT_USER_ERROR && c == NULL);
+  CHECK(plait_array_new(values, sizeof values, far_more + 1, 2, PLAIT_FLOAT32, &c) == PLAIT_USER_ERROR && c == NULL);
+  CHECK(plait_array_new(values, SIZE_MAX, far_more + 1, 1, PLAIT_UINT8, &c) == PLAIT_USER_ERROR && c == NULL);
   plait_number odd = integer(1);
   odd.kind = (plait_number_kind)9;
   CHECK(plait_array_from_number(odd, NULL, &c) == PLAIT_USER_ERROR);
