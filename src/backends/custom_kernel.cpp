@@ -153,9 +153,10 @@ bool mentions(std::string_view text, std::string_view word) {
 
 bool includes_files(std::string_view text) {
   constexpr std::string_view kBlank = " \t";
+  if (text.find("%:") != std::string_view::npos || text.find(".incbin") != std::string_view::npos) return true;
   for (size_t at = text.find('#'); at != std::string_view::npos; at = text.find('#', at + 1)) {
     std::string_view rest = text.substr(std::min(text.size(), text.find_first_not_of(kBlank, at + 1)));
-    if (rest.starts_with("embed")) return true;
+    if (rest.starts_with("embed") || rest.starts_with("/*") || rest.starts_with("\\")) return true;  // or hidden well
     if (!rest.starts_with("include")) continue;
     rest.remove_prefix(std::string_view("include").size());
     const size_t name = rest.find_first_not_of(kBlank);

@@ -25,7 +25,8 @@ TEST(CustomKernel, FindsFilesThatAreIncluded) {
        {"", "#include <cmath>\n", "# \t include  <a/b.h>", "#define include \"x\"", "include \"x\"", "#"})
     EXPECT_FALSE(includes_files(text)) << text;
   for (const char* text : {"#include \"x.h\"", "#include <a>\n#  include\t\"b\"", "#include NAME", "#include/**/\"x\"",
-                           "#include", "#include_next <a>", "#embed <a>"})
+                           "#include", "#include_next <a>", "#embed <a>", "%:include \"x\"", "#/**/include \"x\"",
+                           "#\\\ninclude \"x\"", "asm(\".incbin \\\"x\\\"\");"})
     EXPECT_TRUE(includes_files(text)) << text;
   for (const CustomLanguage language : {CustomLanguage::cpp, CustomLanguage::cuda}) {
     CustomKernelText text = copy("cooperative_groups::sync(); to[0] = from[0];", DType::float16, DType::bfloat16);

@@ -29,7 +29,10 @@ fs::path directory(std::string_view kind) {
 using File = std::unique_ptr<std::FILE, int (*)(std::FILE*)>;
 /// A file that nobody but this user, or root, can have written; null for any other.
 File opened_own(const fs::path& path) {
-  File file(std::fopen(path.c_str(), "rbe"), std::fclose);
+  // Without a wait: what lies there may be no file, as a pipe that nobody writes to.
+  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  File file(descriptor < 0 ? nullptr : ::fdopen(descriptor, "rb"), std::fclose);
+  if (descriptor >= 0 && !file) ::close(descriptor);
   struct stat status{};
   const bool own = file && ::fstat(::fileno(file.get()), &status) == 0 && S_ISREG(status.st_mode) &&
                    (status.st_uid == ::geteuid() || status.st_uid == 0) && (status.st_mode & (S_IWGRP | S_IWOTH)) == 0;

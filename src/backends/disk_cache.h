@@ -1,5 +1,5 @@
-// Machine code on disk, between processes: in PLAIT_CACHE_DIR, or ~/.cache/plait/KIND. It holds up to 256 MiB; the entries that
-// were used longest ago go first. Whatever goes wrong with it is as if it were empty.
+// Machine code on disk, between processes: in PLAIT_CACHE_DIR, else plait/KIND in XDG_CACHE_HOME or ~/.cache. It holds up to
+// 256 MiB; the entries that were used longest ago go first. Whatever goes wrong with it is as if it were empty.
 #pragma once
 
 #include <optional>

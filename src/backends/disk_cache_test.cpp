@@ -1,6 +1,7 @@
 #include "backends/disk_cache.h"
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <cstdlib>
 #include <filesystem>
@@ -37,6 +38,14 @@ TEST_F(DiskCache, IgnoresWhatIsDamaged) {
   EXPECT_FALSE(cached_image("cuda", {1, 2}));
   cache_image("cuda", {1, 2}, "machine code");
   EXPECT_EQ(cached_image("cuda", {1, 2}), "machine code");
+}
+
+TEST_F(DiskCache, WaitsForNoPipe) {
+  cache_image("cuda", {1, 2}, "machine code");
+  const auto path = files().front();
+  std::filesystem::remove(path);
+  ASSERT_EQ(::mkfifo(path.c_str(), 0600), 0);
+  EXPECT_FALSE(cached_image("cuda", {1, 2}));
 }
 
 TEST_F(DiskCache, TrimsWhatWasUsedLongestAgo) {

@@ -751,6 +751,13 @@ def test_precompiled_kernels() -> None:
     for bad in ({"name": "nothing"}, {"code": b"no code at all"}):
         with pytest.raises(pc.DeviceError):
             pc.eval(scaled(a, 1.0, False, **bad))
+    for scalars in ([1.0], [1.0, 300, False, 1]):  # fewer and more than its parameters
+        with pytest.raises(pc.ArgumentError, match="parameters"):
+            pc.eval(
+                pc.fast.precompiled_cuda_kernel(
+                    name="scale", compiled_source=PTX.encode(), inputs=[a], scalars=scalars, **like(a)
+                )
+            )
     assert scaled(a, 1.0, False).tolist() == a.tolist()
     with pytest.raises(TypeError):
         scaled(a, 1j, False)

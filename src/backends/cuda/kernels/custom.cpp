@@ -74,6 +74,7 @@ class Parameters {
   void add(const void* address) {
     add(std::vector<int64_t>{static_cast<int64_t>(reinterpret_cast<uintptr_t>(address))});
   }
+  size_t count() const { return words_.size(); }
   std::vector<void*> addresses() const {
     std::vector<void*> out;
     for (const auto& words : words_) out.push_back(words->data());
@@ -161,6 +162,24 @@ cudaLibrary_t library_of(const KernelArgs& args) {
   return library;
 }
 
+/// Of a function that takes other parameters than it is given the driver would read what is not there.
+void check_parameters(const KernelArgs& args, cudaKernel_t kernel, size_t given) {
+  size_t count = 0, offset = 0, bytes = 0;
+  const auto* const function = reinterpret_cast<const void*>(kernel);
+  while (count <= given && cudaFuncGetParamInfo(function, count, &offset, &bytes) == cudaSuccess) {
+    if (bytes > sizeof(int64_t))
+      reject(args, "a function whose parameter " + std::to_string(count) + " has " + std::to_string(bytes) + " bytes",
+             "pointers, and numbers of up to 8 bytes");
+    ++count;
+  }
+  cudaGetLastError();  // it says that there are no more
+  if (count > 0 && count != given)
+    reject(args,
+           count > given ? "a function of more than " + std::to_string(given) + " parameters"
+                         : "a function of " + std::to_string(count) + " parameters",
+           std::to_string(given) + ", one for each input, output and scalar");
+}
+
 void run_precompiled(const KernelArgs& args) {
   const int device = device_of(args.queue);
   const Work work(args);
@@ -173,6 +192,7 @@ void run_precompiled(const KernelArgs& args) {
   for (const TensorView& out : args.outputs) parameters.add(out.data);
   for (const int64_t bits : args.attrs.get<std::vector<int64_t>>("scalars"))  // little-endian: the low bytes
     parameters.add(std::vector<int64_t>{bits});
+  check_parameters(args, kernel, parameters.count());
   enqueue(args, work, kernel, launch, parameters);
 }
 
