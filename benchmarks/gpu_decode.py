@@ -1,4 +1,4 @@
-"""The decode loop of a small language model on one GPU: `python -m benchmarks.gpu_decode [--rounds N] [--out PATH] [side ...]`.
+"""The decode loop of a small language model on one GPU: `python -m benchmarks.gpu_decode [--rounds N] [side ...]`.
 
 One token at a time, the likeliest fed back on the device; all frameworks live in this process and take turns.
 16 layers, width 2048, 16 heads of 128 on 8 of keys and values, feed-forward 5632, 32,000 tokens, bfloat16, batch 1, a
@@ -198,7 +198,7 @@ SIDES: dict[str, Callable[[], Call]] = {
 
 
 def report(names: list[str], rounds: int) -> str:
-    """The table: tokens of a loop over the median of its seconds, and how many of the first tokens are the first side's."""
+    """The table: tokens of a loop over its median seconds, and how many of the first tokens are the first side's."""
     loops: dict[str, Call] = {}
     tokens: dict[str, list[int]] = {}
     for name, made in SIDES.items():

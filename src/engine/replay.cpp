@@ -25,6 +25,7 @@ constexpr int64_t kLeastSteps = 4;   // below, copying in and out launches as mu
 // no longer. What all recordings hold.
 constexpr int64_t kMostCopied = int64_t{64} << 20, kCopiedPerLaunch = int64_t{1} << 20, kMostHeld = int64_t{1} << 30;
 constexpr int64_t kLeastBound = int64_t{256} << 10;  // smaller operands are copied, many in one launch
+constexpr int kMostRehearsals = 40;
 constexpr int kMostBindings = 3;  // of one entry: operands that do not stay are copied
 
 constinit std::atomic<int64_t> held{0};
@@ -140,11 +141,14 @@ class Replays::Entry {
     if (!recording_) {
       if (!settled(plan)) return false;
       try {
-        record(plan, graph);
+        if (!record(plan, graph)) return false;
       } catch (const Interrupted&) {
         drop();
         throw;
-      } catch (const std::exception&) {  // the run that is not recorded says what it is
+      } catch (const Error& error) {  // if it stays, the run step by step says what it is
+        trace::reason("not recorded", error.info().op, "why", [&] { return std::string(error.what()); });
+        drop();
+      } catch (const std::exception&) {
         drop();
       }
       if (!recording_) {
@@ -166,11 +170,11 @@ class Replays::Entry {
   struct Operand {
     ValueId value;
     Span span;
-    Ref<Buffer>
-        memory;  // the recording's own, which the operand is copied into; or, where it stays, a window to where it lies
+    // The recording's own, which the operand is copied into; of one that stays, a window to where it lies.
+    Ref<Buffer> memory;
     const char* bound;  // there; null if it is copied
   };
-  /// A large operand of the last run, by its node and memory: only to be compared.
+  /// A large operand of the last run that others held too, by its node and memory: only to be compared.
   struct Large {
     ValueId value;
     const Node* node;
@@ -194,7 +198,7 @@ class Replays::Entry {
       const auto v = static_cast<ValueId>(i);
       if (!value.leaf) continue;
       const Storage& s = value.node->storages[value.output];
-      if (span_of(s, g.aval(v)).bytes < kLeastBound) continue;
+      if (span_of(s, g.aval(v)).bytes < kLeastBound || value.node->use_count() == value.uses) continue;
       const auto same = [&](const Large& l) {
         return l.value == v && l.node == value.node && l.memory == s.buffer.get();
       };
@@ -208,11 +212,18 @@ class Replays::Entry {
            std::any_of(large_.begin(), large_.end(), [&](const Large& l) { return l.value == v && l.stays; });
   }
 
-  void record(const Plan& plan, const Graph& g) {
+  /// False if it is to be tried again: code that suits how the recording's own memory lies is still being made. No `recording_` after
+  /// true: what it has cannot be recorded.
+  bool record(const Plan& plan, const Graph& g) {
     const trace::Span span("record", "plan", "steps", static_cast<int64_t>(plan.steps.size()));
     queue_ = queue_of(*only_place(plan));
     DeviceBackend& backend = *device_backend();
-    if (held.load() > kMostHeld || !few_bytes(g, launches_of(plan))) return;
+    if (held.load() > kMostHeld || !few_bytes(g, launches_of(plan))) {
+      trace::reason("not recorded", "too many bytes");
+      return true;
+    }
+    rehearse(plan, g);
+    if (!settled(plan) && ++rehearsals_ < kMostRehearsals) return false;
     const bool notes = std::any_of(plan.steps.begin(), plan.steps.end(), checks);
     if (notes) {
       constexpr memory::PositionNote kNothing;
@@ -220,6 +231,7 @@ class Replays::Entry {
       backend.upload(queue_, inside(*zeros_), &kNothing, sizeof kNothing);
     }
     StandIns stand_ins{windows_of(g), nullptr};
+    if (!operands_.empty()) ++bindings_;
     backend.begin_recording(queue_);
     std::vector<Storage> results;
     std::exception_ptr error;
@@ -240,10 +252,11 @@ class Replays::Entry {
     results.clear();
     recording_ = backend.end_recording(queue_);
     if (error) std::rethrow_exception(error);
-    if (!recording_) return;
+    if (!recording_) return true;
     held += recording_->bytes();
     for (const Step& step : plan.steps)
       if (step.kind == Step::Kind::kernel) attrs_.push_back(g.nodes[step.node]->attrs);
+    return true;
   }
 
   bool few_bytes(const Graph& g, int64_t launches) const {
@@ -261,6 +274,24 @@ class Replays::Entry {
     return true;
   }
 
+  /// Runs it as it will be recorded: what is loaded or chosen when work of its kind first comes may be nothing that can be captured.
+  void rehearse(const Plan& plan, const Graph& g) {
+    StandIns stand_ins{windows_of(g), nullptr};
+    add_copied(g, stand_ins.leaves);
+    std::vector<DeviceBackend::Piece> in;
+    for (const Operand& operand : operands_)
+      if (!operand.bound)
+        in.push_back({inside(*operand.memory), address_of(g, operand.value, operand.span), operand.span.bytes});
+    device_backend()->copy_all(queue_, in);
+    const auto note = std::make_shared<memory::HeldNote>(describe_source);
+    stand_ins.note = note->note();
+    std::vector<Storage> results;
+    std::vector<Node*> consumed;
+    run_plan(plan, g, results, consumed, {.stand_ins = &stand_ins});
+    note->set_marks({memory::device_memory()->mark(queue_)});
+    operands_.clear();
+  }
+
   /// Of operands that stay where they are. Before the recording: they may have to be brought to the device.
   std::vector<Storage> windows_of(const Graph& g) {
     std::vector<Storage> leaves(g.values.size());
@@ -276,7 +307,6 @@ class Replays::Entry {
       mine.offset = -span.begin;
       operands_.push_back({v, span, mine.buffer, there});
     }
-    if (!operands_.empty()) ++bindings_;
     return leaves;
   }
 
@@ -398,6 +428,7 @@ class Replays::Entry {
   std::mutex mutex_;
   int seen_ = 0;
   int bindings_ = 0;  // recordings that had operands in place
+  int rehearsals_ = 0;
   bool refused_ = false;
   std::vector<Large> large_;
   memory::Queue queue_ = 0;
