@@ -1,13 +1,16 @@
 // Texts of users' kernels compile. Needs NVRTC, no GPU.
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <cstring>
 #include <fstream>
 #include <sstream>
+#include <thread>
 
 #include "backends/cuda/kernels/image.h"
 #include "backends/cuda/regions/build.h"
 #include "backends/custom_kernel.h"
+#include "base/interrupt.h"
 #include "plait/error.h"
 
 namespace plait::cuda {
@@ -92,6 +95,17 @@ TEST_F(CustomCuda, MessagesNameTheUsersLine) {
     EXPECT_NE(error.info().got.find("test(3)"), std::string::npos) << error.what();
     EXPECT_NE(error.info().got.find("nothing"), std::string::npos) << error.what();
   }
+}
+
+TEST_F(CustomCuda, InterruptsEndACompilation) {
+  CustomKernelText text{.name = "test", .body = "out[threadIdx.x] = 1;"};
+  text.outputs = {{"out", DType::float16, 1}};
+  set_interrupt_hook([] { throw Interrupted({.op = "test", .got = "an interrupt"}); });
+  std::this_thread::sleep_for(std::chrono::milliseconds(50));  // polls are this rare
+  EXPECT_THROW(compiled(text), Interrupted);
+  EXPECT_NO_THROW(compile({"extern \"C\" __global__ void nothing() {}\n", {"nothing"}, ""}, 90));  // nobody waits
+  set_interrupt_hook(nullptr);
+  EXPECT_NO_THROW(compiled(text));
 }
 
 }  // namespace

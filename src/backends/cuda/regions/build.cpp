@@ -3,13 +3,17 @@
 #include <nvrtc.h>
 
 #include <algorithm>
+#include <exception>
 #include <filesystem>
+#include <mutex>
+#include <thread>
 
 #include "backends/cuda/libraries/background.h"
 #include "backends/cuda/libraries/library.h"
 #include "backends/custom_kernel.h"
 #include "backends/disk_cache.h"
 #include "base/hash.h"
+#include "base/interrupt.h"
 #include "plait/error.h"
 #include "plait/version.h"
 
@@ -120,6 +124,32 @@ Headers headers_for(const Source& source) {
                    : ""});
 }
 
+/// What ends a compilation early: the end of the process, or an interrupt of the thread that waits for a user's kernel.
+class Flow {
+ public:
+  explicit Flow(bool awaited) : awaited_(awaited) {}
+  int stops() noexcept {
+    const std::lock_guard lock(mutex_);
+    if (!stop_ && awaited_ && std::this_thread::get_id() == caller_) try {
+        poll_interrupt();
+      } catch (...) {
+        stop_ = std::current_exception();
+      }
+    return stop_ || process_ends() ? 1 : 0;
+  }
+  /// Errors: Interrupted; what the hook of interrupts throws.
+  void check(const std::string& what) const {
+    if (stop_) std::rethrow_exception(stop_);
+    if (process_ends()) throw Interrupted({.op = what, .got = "the end of the process while its code was compiled"});
+  }
+
+ private:
+  const bool awaited_;
+  const std::thread::id caller_ = std::this_thread::get_id();
+  std::mutex mutex_;
+  std::exception_ptr stop_;
+};
+
 }  // namespace
 
 std::string compile(const Source& source, int capability) {
@@ -143,9 +173,10 @@ std::string compile(const Source& source, int capability) {
   const std::vector<std::string> wanted = options_for(source);
   std::vector<const char*> options{architecture.c_str()};
   for (const std::string& option : wanted) options.push_back(option.c_str());
-  nvrtc().set_flow_callback(program, [](void*, void*) { return process_ends() ? 1 : 0; }, nullptr);
+  Flow flow(!source.user.empty());
+  nvrtc().set_flow_callback(program, [](void* data, void*) { return static_cast<Flow*>(data)->stops(); }, &flow);
   const nvrtcResult result = nvrtc().compile(program, static_cast<int>(options.size()), options.data());
-  if (process_ends()) throw Interrupted({.op = what, .got = "the end of the process while its code was compiled"});
+  flow.check(what);
   if (result != NVRTC_SUCCESS) raise_rejected(source, architecture, program);
   size_t size = 0;
   (machine_code ? nvrtc().cubin_size : nvrtc().ptx_size)(program, &size);
