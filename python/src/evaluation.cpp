@@ -8,6 +8,7 @@
 
 #include "base/interrupt.h"
 #include "bind.h"
+#include "engine/engine.h"
 #include "graph/node.h"
 #include "graph/source.h"
 #include "memory/buffer.h"
@@ -72,9 +73,14 @@ class UnlockedEvaluator final : public Evaluator {
 // ---- Ctrl-C ----
 
 unsigned long main_thread = 0;
+std::atomic<bool> ending{false};
 
 void check_signals() {
-  if (PyThread_get_thread_ident() != main_thread) return;  // only that thread runs signal handlers
+  if (PyThread_get_thread_ident() != main_thread) {  // only that one runs signal handlers
+    if (ending.load(std::memory_order_relaxed) && !PyGILState_GetThisThreadState())
+      throw Interrupted({.op = "eval", .got = "the end of the process"});
+    return;
+  }
   const PyGILState_STATE gil = PyGILState_Ensure();
   const bool raised = PyErr_CheckSignals() != 0;
   const bool interrupted = raised && PyErr_ExceptionMatches(PyExc_KeyboardInterrupt);
@@ -139,6 +145,13 @@ void after_fork_in_child() {
   main_thread = PyThread_get_thread_ident();
 }
 
+// At exit: threads of the library would use what it and others destroy then.
+void end_background_work() {
+  ending.store(true);
+  const nb::gil_scoped_release waiting;
+  engine::end_background_work();
+}
+
 // ---- functions ----
 
 void eval_trees(const nb::args& trees) {
@@ -172,6 +185,7 @@ void bind_evaluation(nb::module_& m) {
   set_interrupt_hook(check_signals);
   set_foreign_release_hook([](ForeignDeleter deleter, void* context) { release_under_lock(deleter, context); });
   pthread_atfork(before_fork, after_fork, after_fork_in_child);
+  nb::module_::import_("atexit").attr("register")(nb::cpp_function(end_background_work));
 
   m.def("eval", eval_trees, nb::sig("def eval(*args) -> None"),
         "Computes every array in the given trees (nested dicts, lists and tuples) now.\n\n"

@@ -1,5 +1,6 @@
 #include "engine/engine.h"
 
+#include <atomic>
 #include <condition_variable>
 #include <deque>
 #include <exception>
@@ -7,6 +8,7 @@
 #include <mutex>
 #include <thread>
 #include <unordered_map>
+#include <vector>
 
 #include "base/fork.h"
 #include "base/trace.h"
@@ -24,6 +26,8 @@ void register_all_ops(OpRegistry& ops);  // generated from the list of op files
 
 namespace plait::engine {
 namespace {
+
+constinit std::atomic<bool> ending{false};
 
 // Runs the work of async_eval in order, one thread for each stream that is used.
 class Worker {
@@ -59,7 +63,10 @@ class Worker {
         running_ = job;
       }
       try {
-        run(*job);
+        if (ending.load())
+          give_back(*job);
+        else
+          run(*job);
       } catch (...) {
         // The nodes are pending again: whoever asks for a result meets the same error with its line.
       }
@@ -155,6 +162,17 @@ void wait_for(Stream stream) {
 }
 
 }  // namespace
+
+void end_background_work() {
+  ending.store(true);
+  std::vector<Worker*> all;
+  {
+    const std::lock_guard lock(workers_mutex);
+    for (const auto& [stream, worker] : *workers) all.push_back(worker.get());
+  }
+  for (Worker* worker : all)
+    while (const auto event = worker->last()) event->wait();
+}
 
 PlanCacheStats plan_cache_stats() { return plan_cache().stats(); }
 void clear_plan_cache() { plan_cache().clear(); }

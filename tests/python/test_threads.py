@@ -5,6 +5,8 @@ Streams and shared graphs in general: test_streams.py. `./dev test --tsan` runs 
 
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -163,3 +165,19 @@ def test_arrays_die_while_others_read_them() -> None:
             return float(looked[0])
 
         assert all(value in range(THREADS) for value in on_threads(THREADS, work))
+
+
+def test_a_process_ends_in_the_midst_of_background_work() -> None:
+    """The work ends first: what it and other libraries keep is destroyed at exit."""
+    code = """
+import plait.core as pc
+lengths = range(1000, 1300)
+x, w = pc.ones((1, 40, 40, 3)), pc.ones((4, 3, 3, 3))
+results = [pc.fft.fft(pc.ones((2, n))).abs().sum() + pc.conv2d(x[:, : n % 30 + 8], w).sum() for n in lengths]
+pc.eval(results[0])
+for each in results:
+    pc.async_eval(each)
+"""
+    for _ in range(5):
+        run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+        assert run.returncode == 0, run.stderr

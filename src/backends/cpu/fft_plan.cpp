@@ -202,8 +202,8 @@ int64_t FftHalf::bytes() const { return int64_t{sizeof *this} + bytes_of(roots);
 
 template <class Plan>
 std::shared_ptr<const Plan> fft_plan(int64_t n) {
-  static Cache<Plan> cache;
-  return cache.get(n);
+  static auto* const cache = new Cache<Plan>;  // leaked: threads may ask while the process ends
+  return cache->get(n);
 }
 template std::shared_ptr<const FftPasses> fft_plan(int64_t n);
 template std::shared_ptr<const FftLong> fft_plan(int64_t n);

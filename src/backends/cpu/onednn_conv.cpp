@@ -50,8 +50,9 @@ class OneThread {
 };
 
 const dnnl::engine& engine() {
-  static const dnnl::engine cpu(dnnl::engine::kind::cpu, 0);
-  return cpu;
+  static auto* const cpu =
+      new const dnnl::engine(dnnl::engine::kind::cpu, 0);  // leaked: threads may ask while the process ends
+  return *cpu;
 }
 dnnl::stream& stream() {
   thread_local dnnl::stream s(engine());
@@ -190,7 +191,7 @@ Primitive build(const Key& key) {
 
 std::shared_ptr<const Primitive> primitive(const Key& key) {
   static std::mutex mutex;
-  static std::unordered_map<Key, std::shared_ptr<const Primitive>, KeyHash> made;
+  static auto& made = *new std::unordered_map<Key, std::shared_ptr<const Primitive>, KeyHash>;  // leaked, as the engine
   constexpr size_t kMost = 512;
   {
     const std::lock_guard lock(mutex);

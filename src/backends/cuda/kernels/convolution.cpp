@@ -188,7 +188,7 @@ cudnnStatus_t call(const Plan& plan, const Algorithm& algorithm, const Key& key,
 
 /// False where the library does not take it.
 bool run_cudnn(Work& work, ConvKind kind, const ConvGeometry& g, DType dtype, const void* a, const void* b, void* to) {
-  static PlanCache<Key, Plan> plans;
+  static auto& plans = *new PlanCache<Key, Plan>;  // leaked: threads may ask while the process ends
   if (!fits_int(g)) return false;
   const Key key{device_of(work.queue()), kind, dtype, g};
   const std::shared_ptr<const Plan> plan = plans.get(key, [&] { return make_plan(key); });

@@ -64,7 +64,7 @@ cufftResult execute(const Cufft& fft, const Plan& plan, cufftType type, void* fr
 
 /// Lines of `from` transformed to `to`, each row-major.
 void transform(Work& work, const Key& key, void* from, void* to, bool inverse) {
-  static PlanCache<Key, Plan, 64> plans;
+  static auto& plans = *new PlanCache<Key, Plan, 64>;  // leaked: threads may ask while the process ends
   const Cufft& fft = Cufft::get();
   const std::shared_ptr<const Plan> plan = plans.get(key, [&] { return make_plan(key); });
   void* workspace = work.scratch<char>(static_cast<int64_t>(plan->workspace));

@@ -222,7 +222,7 @@ void call(const Plan& plan, const Product& p, Addend addend, void* workspace, in
 }  // namespace
 
 void multiply(Work& work, Product p) {
-  static PlanCache<Key, Plan> plans;
+  static auto& plans = *new PlanCache<Key, Plan>;  // leaked: threads may ask while the process ends
   const int device = device_of(work.queue());
   const auto plan_for = [&](Addend addend) {
     if (addend == Addend::matrix) spread_addend(work, p);

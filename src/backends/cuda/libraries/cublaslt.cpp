@@ -25,7 +25,7 @@ const CublasLt& CublasLt::get() {
 
 cublasLtHandle_t cublaslt_handle(int device) {
   static std::mutex mutex;
-  static std::map<int, cublasLtHandle_t> handles;
+  static auto& handles = *new std::map<int, cublasLtHandle_t>;  // leaked: threads may ask while the process ends
   const std::lock_guard lock(mutex);
   cublasLtHandle_t& handle = handles[device];
   if (!handle) {

@@ -30,7 +30,8 @@ void* Cudnn::find(const char* symbol) const { return ::dlsym(library, symbol); }
 
 CudnnHandle& CudnnHandle::of(int device, For purpose) {
   static std::mutex mutex;
-  static std::map<std::pair<int, For>, CudnnHandle> handles;
+  static auto& handles =
+      *new std::map<std::pair<int, For>, CudnnHandle>;  // leaked: threads may ask while the process ends
   const std::lock_guard lock(mutex);
   CudnnHandle& found = handles[{device, purpose}];
   if (!found.handle) {
