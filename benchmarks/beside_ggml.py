@@ -1,8 +1,9 @@
 """Packed products of plait beside ggml's on the CPU: `python -m benchmarks.beside_ggml [--rounds N] [--threads N]`.
 
-ggml comes from the package ggml-python. Both live in this process and take turns. Weights are 4096 x 4096: plait's of 4
-and 8 bits in groups of 64 with a scale and a bias of 16 bits, ggml's of Q4_0 and Q8_0 in groups of 32 with a scale of 16
-bits: 4.5 and 8.5 bits each. plait multiplies rows of bfloat16, ggml rows of float32, which it rounds to 8 bits.
+ggml comes from the package ggml-python. Both live in this process and take turns. Weights are 4096 x 4096: plait's of
+4 and 8 bits in groups of 64 with a scale and a bias of 16 bits, ggml's of Q4_0 and Q8_0
+in groups of 32 with a scale of 16 bits: 4.5 and 8.5 bits each. plait multiplies
+rows of bfloat16, ggml rows of float32, which it rounds to 8 bits.
 """
 
 from __future__ import annotations
