@@ -55,7 +55,7 @@ PLAIT_USER_ERROR(IndexError)        // IndexError
 PLAIT_USER_ERROR(DeviceError)       // RuntimeError
 PLAIT_USER_ERROR(TransformError)    // ValueError: a rule that does not exist, an evaluation under a trace
 PLAIT_USER_ERROR(OutOfMemory)       // MemoryError and RuntimeError
-PLAIT_USER_ERROR(FileError)         // RuntimeError
+PLAIT_USER_ERROR(FileError)         // RuntimeError and ValueError
 PLAIT_USER_ERROR(NanError)          // FloatingPointError: a NaN, or an infinity, that a check was looking for
 PLAIT_USER_ERROR(Interrupted)       // raised between steps when an interrupt hook asks for it
 #undef PLAIT_USER_ERROR
