@@ -148,7 +148,9 @@ def test_every_transform_takes_an_imported_function(tmp_path: Path) -> None:
     for rows in (5, 2, 3):
         same(compiled(x[:rows]), f(x[:rows]))
     again = through_file(tmp_path, pc.grad(lambda x: g(x)[0].sum()), x, shapeless=True)
-    same(again(x[:2])[0], pc.grad(lambda x: f(x).sum())(x[:2]))
+    # Two programs: on a GPU the library may multiply their operands in another order.
+    got, want = again(x[:2])[0], pc.grad(lambda x: f(x).sum())(x[:2])
+    np.testing.assert_allclose(np.asarray(got), np.asarray(want), rtol=2e-6, atol=1e-6)
 
 
 def test_a_custom_function_is_exported_without_its_rules(tmp_path: Path) -> None:
