@@ -41,10 +41,11 @@ class DeviceBackend : public memory::DeviceMemory {
   virtual const Kernel* find_kernel(std::string_view op) const = 0;
 
   /// From now on what this thread enqueues on `queue` is recorded and not run, and what it allocates there is the recording's, until
-  /// `end_recording`, which it has to call. What waits for the host or another queue raises DeviceError meanwhile.
-  virtual void begin_recording(memory::Queue queue) = 0;
-  /// Null where not all could be recorded.
-  virtual std::unique_ptr<Recording> end_recording(memory::Queue queue) = 0;
+  /// `end_recording`, which it has to call. What waits for the host or another queue raises DeviceError meanwhile. False, and nothing has
+  /// begun, while something that waits for the device as a whole is under way on another thread: later it can be recorded.
+  [[nodiscard]] virtual bool begin_recording(memory::Queue queue) = 0;
+  /// Null where not all could be recorded; then `why_not` says why.
+  virtual std::unique_ptr<Recording> end_recording(memory::Queue queue, std::string& why_not) = 0;
 
   struct Piece {
     void* to;

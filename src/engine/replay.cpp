@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstdlib>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <utility>
 
@@ -20,6 +21,8 @@ namespace {
 
 constexpr size_t kMostEntries = 4;  // of a plan
 constexpr int kRunsBefore = 2;      // step by step: what comes twice comes again
+constexpr int kMostFailures =
+    5;    // of recordings of one entry, four times as many runs apart each time: others may be the cause
 constexpr int64_t kLeastSteps = 4;   // below, copying in and out launches as much
 // Operands and results of one plan, which are copied: always so many, or so many for each launch that a replay saves, as copying 1 MiB takes
 // no longer. What all recordings hold.
@@ -137,7 +140,7 @@ class Replays::Entry {
     const std::lock_guard lock(mutex_);
     if (refused_) return false;
     if (!recording_) look_at_operands(graph);
-    if (++seen_ <= kRunsBefore) return false;
+    if (++seen_ <= runs_before_) return false;
     if (!recording_) {
       if (!settled(plan)) return false;
       try {
@@ -147,20 +150,17 @@ class Replays::Entry {
         throw;
       } catch (const Error& error) {  // if it stays, the run step by step says what it is
         trace::reason("not recorded", error.info().op, "why", [&] { return std::string(error.what()); });
-        drop();
-      } catch (const std::exception&) {
-        drop();
+      } catch (const std::exception&) {  // as above
       }
       if (!recording_) {
-        static trace::Counter refused("plans that could not be recorded");
-        refused.add();
-        refused_ = true;
+        wait_after_failure();
         return false;
       }
     }
     if (replay(graph, results)) return true;
     drop();
     seen_ = 0;
+    runs_before_ = kRunsBefore;
     return false;
   }
 
@@ -191,6 +191,16 @@ class Replays::Entry {
     bool noted;  // whether what kernels note is about it
   };
 
+  void wait_after_failure() {
+    drop();
+    seen_ = 0;
+    runs_before_ *= 4;
+    if (++failures_ < kMostFailures) return;
+    static trace::Counter refused("plans that could not be recorded");
+    refused.add();
+    refused_ = true;
+  }
+
   void look_at_operands(const Graph& g) {
     std::vector<Large> now;
     for (size_t i = 0; i < g.values.size(); ++i) {
@@ -212,8 +222,8 @@ class Replays::Entry {
            std::any_of(large_.begin(), large_.end(), [&](const Large& l) { return l.value == v && l.stays; });
   }
 
-  /// False if it is to be tried again: code that suits how the recording's own memory lies is still being made. No `recording_` after
-  /// true: what it has cannot be recorded.
+  /// False if it is to be tried again soon: code that suits how the recording's own memory lies is still being made, or nothing can be
+  /// recorded at this moment. No `recording_` after true: what it has cannot be recorded.
   bool record(const Plan& plan, const Graph& g) {
     const trace::Span span("record", "plan", "steps", static_cast<int64_t>(plan.steps.size()));
     queue_ = queue_of(*only_place(plan));
@@ -231,8 +241,13 @@ class Replays::Entry {
       backend.upload(queue_, inside(*zeros_), &kNothing, sizeof kNothing);
     }
     StandIns stand_ins{windows_of(g), nullptr};
+    if (!backend.begin_recording(queue_)) {
+      trace::reason("not recorded", "a library is being opened");
+      drop();
+      seen_ = 0;
+      return false;
+    }
     if (!operands_.empty()) ++bindings_;
-    backend.begin_recording(queue_);
     std::vector<Storage> results;
     std::exception_ptr error;
     try {
@@ -250,10 +265,17 @@ class Replays::Entry {
       error = std::current_exception();
     }
     results.clear();
-    recording_ = backend.end_recording(queue_);
-    if (error) std::rethrow_exception(error);
-    if (!recording_) return true;
-    held += recording_->bytes();
+    std::string why_not;
+    recording_ = backend.end_recording(queue_, why_not);
+    if (recording_) held += recording_->bytes();
+    if (error) {
+      drop();  // not all is in it
+      std::rethrow_exception(error);
+    }
+    if (!recording_) {
+      trace::reason("not recorded", why_not);
+      return true;
+    }
     for (const Step& step : plan.steps)
       if (step.kind == Step::Kind::kernel) attrs_.push_back(g.nodes[step.node]->attrs);
     return true;
@@ -426,7 +448,7 @@ class Replays::Entry {
   }
 
   std::mutex mutex_;
-  int seen_ = 0;
+  int seen_ = 0, runs_before_ = kRunsBefore, failures_ = 0;
   int bindings_ = 0;  // recordings that had operands in place
   int rehearsals_ = 0;
   bool refused_ = false;

@@ -286,3 +286,40 @@ assert replayed() == 0
 """,
         {**gpu, "PLAIT_REPLAY": "0"},
     )
+
+
+def test_recordings_that_fail_are_tried_again() -> None:
+    lost = {"PLAIT_SIMULATE_GPU": "1", "PLAIT_SIMULATE_LOST_RECORDINGS": "4"}
+    run(
+        MLP
+        + """
+repeated(net, normal(8, 5), normal(5, 6), normal(6, 7))
+assert pc.trace_counters()["not recorded: a library is being opened"] == 2
+assert "plans that could not be recorded" not in pc.trace_counters()
+""",
+        lost,
+    )
+
+
+def test_recordings_that_always_fail_are_given_up() -> None:
+    lost = {"PLAIT_SIMULATE_GPU": "1", "PLAIT_SIMULATE_LOST_RECORDINGS": "1000"}
+    run(
+        MLP
+        + """
+w1, w2 = (pc.array(normal(*s)(0)) for s in ((5, 6), (6, 7)))
+given_up = lambda: pc.trace_counters().get("plans that could not be recorded", 0)
+before = None
+for k in range(50_000):
+    x = normal(8, 5)(k)
+    y = np.array(net(pc.array(x), w1, w2)[0])
+    if k % 100 == 0:
+        with pc.stream(pc.cpu):
+            np.testing.assert_allclose(y, np.array(net(pc.array(x), w1, w2)[0]), rtol=2e-5, atol=2e-5)
+    if given_up():
+        break
+    before = pc.get_active_memory() if before is None else before
+assert given_up() == 1 and replayed() == 0
+assert abs(pc.get_active_memory() - before) < 10_000
+""",
+        lost,
+    )

@@ -89,14 +89,15 @@ class TaskQueue {
 struct Recorder {
   Queue queue;
   std::vector<std::function<void()>> tasks;
-  std::vector<void*> memory;
+  std::vector<std::pair<void*, int64_t>> memory;
   int64_t bytes = 0;
 };
 constinit thread_local std::unique_ptr<Recorder> recorder;
 
 class Simulated final : public DeviceBackend {
  public:
-  Simulated(int devices, std::string_view without) : devices_(devices), stats_(static_cast<size_t>(devices)) {
+  Simulated(int devices, std::string_view without, int lost_recordings)
+      : devices_(devices), stats_(static_cast<size_t>(devices)), lost_recordings_(lost_recordings) {
     for (size_t at = 0; at < without.size();) {
       const size_t end = std::min(without.find(',', at), without.size());
       kernels_.emplace(without.substr(at, end - at), Kernel{});
@@ -143,7 +144,7 @@ class Simulated final : public DeviceBackend {
     stats.active += size;
     stats.peak = std::max(stats.peak, stats.active);
     if (recorder && recorder->queue == queue) {
-      recorder->memory.push_back(data);
+      recorder->memory.emplace_back(data, size);
       recorder->bytes += size;
       sizes_[data] = kRecorded;
     } else {
@@ -156,7 +157,10 @@ class Simulated final : public DeviceBackend {
     {
       const std::lock_guard lock(mutex_);
       const auto found = sizes_.find(data);
-      if (found->second == kRecorded) return;  // goes with its recording
+      if (found->second < 0) {  // goes with its recording
+        found->second = kReleased;
+        return;
+      }
       stats_[static_cast<size_t>(tasks.device)].active -= found->second;
       sizes_.erase(found);
     }
@@ -183,9 +187,24 @@ class Simulated final : public DeviceBackend {
     for (const Piece& p : pieces) copy(queue, p.to, p.from, p.bytes);
   }
 
-  void begin_recording(Queue queue) override { recorder = std::make_unique<Recorder>(Recorder{queue, {}, {}, 0}); }
-  std::unique_ptr<Recording> end_recording(Queue) override {
-    return std::make_unique<Recorded>(*this, std::move(*std::exchange(recorder, nullptr)));
+  bool begin_recording(Queue queue) override {
+    if (is_lost(false)) return false;
+    recorder = std::make_unique<Recorder>(Recorder{queue, {}, {}, 0});
+    return true;
+  }
+  std::unique_ptr<Recording> end_recording(Queue, std::string& why_not) override {
+    Recorder made = std::move(*std::exchange(recorder, nullptr));
+    if (!is_lost(true)) return std::make_unique<Recorded>(*this, std::move(made));
+    const auto device = static_cast<size_t>(device_of(made.queue));
+    const std::lock_guard lock(mutex_);
+    for (const auto& [data, size] : made.memory) {
+      if (std::exchange(sizes_[data], size) == kRecorded) continue;  // it will be released
+      stats_[device].active -= size;
+      sizes_.erase(data);
+      std::free(data);
+    }
+    why_not = "it was to be lost";
+    return nullptr;
   }
 
   Stats stats(int device) override {
@@ -225,7 +244,15 @@ class Simulated final : public DeviceBackend {
  private:
   static constexpr int64_t kTotal = int64_t{1} << 40;
   static constexpr int64_t kAlign = 256;
-  static constexpr int64_t kRecorded = -1;
+  static constexpr int64_t kRecorded = -1, kReleased = -2;  // instead of a size
+
+  /// As often as PLAIT_SIMULATE_LOST_RECORDINGS asks for, by turns when a recording begins and when it ends.
+  bool is_lost(bool at_end) {
+    const std::lock_guard lock(mutex_);
+    if (lost_recordings_ <= 0 || (lost_recordings_ % 2 == 1) != at_end) return false;
+    --lost_recordings_;
+    return true;
+  }
 
   class Recorded final : public Recording {
    public:
@@ -235,7 +262,7 @@ class Simulated final : public DeviceBackend {
       queue.wait(queue.added(), false);
       const std::lock_guard lock(owner_.mutex_);
       owner_.stats_[static_cast<size_t>(queue.device)].active -= made_.bytes;
-      for (void* data : made_.memory) {
+      for (const auto& [data, size] : made_.memory) {
         owner_.sizes_.erase(data);
         std::free(data);
       }
@@ -286,6 +313,7 @@ class Simulated final : public DeviceBackend {
   std::vector<std::unique_ptr<TaskQueue>> queues_;
   std::unordered_map<void*, int64_t> sizes_;
   std::vector<Stats> stats_;
+  int lost_recordings_;
   std::vector<int64_t> limits_ = std::vector<int64_t>(static_cast<size_t>(devices_), kTotal);
   mutable std::unordered_map<std::string, Kernel> kernels_;
 };
@@ -338,8 +366,9 @@ DeviceBackend* simulated_backend() {
   if (end == asked || *end || devices < 0 || devices > 16)
     throw DeviceError({.op = "PLAIT_SIMULATE_GPU", .got = asked, .accepts = "a number of devices from 0 to 16"});
   const char* without = std::getenv("PLAIT_SIMULATE_WITHOUT");
+  const char* lost = std::getenv("PLAIT_SIMULATE_LOST_RECORDINGS");
   if (devices == 0) return nullptr;
-  the_backend = new Simulated(static_cast<int>(devices), without ? without : "");
+  the_backend = new Simulated(static_cast<int>(devices), without ? without : "", lost ? std::atoi(lost) : 0);
   return the_backend;
 }
 

@@ -46,14 +46,15 @@ constexpr int kCallsBefore = 1, kCallsBeforeDecoding = 64;
 /// A form that came, and its plan once that was asked for.
 class Later {
  public:
-  /// Null where there is none, or none yet.
-  PlanPtr get(const AttentionForm& form, bool waits) const {
+  /// Null where there is none, or, unless it `waits`, none yet. Errors: DeviceError for a plan that is not made yet where it is recorded:
+  /// a recording would keep the slower way, and nobody waits in it for what may wait for its end.
+  PlanPtr get(const AttentionForm& form, bool waits, bool recorded) const {
     std::shared_future<PlanPtr> made;
     {
       const std::lock_guard lock(mutex_);
       if (!made_.valid()) {
         const int before = form.q.extents[2] == 1 ? kCallsBeforeDecoding : kCallsBefore;
-        if (!waits && ++calls_ <= before) return nullptr;
+        if (!waits && !recorded && ++calls_ <= before) return nullptr;
         made_ = begin(form, waits);
         if (!made_.valid()) return nullptr;
       }
@@ -62,6 +63,8 @@ class Later {
     const auto ready_in = [&](int ms) {
       return made.wait_for(std::chrono::milliseconds(ms)) == std::future_status::ready;
     };
+    if (recorded && !ready_in(0))
+      throw DeviceError({.op = "attention", .got = "a plan of cuDNN that is still being made"});
     if (!waits && !ready_in(0)) return nullptr;
     while (!ready_in(20)) poll_interrupt();  // others may be made before it
     try {
@@ -106,7 +109,7 @@ PlanPtr plan_of(const Work& work, const AttentionForm& form) {
   static auto* const plans = new Plans[2];  // leaked: threads may ask while the process ends
   Plans& some = plans[form.q.extents[2] == 1];  // what decodes does not push out the others
   const std::shared_ptr<const Later> later = some.get(form, [] { return std::make_shared<const Later>(); });
-  return later->get(form, wanted() >= CudnnAttention::always || recorder_of(work.queue()));
+  return later->get(form, wanted() >= CudnnAttention::always, recorder_of(work.queue()));
 }
 
 /// As it lies where rows are whole pieces of 16 bytes, else as a row-major copy.
@@ -152,6 +155,15 @@ AttentionForm form_of(const Work& work, const AttentionCall& at, const Operand& 
   return form;
 }
 
+AttentionMemory memory_of(Work& work, const AttentionCall& at, const Operand& q, const Operand& k, const Operand& v) {
+  AttentionMemory memory;
+  memory.q = q.data(work);
+  memory.k = k.data(work);
+  memory.v = v.data(work);
+  memory.scale = static_cast<float>(at.scale);
+  return memory;
+}
+
 void run(Work& work, const AttentionForm& form, const PlanPtr& plan, const AttentionMemory& memory) {
   void* const room = plan->workspace() > 0 ? work.scratch<char>(plan->workspace()) : nullptr;
   if (const Recorder* const recorder = recorder_of(work.queue())) keep_while_recorded(*recorder, plan);
@@ -183,11 +195,7 @@ bool attend_by_cudnn(Work& work, const AttentionCall& at, const KernelArgs& args
   const AttentionForm form = form_of(work, at, q, k, v);
   const PlanPtr plan = plan_of(work, form);
   if (!plan) return false;
-  AttentionMemory memory;
-  memory.q = q.data(work);
-  memory.k = k.data(work);
-  memory.v = v.data(work);
-  memory.scale = static_cast<float>(at.scale);
+  AttentionMemory memory = memory_of(work, at, q, k, v);
   memory.result = args.outputs[0].data;
   memory.stats = args.outputs[1].data;
   run(work, form, plan, memory);
@@ -211,11 +219,7 @@ bool attend_back_by_cudnn(Work& work, const AttentionCall& at, const KernelArgs&
   form.result = result.tensor();
   const PlanPtr plan = plan_of(work, form);
   if (!plan) return false;
-  AttentionMemory memory;
-  memory.q = q.data(work);
-  memory.k = k.data(work);
-  memory.v = v.data(work);
-  memory.scale = static_cast<float>(at.scale);
+  AttentionMemory memory = memory_of(work, at, q, k, v);
   memory.result = result.data(work);
   memory.cotangent = cotangent.data(work);
   memory.stats = work.scratch<float>(at.batch * at.heads * at.queries);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "backends/cuda/kernels/convolution_plain.h"
+#include "backends/cuda/runtime/recording.h"
 #include "plait/dtype.h"
 
 namespace plait::cuda {
@@ -29,6 +30,7 @@ class Trial {
   void finish() const;
 
  private:
+  NoCaptures none_;  // first calls open parts of libraries
   DeviceScope scope_;
   cudaStream_t stream_ = nullptr;
   char* data_ = nullptr;

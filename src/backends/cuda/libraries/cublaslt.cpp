@@ -7,6 +7,7 @@
 
 #include "backends/cuda/libraries/library.h"
 #include "backends/cuda/runtime/cuda.h"
+#include "backends/cuda/runtime/recording.h"
 
 namespace plait::cuda {
 
@@ -26,6 +27,11 @@ const CublasLt& CublasLt::get() {
 cublasLtHandle_t cublaslt_handle(int device) {
   static std::mutex mutex;
   static auto& handles = *new std::map<int, cublasLtHandle_t>;  // leaked: threads may ask while the process ends
+  {
+    const std::lock_guard lock(mutex);
+    if (const auto found = handles.find(device); found != handles.end() && found->second) return found->second;
+  }
+  const NoCaptures none;
   const std::lock_guard lock(mutex);
   cublasLtHandle_t& handle = handles[device];
   if (!handle) {

@@ -9,6 +9,7 @@
 
 #include "backends/cuda/libraries/library.h"
 #include "backends/cuda/runtime/cuda.h"
+#include "backends/cuda/runtime/recording.h"
 
 namespace plait::cuda {
 
@@ -32,6 +33,11 @@ CudnnHandle& CudnnHandle::of(int device, For purpose) {
   static std::mutex mutex;
   static auto& handles =
       *new std::map<std::pair<int, For>, CudnnHandle>;  // leaked: threads may ask while the process ends
+  {
+    const std::lock_guard lock(mutex);
+    if (CudnnHandle& found = handles[{device, purpose}]; found.handle) return found;
+  }
+  const NoCaptures none;
   const std::lock_guard lock(mutex);
   CudnnHandle& found = handles[{device, purpose}];
   if (!found.handle) {

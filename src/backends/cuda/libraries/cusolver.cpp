@@ -7,6 +7,7 @@
 
 #include "backends/cuda/libraries/library.h"
 #include "backends/cuda/runtime/cuda.h"
+#include "backends/cuda/runtime/recording.h"
 
 namespace plait::cuda {
 namespace {
@@ -28,6 +29,7 @@ template <class Handle, class Create>
 Handle handle_of(int device, const LibraryName& name, const Create& create) {
   Handle& handle = handles<Handle>().of_device[device];
   if (!handle) {
+    const NoCaptures none;  // no thread that records wants the lock
     const DeviceScope scope(device);
     if (const int status = static_cast<int>(create(&handle)); status != 0) {
       handle = nullptr;

@@ -49,10 +49,10 @@ void refuse_recording(memory::Queue queue, const char* what) {
         {.op = what, .got = "work that cannot be recorded", .accepts = "launches and copies on the device"});
 }
 
-void CudaBackend::begin_recording(memory::Queue queue) { begin_capture(queue, at(queue).device()); }
-std::unique_ptr<Recording> CudaBackend::end_recording(memory::Queue queue) {
+bool CudaBackend::begin_recording(memory::Queue queue) { return begin_capture(queue, at(queue).device()); }
+std::unique_ptr<Recording> CudaBackend::end_recording(memory::Queue queue, std::string& why_not) {
   StreamQueue& stream = at(queue);
-  return end_capture(stream, device(stream.device()).blocks);
+  return end_capture(stream, device(stream.device()).blocks, why_not);
 }
 
 void CudaBackend::copy_all(memory::Queue queue, std::span<const Piece> pieces) {

@@ -27,8 +27,8 @@ class CudaBackend final : public DeviceBackend {
   DeviceInfo info(int device) const override;
   std::unique_ptr<CompiledRegion> compile_region(RegionProgram region) override;
   const Kernel* find_kernel(std::string_view op) const override;
-  void begin_recording(memory::Queue queue) override;
-  std::unique_ptr<Recording> end_recording(memory::Queue queue) override;
+  bool begin_recording(memory::Queue queue) override;
+  std::unique_ptr<Recording> end_recording(memory::Queue queue, std::string& why_not) override;
   void copy_all(memory::Queue queue, std::span<const Piece> pieces) override;
 
   void* native_stream(memory::Queue queue) override { return at(queue).stream_for_use(); }

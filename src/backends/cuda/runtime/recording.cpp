@@ -1,6 +1,7 @@
 #include "backends/cuda/runtime/recording.h"
 
 #include <atomic>
+#include <condition_variable>
 #include <map>
 #include <mutex>
 #include <optional>
@@ -48,7 +49,8 @@ void give_stream(int device, cudaStream_t stream) {
 /// While a stream is captured nobody may wait for the device as a whole.
 struct Captures {
   std::mutex mutex;
-  int under_way = 0;
+  std::condition_variable ended;
+  int under_way = 0, forbidden = 0;  // captures, and those who have no captures beside them
   std::vector<std::pair<int, void*>> to_free;  // device, memory
 };
 Captures& captures() {
@@ -65,6 +67,7 @@ void free_now(int device, void* data) {
 void capture_ended() noexcept {
   const std::lock_guard lock(captures().mutex);
   if (--captures().under_way > 0) return;
+  captures().ended.notify_all();
   for (const auto& [device, data] : std::exchange(captures().to_free, {})) try {
       free_now(device, data);
     } catch (...) {
@@ -150,12 +153,28 @@ void free_outside_of_captures(int device, void* data) {
     free_now(device, data);
 }
 
-void begin_capture(memory::Queue queue, int device) {
+NoCaptures::NoCaptures() {
+  if (recorder)
+    throw DeviceError({.op = "recording", .got = "the first use of a library", .hint = "it is opened by a run before"});
+  std::unique_lock lock(captures().mutex);
+  ++captures().forbidden;
+  captures().ended.wait(lock, [] { return captures().under_way == 0; });
+}
+NoCaptures::~NoCaptures() {
+  const std::lock_guard lock(captures().mutex);
+  --captures().forbidden;
+}
+
+bool begin_capture(memory::Queue queue, int device) {
   check_internal(!recorder, "a thread records two things at once");
   const DeviceScope scope(device);
   const cudaStream_t stream = take_stream(device);
   {
     const std::lock_guard lock(captures().mutex);
+    if (captures().forbidden > 0) {
+      give_stream(device, stream);
+      return false;
+    }
     if (captures().under_way == 0) let_go_of_kept();  // code is unloaded, for which the device may be waited for
     // Relaxed: taking memory is no work of the stream, and other threads may do what they like.
     const cudaError_t error = cudaStreamBeginCapture(stream, cudaStreamCaptureModeRelaxed);
@@ -164,9 +183,10 @@ void begin_capture(memory::Queue queue, int device) {
     ++captures().under_way;
   }
   recorder = Recorder{queue, next_memory++, stream};
+  return true;
 }
 
-std::unique_ptr<Recording> end_capture(StreamQueue& queue, Blocks& blocks) {
+std::unique_ptr<Recording> end_capture(StreamQueue& queue, Blocks& blocks, std::string& why_not) {
   const Recorder made = *std::exchange(recorder, std::nullopt);
   const DeviceScope scope(queue.device());
   cudaGraph_t graph = nullptr;
@@ -177,6 +197,7 @@ std::unique_ptr<Recording> end_capture(StreamQueue& queue, Blocks& blocks) {
   if (error == cudaSuccess && graph) error = cudaGraphInstantiate(&ready, graph, 0);
   if (graph) cudaGraphDestroy(graph);
   if (error != cudaSuccess || !ready) {
+    why_not = cudaGetErrorName(error);
     cudaGetLastError();
     blocks.adopt(made.memory, made.queue);  // some of it may be in use still
     return nullptr;

@@ -4,9 +4,11 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cstring>
 #include <memory>
+#include <stdexcept>
 #include <string>
 #include <thread>
 #include <vector>
@@ -34,15 +36,28 @@ class CudaRecording : public testing::Test {
     if (result) backend->release(queue, result);
   }
 
+  /// Nothing is recorded while libraries are opened in the background.
+  void begin() {
+    for (int i = 0; !backend->begin_recording(queue); ++i) {
+      if (i == 6000) throw std::runtime_error("nothing could be recorded for a minute");
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+  }
+  std::unique_ptr<Recording> end() {
+    std::string why_not;
+    auto recording = backend->end_recording(queue, why_not);
+    EXPECT_EQ(!recording, !why_not.empty()) << why_not;
+    return recording;
+  }
   void set(void* data, int value) { check_cuda(cudaMemsetAsync(data, value, kBytes, stream_of(queue)), "memset"); }
   /// Sets memory of the recording, which it gives back at once, and copies that to `result`.
   std::unique_ptr<Recording> record(int value) {
-    backend->begin_recording(queue);
+    begin();
     void* const own = backend->allocate(queue, kBytes);
     set(own, value);
     backend->copy(queue, result, own, kBytes);
     backend->release(queue, own);
-    return backend->end_recording(queue);
+    return end();
   }
   std::vector<char> now() {
     std::vector<char> bytes(kBytes);
@@ -63,10 +78,10 @@ class CudaRecording : public testing::Test {
 TEST_F(CudaRecording, KeepsWhatItsWorkUses) {
   auto used = std::make_shared<const int>(1);
   const std::weak_ptr<const int> watched = used;
-  backend->begin_recording(queue);
+  begin();
   keep_while_recorded(*recorder_of(queue), std::move(used));
   set(result, 3);
-  auto recording = backend->end_recording(queue);
+  auto recording = end();
   ASSERT_TRUE(recording);
   record(4).reset();
   EXPECT_FALSE(watched.expired());
@@ -118,12 +133,12 @@ TEST_F(CudaRecording, ItsMemoryStaysWhereItIs) {
 }
 
 TEST_F(CudaRecording, WhatWaitsIsRefusedAndTheRestGoesOn) {
-  backend->begin_recording(queue);
+  begin();
   char byte = 0;
   EXPECT_THROW(backend->mark(queue), DeviceError);
   EXPECT_THROW(backend->upload(queue, result, &byte, 1), DeviceError);
   set(result, 5);
-  const auto recording = backend->end_recording(queue);
+  const auto recording = end();
   ASSERT_TRUE(recording);
   EXPECT_TRUE(all(1));
   recording->replay();
@@ -132,21 +147,42 @@ TEST_F(CudaRecording, WhatWaitsIsRefusedAndTheRestGoesOn) {
 
 TEST_F(CudaRecording, WhatCannotBeCapturedGivesNone) {
   const int64_t before = backend->stats(0).active;
-  backend->begin_recording(queue);
+  begin();
   void* const own = backend->allocate(queue, kBytes);
   set(own, 9);
   EXPECT_NE(cudaStreamSynchronize(stream_of(queue)), cudaSuccess);
   cudaGetLastError();
   backend->release(queue, own);
-  EXPECT_FALSE(backend->end_recording(queue));
+  EXPECT_FALSE(end());
   EXPECT_EQ(backend->stats(0).active, before);
   EXPECT_TRUE(all(1));
   EXPECT_TRUE(record(7));
 }
 
+TEST_F(CudaRecording, NothingIsRecordedBesideWhatWaitsForTheDevice) {
+  begin();
+  EXPECT_THROW(NoCaptures(), DeviceError);
+  std::atomic<bool> alone{false};
+  std::thread another([&] {
+    const NoCaptures none;
+    alone = true;
+    check_cuda(cudaDeviceSynchronize(), "the device");
+    EXPECT_FALSE(backend->begin_recording(queue));
+  });
+  set(result, 5);
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  EXPECT_FALSE(alone);
+  const auto recording = end();
+  another.join();
+  ASSERT_TRUE(recording);
+  recording->replay();
+  EXPECT_TRUE(all(5));
+  EXPECT_TRUE(record(6));
+}
+
 TEST_F(CudaRecording, OtherThreadsGoOnMeanwhile) {
   backend->release(queue, backend->allocate(queue, 40 * kMiB));
-  backend->begin_recording(queue);
+  begin();
   std::thread([&] {
     set(result, 4);  // on the queue, not into the recording
     EXPECT_TRUE(all(4));
@@ -156,7 +192,7 @@ TEST_F(CudaRecording, OtherThreadsGoOnMeanwhile) {
     backend->release(another, data);
   }).join();
   set(result, 6);
-  const auto recording = backend->end_recording(queue);
+  const auto recording = end();
   ASSERT_TRUE(recording);
   EXPECT_TRUE(all(4));
   recording->replay();
