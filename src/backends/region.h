@@ -66,7 +66,7 @@ class CompiledRegion {
  public:
   virtual ~CompiledRegion() = default;
   virtual void run(const RegionBinding& binding) const = 0;
-  /// Whether a run like the last one would go the same way: no better code is on its way.
+  /// Whether all runs since this was asked last had the code that suits them, so that none would go another way next time.
   virtual bool settled() const { return true; }
   /// How the next run would go, in a word for people; "" where there is one way only.
   virtual const char* how() const { return ""; }

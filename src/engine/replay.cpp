@@ -66,7 +66,9 @@ bool fits(const Plan& plan) {
 }
 
 bool settled(const Plan& plan) {
-  return std::all_of(plan.regions.begin(), plan.regions.end(), [](const RegionStep& r) { return r.code->settled(); });
+  bool all = true;
+  for (const RegionStep& region : plan.regions) all = region.code->settled() && all;  // each is asked: steps share code
+  return all;
 }
 
 bool checks(const Step& step) {
@@ -233,7 +235,13 @@ class Replays::Entry {
       return true;
     }
     rehearse(plan, g);
-    if (!settled(plan) && ++rehearsals_ < kMostRehearsals) return false;
+    if (!settled(plan)) {
+      seen_ = 0;
+      if (++rehearsals_ < kMostRehearsals) return false;
+      rehearsals_ = 0;
+      trace::reason("not recorded", "its code is not made yet");
+      return true;
+    }
     const bool notes = std::any_of(plan.steps.begin(), plan.steps.end(), checks);
     if (notes) {
       constexpr memory::PositionNote kNothing;

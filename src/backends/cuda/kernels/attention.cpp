@@ -1,8 +1,9 @@
-// Attention by cuDNN where it takes it (attention_cudnn.h), else by products of cuBLASLt and one pass over scores between them, for as
-// many queries at a time as a fixed amount of memory takes.
+// Attention by cuDNN where it takes it (attention_cudnn.h), of few queries by kernels of our own (attention_few.h), else by products of
+// cuBLASLt and one pass over scores between them, for as many queries at a time as a fixed amount of memory takes.
 #include <algorithm>
 
 #include "backends/cuda/kernels/attention_cudnn.h"
+#include "backends/cuda/kernels/attention_few.h"
 #include "backends/cuda/kernels/attention_rows.h"
 #include "backends/cuda/kernels/copy.h"
 #include "backends/cuda/kernels/matmul_plain.h"
@@ -76,8 +77,9 @@ void run(const KernelArgs& args) {
     for (const TensorView& out : args.outputs) fill_zero(work, out);
     return;
   }
-  if (attend_by_cudnn(work, at, args)) return;
   const TensorView* const sinks = args.attrs.get<bool>("sinks") ? &args.inputs[4] : nullptr;
+  if (attend_by_cudnn(work, at, args)) return;
+  if (is_for_few(at)) return attend_few(work, at, sinks, y, args.outputs[1].as<float>(), args.outputs[2].as<float>());
   const int64_t most_rows = queries_at_once(at);
   void* const scores = scratch_for(work, at, most_rows, at.keys);
   const TensorView k = turned(keys_of(at, at.k)), v = keys_of(at, at.v);

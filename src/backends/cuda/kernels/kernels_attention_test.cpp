@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "backends/cuda/kernels/attention_cudnn.h"
+#include "backends/cuda/kernels/attention_few.h"
 #include "backends/cuda/kernels/kernel_case.h"
 #include "backends/cuda/libraries/cudnn_attention.h"
 #include "backends/cuda/runtime/cuda_backend.h"
@@ -365,22 +366,90 @@ TEST(CudaAttention, Decoding) {
   expect_near_cpu(c, forward, backward, "decoding by cuDNN");
 }
 
+// Few queries, whatever hides keys from them: results and what gradients take of them.
+TEST(CudaAttention, FewQueries) {
+  PLAIT_NEEDS_GPU();
+  const DType bools = DType::bool_;
+  for (const Sizes& s : {Sizes{2, 4, 2, 1, 300, 64, 64},
+                         {1, 32, 8, 1, 1500, 128, 128},
+                         {3, 3, 3, 1, 1, 8, 8},
+                         {1, 16, 1, 1, 70, 128, 64},   // more rows than a block has
+                         {2, 6, 2, 3, 257, 40, 256},
+                         {1, 2, 2, 8, 33, 256, 24},
+                         {2, 4, 2, 4, 3, 64, 64}})   // fewer keys than queries
+    for (DType d : {DType::float16, DType::bfloat16, DType::float32})
+      for (const bool sinks : {false, true}) {
+        Tensor none = as(d, any(DType::float32, {1, 1, 1, 1})), hidden = any(bools, {1, 1, 1, s.keys});
+        std::fill(hidden.bytes.begin(), hidden.bytes.end(), 0);
+        const std::pair<const char*, Tensor> masks[] = {
+            {"none", none},
+            {"causal", none},
+            {"array", any(bools, {s.batch, s.heads, s.queries, s.keys})},
+            {"array", any(bools, {1, 1, 1, s.keys})},
+            {"array", any(bools, {s.batch, 1, s.queries, 1})},
+            {"array", hidden},
+            {"array", any(d, {1, s.heads, s.queries, s.keys})},
+            {"array", any(d, {s.batch, 1, 1, s.keys})}};
+        for (const auto& [name, mask] : masks) {
+          const Attrs attrs("attention", {{"scale", Scalar(0.3)}, {"mask", std::string(name)}, {"sinks", sinks}});
+          const Tensor q = any(d, s.q()), k = within_rows(d, s.k(), 8), v = any(d, s.v()),
+                       sink = any(DType::float32, {1, s.heads});
+          const std::vector<Tensor> want = Case::all_on_cpu(
+              "attention", attrs,
+              {as(DType::float32, q), as(DType::float32, k), as(DType::float32, v),
+               mask.dtype == bools ? mask : as(DType::float32, mask), sink});
+          OnDevice call("attention", attrs, {q, k, v, mask, sink});
+          const KernelArgs args = call.args();
+          ASSERT_TRUE(cuda::is_for_few(AttentionCall(args)));
+          call.run(CudnnAttention::never);
+          const double most = d == DType::float32 ? 2e-5 : tolerance(d);
+          for (size_t i = 0; i < 3; ++i)
+            EXPECT_LE(difference(as(DType::float32, call.results()[i]), want[i]), i == 2 ? most * static_cast<double>(s.keys) : most)
+                << describe(name, {}, {q, k, v, mask}) << (sinks ? ", sinks" : "") << ": result " << i;
+        }
+      }
+}
+
+TEST(CudaAttention, FewQueriesThatLieOtherwise) {
+  PLAIT_NEEDS_GPU();
+  const DType d = DType::bfloat16;
+  const Sizes s{2, 4, 2, 1, 90, 64, 64};
+  Tensor odd = any(d, {2, 2, 91, 64});
+  odd.shape = s.k();
+  odd.offset = 1;
+  Tensor turned = any(d, {2, 2, 64, 90});
+  turned.shape = s.k();
+  std::swap(turned.strides[2], turned.strides[3]);
+  const Attrs attrs("attention", Case::attributes(false, 0.3));
+  const Tensor mask = any(DType::bool_, {1, 1, 1, 1}), sinks = any(DType::float32, {1, 1}), q = any(d, s.q());
+  for (const Tensor& k : {odd, turned}) {
+    const std::vector<Tensor> want =
+        Case::all_on_cpu("attention", attrs, {as(DType::float32, q), as(DType::float32, k), as(DType::float32, k), mask, sinks});
+    OnDevice call("attention", attrs, {q, k, k, mask, sinks});
+    const KernelArgs args = call.args();
+    EXPECT_FALSE(cuda::is_for_few(AttentionCall(args)));
+    call.run(CudnnAttention::never);
+    EXPECT_LE(difference(as(DType::float32, call.results()[0]), want[0]), tolerance(d));
+  }
+}
+
 struct Timed {
   double first_ms = 0, ms = 0;
 };
-Timed timed(OnDevice& call, CudnnAttention wanted) {
+template <class Run>
+Timed timed(OnDevice& call, const Run& run) {
   const auto now = [] { return std::chrono::steady_clock::now(); };
   const auto ms_since = [&](auto begin) { return std::chrono::duration<double, std::milli>(now() - begin).count(); };
   Timed t;
   auto begin = now();
-  call.run(wanted);
+  run();
   call.wait();
   t.first_ms = ms_since(begin);
-  for (int i = 0; i < 3; ++i) call.run(wanted);
+  for (int i = 0; i < 3; ++i) run();
   call.wait();
   constexpr int kRuns = 20;
   begin = now();
-  for (int i = 0; i < kRuns; ++i) call.run(wanted);
+  for (int i = 0; i < kRuns; ++i) run();
   call.wait();
   t.ms = ms_since(begin) / kRuns;
   return t;
@@ -420,11 +489,11 @@ TEST(CudaAttention, TimesOfBothWays) {
       OnDevice backward("attention_vjp", of_backward,
                         {noise(d, s.q()), noise(d, s.k()), noise(d, s.v()), mask, rows, rows, rows, noise(d, s.y()),
                          noise(d, s.y())});
-      const Timed plain = timed(forward, CudnnAttention::never), fast = timed(forward, CudnnAttention::always);
-      const Timed plain_back = timed(backward, CudnnAttention::never),
-                  fast_back = timed(backward, CudnnAttention::always);
+      const auto by = [](OnDevice& call, CudnnAttention wanted) { return timed(call, [&] { call.run(wanted); }); };
+      const Timed plain = by(forward, CudnnAttention::never), fast = timed(forward, [&] { forward.run_cudnn(); });
+      const Timed plain_back = by(backward, CudnnAttention::never), fast_back = by(backward, CudnnAttention::always);
       std::printf(
-          "%d x %d/%d heads, %d x %d, %d%s: forward %.3f ms by products, %.3f by cuDNN (first %.1f); backward %.3f, %.3f (first %.1f)\n",
+          "%d x %d/%d heads, %d x %d, %d%s: forward %.3f ms without cuDNN, %.3f by it (first %.1f); backward %.3f, %.3f (first %.1f)\n",
           static_cast<int>(s.batch), static_cast<int>(s.heads), static_cast<int>(s.shared), static_cast<int>(s.queries),
           static_cast<int>(s.keys), static_cast<int>(s.features), causal ? ", causal" : "", plain.ms, fast.ms,
           fast.first_ms, plain_back.ms, fast_back.ms, fast_back.first_ms);

@@ -69,6 +69,10 @@ TEST(CudaKernels, Matmul) {
                          {0, 3, 2},
                          {2, 3, 0},
                          {7, 1, 9},
+                         {1, 264, 64},
+                         {1, 1032, 300},
+                         {1, 48, 2000},
+                         {700, 2056, 1},
                          {513, 700, 255}}) {
       const Tensor a = any(d, {s.m, s.k}), b = any(d, {s.k, s.n});
       expect_product(a, b);
@@ -91,6 +95,17 @@ TEST(CudaKernels, MatmulOfBatchesAndStrides) {
     some.shape[1] = 3;
     some.strides[1] = 0;
     expect_product(some, turned(any(d, {5, 3, 6, 8})));
+    expect_product(any(d, {3, 1, 64}), turned(any(d, {3, 100, 64})));
+    expect_product(any(d, {3, 100, 64}), turned(any(d, {3, 1, 64})));
+    Tensor same = turned(any(d, {1, 100, 64}));
+    same.shape[0] = 3;
+    same.strides[0] = 0;
+    expect_product(any(d, {3, 1, 64}), same);
+    Tensor spaced = any(d, {200, 80});  // every other row, of which a part
+    spaced.shape = {100, 64};
+    spaced.strides = {160, 1};
+    expect_product(any(d, {1, 64}), turned(spaced));
+    expect_product(spaced, turned(any(d, {1, 64})));
     Tensor wide = any(d, {32, 48});  // every other column, and rows further apart than they are long
     wide.shape = {32, 16};
     expect_product(wide, any(d, {16, 8}));
@@ -125,7 +140,7 @@ TEST(CudaKernels, Addmm) {
   };
   for (DType d : kInexact)
     for (const Size s :
-         {Size{1, 1, 1}, {3, 5, 7}, {1, 64, 32}, {128, 256, 64}, {65, 129, 33}, {40, 17, 1}, {4, 0, 5}, {0, 3, 2}}) {
+         {Size{1, 1, 1}, {3, 5, 7}, {1, 64, 32}, {128, 256, 64}, {65, 129, 33}, {40, 17, 1}, {1, 256, 80}, {90, 64, 1}, {4, 0, 5}, {0, 3, 2}}) {
       const Tensor a = any(d, {s.m, s.k}), b = any(d, {s.k, s.n});
       const double tolerance = 50 * rounding(d);
       const auto repeated = [&](Tensor c) {

@@ -40,6 +40,7 @@ MachineRun::MachineRun(const std::vector<const StepProgram*>& programs, const st
     at.push_back({block.add(steps), block.add(p->reductions)});
     registers = std::max(registers, machine_memory(*p));
   }
+  refuse_recording(binding.queue, "a region whose code is not made yet");
   uploaded_ = std::make_unique<Scratch>(binding.queue, static_cast<int64_t>(block.bytes.size()) + 16);
   cuda_memory().upload(binding.queue, uploaded_->bytes(), block.bytes.data(), static_cast<int64_t>(block.bytes.size()));
   registers_ = std::make_unique<Scratch>(binding.queue, registers);

@@ -89,7 +89,7 @@ const Module* CudaRegion::ask(int form, int device) const {
 /// The first of `forms` is wanted; while it is not there, the first that is. The last is the general one.
 CudaRegion::Chosen CudaRegion::choose(std::initializer_list<int> forms, int device) const {
   const Chosen chosen = choose_now(forms, device);
-  settled_.store(chosen.module && chosen.form == *forms.begin(), std::memory_order_relaxed);
+  if (!chosen.module || chosen.form != *forms.begin()) settled_.store(false, std::memory_order_relaxed);
   return chosen;
 }
 
@@ -158,10 +158,7 @@ void CudaRegion::run(const RegionBinding& binding) const {
   const DeviceScope scope(device);
   Run run(staged_, binding);
   const Space& space = run.bound.space;
-  if (space.rows == 0 || (!staged_.has_row() && space.length == 0)) {
-    settled_.store(true, std::memory_order_relaxed);
-    return;
-  }
+  if (space.rows == 0 || (!staged_.has_row() && space.length == 0)) return;
   const Chosen chosen = staged_.has_row() ? choose_rows(run, device) : choose_elementwise(run, device);
   if (chosen.module) run.write_arguments();
   if (staged_.has_row())

@@ -21,7 +21,7 @@ class CudaRegion final : public CompiledRegion {
  public:
   explicit CudaRegion(RegionProgram program);
   void run(const RegionBinding& binding) const override;
-  bool settled() const override { return settled_.load(std::memory_order_relaxed); }
+  bool settled() const override { return settled_.exchange(true, std::memory_order_relaxed); }
   const char* how() const override;
 
   Tier tier;  // PLAIT_CUDA_TIER, or as a test wants
@@ -71,7 +71,7 @@ class CudaRegion final : public CompiledRegion {
   };
   mutable Built built_[kForms];
   mutable std::atomic<bool> begun_ = false;
-  mutable std::atomic<bool> settled_ = false;  // the last run had the code of its own way
+  mutable std::atomic<bool> settled_ = true;  // all runs since it was asked had the code of their own way
 };
 
 }  // namespace plait::cuda
