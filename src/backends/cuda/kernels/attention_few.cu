@@ -9,8 +9,8 @@ namespace plait::cuda {
 namespace {
 
 constexpr int kFewThreads = 128, kFewWarps = kFewThreads / 32;
-constexpr int kPiece = 8;       // features of a lane
-constexpr int kMostRows = 8;    // queries of heads that a block has at once
+constexpr int kPiece = 8;  // features of a lane
+constexpr int kMostRows = 8;  // queries of heads that a block has at once
 constexpr int kMostChunk = 256;  // keys of a block
 constexpr int kLeastChunk = 32;
 constexpr int kMostChunks = 1024;
@@ -89,8 +89,8 @@ __global__ void __launch_bounds__(kFewThreads) few_kernel(const __grid_constant_
   for (int r = 0; r < R; ++r) {
     if (r >= rows) break;
     const RowAt at(f, with, first_row + r);
-    const T* const from = reinterpret_cast<const T*>(f.q) + n * f.q_strides[0] + at.head * f.q_strides[1] +
-                          at.query * f.q_strides[2];
+    const T* const from =
+        reinterpret_cast<const T*>(f.q) + n * f.q_strides[0] + at.head * f.q_strides[1] + at.query * f.q_strides[2];
 #pragma unroll
     for (int i = 0; i < kPiece; ++i)
       if (lane * kPiece + i < f.features) q[r][i] = widened(from[(lane * kPiece + i) * f.q_strides[3]]);
@@ -200,24 +200,26 @@ __global__ void __launch_bounds__(kFewThreads) few_kernel(const __grid_constant_
   }
 }
 
-/// A block for each row of the result.
+/// A block for each row of the result. Each of its warps finds out by itself what chunks count for.
 template <class T>
-__global__ void __launch_bounds__(kFewThreads) join_chunks_kernel(const __grid_constant__ Few f, T* y, float* most, float* total) {
+__global__ void __launch_bounds__(kFewThreads)
+    join_chunks_kernel(const __grid_constant__ Few f, T* y, float* most, float* total) {
+  constexpr int kAtOnce = 16;  // chunks
   __shared__ float factors[kMostChunks];
-  __shared__ float found[kFewWarps];
   const int64_t row = blockIdx.x;
   const float *const of_most = f.most + row * f.chunks, *const of_total = f.total + row * f.chunks;
-  const int warp = threadIdx.x / 32;
-  const auto all = [&](float mine, auto join) {
-    for (int other = 16; other > 0; other /= 2) mine = join(mine, __shfl_xor_sync(~0u, mine, other));
-    __syncthreads();
-    if (threadIdx.x % 32 == 0) found[warp] = mine;
-    __syncthreads();
-    return join(join(found[0], found[1]), join(found[2], found[3]));
+  const float* const of_sums = f.sums + row * f.chunks * f.values;
+  const int lane = threadIdx.x % 32, column = threadIdx.x;
+  float ahead[kAtOnce] = {};
+  const auto load = [&](int first, int i) {
+#pragma unroll
+    for (int u = 0; u < kAtOnce; ++u)
+      if (first + u < f.chunks && i < f.values) ahead[u] = of_sums[int64_t{first + u} * f.values + i];
   };
+  load(0, column);
   float largest = -FLT_MAX;
-  for (int c = threadIdx.x; c < f.chunks; c += kFewThreads) largest = fmaxf(largest, of_most[c]);
-  largest = all(largest, [](float a, float b) { return fmaxf(a, b); });
+  for (int c = lane; c < f.chunks; c += 32) largest = fmaxf(largest, of_most[c]);
+  for (int other = 16; other > 0; other /= 2) largest = fmaxf(largest, __shfl_xor_sync(~0u, largest, other));
   float sink = 0;
   if (f.sinks) {
     const int64_t head = row / f.queries % f.heads, n = row / f.queries / f.heads;
@@ -225,17 +227,22 @@ __global__ void __launch_bounds__(kFewThreads) join_chunks_kernel(const __grid_c
     largest = sink > largest ? sink : largest;
   }
   float sum = 0;
-  for (int c = threadIdx.x; c < f.chunks; c += kFewThreads) {
-    factors[c] = expf(of_most[c] - largest);
-    sum += of_total[c] * factors[c];
+  for (int c = lane; c < f.chunks; c += 32) {
+    const float factor = expf(of_most[c] - largest);
+    if (threadIdx.x < 32) factors[c] = factor;
+    sum += of_total[c] * factor;
   }
-  sum = all(sum, [](float a, float b) { return a + b; });
+  for (int other = 16; other > 0; other /= 2) sum += __shfl_xor_sync(~0u, sum, other);
   if (f.sinks) sum += expf(sink - largest);
-  for (int i = threadIdx.x; i < f.values; i += kFewThreads) {
+  __syncthreads();
+  for (int i = column; i < f.values; i += kFewThreads) {
     float value = 0;
-#pragma unroll 8
-    for (int c = 0; c < f.chunks; ++c)
-      value = __fmaf_rn(factors[c], f.sums[(row * f.chunks + c) * f.values + i], value);
+    for (int first = 0; first < f.chunks; first += kAtOnce) {
+      if (first > 0 || i != column) load(first, i);
+#pragma unroll
+      for (int u = 0; u < kAtOnce; ++u)
+        if (first + u < f.chunks) value = __fmaf_rn(factors[first + u], ahead[u], value);
+    }
     y[row * f.values + i] = narrowed<T>(value / sum);
   }
   if (threadIdx.x == 0) {
@@ -328,7 +335,8 @@ void attend_few(Work& work, const AttentionCall& at, const TensorView* sinks, co
   f.most = work.scratch<float>(rows * f.chunks);
   f.total = work.scratch<float>(rows * f.chunks);
   for_element(at.q.dtype, [&]<class T>() {
-    launch_few<T>(work, f, static_cast<unsigned>(items * f.chunks), static_cast<int>(std::min<int64_t>(of_group, kMostRows)));
+    launch_few<T>(work, f, static_cast<unsigned>(items * f.chunks),
+                  static_cast<int>(std::min<int64_t>(of_group, kMostRows)));
     work.launched("attention");
     join_chunks_kernel<T><<<static_cast<unsigned>(rows), kFewThreads, 0, work.stream()>>>(f, y.as<T>(), most, total);
   });

@@ -381,30 +381,30 @@ TEST(CudaAttention, FewQueries) {
       for (const bool sinks : {false, true}) {
         Tensor none = as(d, any(DType::float32, {1, 1, 1, 1})), hidden = any(bools, {1, 1, 1, s.keys});
         std::fill(hidden.bytes.begin(), hidden.bytes.end(), 0);
-        const std::pair<const char*, Tensor> masks[] = {
-            {"none", none},
-            {"causal", none},
-            {"array", any(bools, {s.batch, s.heads, s.queries, s.keys})},
-            {"array", any(bools, {1, 1, 1, s.keys})},
-            {"array", any(bools, {s.batch, 1, s.queries, 1})},
-            {"array", hidden},
-            {"array", any(d, {1, s.heads, s.queries, s.keys})},
-            {"array", any(d, {s.batch, 1, 1, s.keys})}};
+        const std::pair<const char*, Tensor> masks[] = {{"none", none},
+                                                        {"causal", none},
+                                                        {"array", any(bools, {s.batch, s.heads, s.queries, s.keys})},
+                                                        {"array", any(bools, {1, 1, 1, s.keys})},
+                                                        {"array", any(bools, {s.batch, 1, s.queries, 1})},
+                                                        {"array", hidden},
+                                                        {"array", any(d, {1, s.heads, s.queries, s.keys})},
+                                                        {"array", any(d, {s.batch, 1, 1, s.keys})}};
         for (const auto& [name, mask] : masks) {
           const Attrs attrs("attention", {{"scale", Scalar(0.3)}, {"mask", std::string(name)}, {"sinks", sinks}});
           const Tensor q = any(d, s.q()), k = within_rows(d, s.k(), 8), v = any(d, s.v()),
                        sink = any(DType::float32, {1, s.heads});
-          const std::vector<Tensor> want = Case::all_on_cpu(
-              "attention", attrs,
-              {as(DType::float32, q), as(DType::float32, k), as(DType::float32, v),
-               mask.dtype == bools ? mask : as(DType::float32, mask), sink});
+          const std::vector<Tensor> want =
+              Case::all_on_cpu("attention", attrs,
+                               {as(DType::float32, q), as(DType::float32, k), as(DType::float32, v),
+                                mask.dtype == bools ? mask : as(DType::float32, mask), sink});
           OnDevice call("attention", attrs, {q, k, v, mask, sink});
           const KernelArgs args = call.args();
           ASSERT_TRUE(cuda::is_for_few(AttentionCall(args)));
           call.run(CudnnAttention::never);
           const double most = d == DType::float32 ? 2e-5 : tolerance(d);
           for (size_t i = 0; i < 3; ++i)
-            EXPECT_LE(difference(as(DType::float32, call.results()[i]), want[i]), i == 2 ? most * static_cast<double>(s.keys) : most)
+            EXPECT_LE(difference(as(DType::float32, call.results()[i]), want[i]),
+                      i == 2 ? most * static_cast<double>(s.keys) : most)
                 << describe(name, {}, {q, k, v, mask}) << (sinks ? ", sinks" : "") << ": result " << i;
         }
       }
@@ -423,8 +423,8 @@ TEST(CudaAttention, FewQueriesThatLieOtherwise) {
   const Attrs attrs("attention", Case::attributes(false, 0.3));
   const Tensor mask = any(DType::bool_, {1, 1, 1, 1}), sinks = any(DType::float32, {1, 1}), q = any(d, s.q());
   for (const Tensor& k : {odd, turned}) {
-    const std::vector<Tensor> want =
-        Case::all_on_cpu("attention", attrs, {as(DType::float32, q), as(DType::float32, k), as(DType::float32, k), mask, sinks});
+    const std::vector<Tensor> want = Case::all_on_cpu(
+        "attention", attrs, {as(DType::float32, q), as(DType::float32, k), as(DType::float32, k), mask, sinks});
     OnDevice call("attention", attrs, {q, k, k, mask, sinks});
     const KernelArgs args = call.args();
     EXPECT_FALSE(cuda::is_for_few(AttentionCall(args)));

@@ -69,7 +69,7 @@ TEST(CudaKernels, Matmul) {
                          {0, 3, 2},
                          {2, 3, 0},
                          {7, 1, 9},
-                         {1, 264, 64},
+                         {1, 264, 64},  // rows and columns that have a kernel of their own
                          {1, 1032, 300},
                          {1, 48, 2000},
                          {700, 2056, 1},
@@ -139,8 +139,16 @@ TEST(CudaKernels, Addmm) {
     int64_t m, k, n;
   };
   for (DType d : kInexact)
-    for (const Size s :
-         {Size{1, 1, 1}, {3, 5, 7}, {1, 64, 32}, {128, 256, 64}, {65, 129, 33}, {40, 17, 1}, {1, 256, 80}, {90, 64, 1}, {4, 0, 5}, {0, 3, 2}}) {
+    for (const Size s : {Size{1, 1, 1},
+                         {3, 5, 7},
+                         {1, 64, 32},
+                         {128, 256, 64},
+                         {65, 129, 33},
+                         {40, 17, 1},
+                         {1, 256, 80},
+                         {90, 64, 1},
+                         {4, 0, 5},
+                         {0, 3, 2}}) {
       const Tensor a = any(d, {s.m, s.k}), b = any(d, {s.k, s.n});
       const double tolerance = 50 * rounding(d);
       const auto repeated = [&](Tensor c) {

@@ -1,4 +1,5 @@
-// Matrix products by cuBLASLt: strides become transposes and leading dimensions, copies are made of the rest only.
+// Matrix products, of one row by a kernel of our own (matvec.h), else by cuBLASLt: strides become transposes and leading dimensions,
+// copies are made of the rest only.
 #include <bit>
 #include <mutex>
 #include <optional>
@@ -6,6 +7,7 @@
 
 #include "backends/cuda/kernels/copy.h"
 #include "backends/cuda/kernels/matmul_plain.h"
+#include "backends/cuda/kernels/matvec.h"
 #include "backends/cuda/kernels/plan_cache.h"
 #include "backends/cuda/kernels/prepare.h"
 #include "backends/cuda/kernels/tables.h"
@@ -222,6 +224,7 @@ void call(const Plan& plan, const Product& p, Addend addend, void* workspace, in
 }  // namespace
 
 void multiply(Work& work, Product p) {
+  if (multiply_row(work, p)) return;
   static auto& plans = *new PlanCache<Key, Plan>;  // leaked: threads may ask while the process ends
   const int device = device_of(work.queue());
   const auto plan_for = [&](Addend addend) {
