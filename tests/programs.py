@@ -26,5 +26,5 @@ def finished(
         timeout=timeout,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0, f"ended with {done.returncode}\n{done.stderr}"
     return done

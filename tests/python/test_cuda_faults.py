@@ -56,13 +56,14 @@ def played_nvrtc(directory: Path, compile_body: str) -> dict[str, str]:
         #include <stddef.h>
         #include <string.h>
         #include <unistd.h>
-        static int (*flow)(void*, void*);
+        static __thread int (*flow)(void*, void*);
+        static __thread void* payload;
         static const char log[] = "region.cu(1): error: not today";
         int nvrtcVersion(int* major, int* minor) { *major = 13; *minor = 0; return 0; }
         int nvrtcGetNumSupportedArchs(int* n) { *n = 1; return 0; }
         int nvrtcGetSupportedArchs(int* archs) { *archs = 90; return 0; }
         int nvrtcCreateProgram(void** p) { *p = (void*)log; return 0; }
-        int nvrtcSetFlowCallback(void* p, int (*f)(void*, void*), void* payload) { flow = f; return 0; }
+        int nvrtcSetFlowCallback(void* p, int (*f)(void*, void*), void* load) { flow = f; payload = load; return 0; }
         int nvrtcCompileProgram(void* p) { BODY }
         int nvrtcDestroyProgram(void** p) { return 0; }
         int nvrtcGetProgramLogSize(void* p, size_t* n) { *n = sizeof log; return 0; }
@@ -100,7 +101,7 @@ def test_regions_stay_on_tier_0_where_nothing_can_be_built(kind: str, tmp_path: 
 
 def test_nothing_waits_for_a_compiler(tmp_path: Path) -> None:
     """Nor does the end of the process, whose compilations are cancelled."""
-    slow = "for (int i = 0; i < 6000; ++i) { if (flow && flow(0, 0)) return 10; usleep(10000); } return 6;"
+    slow = "for (int i = 0; i < 6000; ++i) { if (flow && flow(payload, 0)) return 10; usleep(10000); } return 6;"
     start = time.monotonic()
     done = run(REGIONS, PLAIT_CACHE_DIR=str(tmp_path / "cache"), **played_nvrtc(tmp_path, slow))
     assert time.monotonic() - start < 30
