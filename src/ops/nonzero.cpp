@@ -18,7 +18,8 @@ DType index_dtype(int64_t extent) { return extent > INT32_MAX ? DType::int64 : D
 /// body(pointer to int32_t or int64_t) for the elements of a new array, which this returns.
 template <class F>
 Array filled(int64_t count, DType dtype, F body) {
-  const Aval aval{Shape{count}, dtype};
+  const Shape shape{count};
+  const Aval aval{shape, dtype};
   const Storage storage = allocate_storage(aval);
   if (dtype == DType::int64)
     body(reinterpret_cast<int64_t*>(storage.data()));
