@@ -20,6 +20,31 @@ def test_map_keeps_the_structure():
     assert tree_map(lambda x: 7, None) == 7
 
 
+class Row(list):
+    pass
+
+
+class Pair(tuple):
+    pass
+
+
+@pytest.mark.parametrize("rest", [0, 2])
+def test_map_keeps_lists_and_tuples_of_a_type_of_their_own(rest):
+    point = namedtuple("point", "x y")
+    tree = {"row": Row([1, Pair((2, 3))]), "point": point(4, [5]), "none": Row()}
+    mapped = tree_map(lambda x, *more: x + sum(more), tree, *[tree] * rest)
+    assert mapped == tree_map(lambda x: x * (1 + rest), tree)
+    assert [type(x) for x in (mapped["row"], mapped["row"][1], mapped["point"], mapped["none"])] == [
+        Row, Pair, point, Row
+    ]  # fmt: skip
+
+
+def test_map_goes_through_the_leaves_in_order():
+    seen = []
+    tree_map(seen.append, {"b": [1, (2,)], "a": {"z": 3, "y": 4}})
+    assert seen == [1, 2, 3, 4]
+
+
 def test_map_over_several_trees():
     assert tree_map(lambda x, y: x + y, {"a": [1, 2]}, {"a": [10, 20], "more": 0}) == {"a": [11, 22]}
     assert tree_map(lambda x, y: y, {"a": 1}, {"a": [5, 6]}) == {"a": [5, 6]}
@@ -32,6 +57,7 @@ def test_map_over_several_trees():
 def test_leaves_can_be_declared():
     pair = lambda x: isinstance(x, list) and len(x) == 2  # noqa: E731
     assert tree_map(sum, [[1, 2], [3, 4]], is_leaf=lambda x: pair(x) and isinstance(x[0], int)) == [3, 7]
+    assert tree_map(lambda x, y: (x, y), {"a": [1, 2]}, {"a": 3}, is_leaf=pair) == {"a": ([1, 2], 3)}
     assert tree_flatten({"a": [1, 2]}, is_leaf=pair) == [("a", [1, 2])]
     assert tree_reduce(lambda n, x: n + len(x), {"a": [1, 2], "b": [3, 4]}, 0, is_leaf=pair) == 4
 
