@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import weakref
 
 import pytest
 
@@ -83,6 +84,53 @@ def test_filter_and_map():
         m.filter_and_map(m.valid_parameter_filter, is_leaf_fn=is_module)
 
 
+def test_filters_see_the_module_and_the_path_in_it():
+    m = Model()
+    m.deep = [{"x": [pc.ones((1,)), 3]}, nn.Sequential(nn.Identity())]
+    seen = []
+
+    def look(module, key, value):
+        seen.append((type(module).__name__, key))
+        return module.valid_parameter_filter(module, key, value)
+
+    def leaf(value):
+        seen.append("leaf")
+        return 1
+
+    shown = m.filter_and_map(look, leaf)
+    assert shown["deep"] == [{"x": [1, {}]}, {"layers": [{}]}]
+    assert seen[: seen.index(("Model", "parts"))] == [
+        ("Model", "w"), "leaf", ("Model", "_hidden"), ("Model", "lin"), ("Linear", "weight"), "leaf",
+        ("Linear", "bias"), "leaf",
+    ]  # fmt: skip
+    assert seen[seen.index(("Model", "deep")) :] == [
+        ("Model", "deep"), ("Model", "deep.0"), ("Model", "deep.0.x"), ("Model", "deep.0.x.0"), "leaf",
+        ("Model", "deep.0.x.1"), ("Model", "deep.1"), ("Sequential", "layers"), ("Sequential", "layers.0"),
+    ]  # fmt: skip
+
+
+def test_a_filter_can_be_overridden():
+    class Shy(Model):
+        @staticmethod
+        def trainable_parameter_filter(module, key, value):
+            return Model.trainable_parameter_filter(module, key, value) and key != "bias"
+
+    assert names(Shy().trainable_parameters()) == [n for n in ALL if n != "lin.bias"]
+    assert names(nn.Sequential(Shy()).trainable_parameters()) == [f"layers.0.{n}" for n in ALL]
+
+
+def test_what_was_read_does_not_keep_the_module():
+    def read():
+        m = Model()
+        m.modules()
+        _, gradients = nn.value_and_grad(m, lambda x: pc.sum(m(x)))(pc.ones((1, 2)))
+        m.update(gradients)
+        return m.parameters(), weakref.ref(m)
+
+    tree, model = read()
+    assert names(tree) == ALL and model() is None
+
+
 def test_text_form():
     assert repr(nn.Sequential(nn.Linear(2, 3), nn.Sequential(nn.ReLU()))) == (
         "Sequential(\n  (layers.0): Linear(input_dims=2, output_dims=3, bias=True)\n"
@@ -156,6 +204,22 @@ def test_update_refuses_what_does_not_fit_and_changes_nothing(tree):
     assert all(before[path] is leaf for path, leaf in tree_flatten(m.parameters()))
     m.update(tree, strict=False)
     assert names(m.parameters()) == ALL
+
+
+@pytest.mark.parametrize(
+    ("tree", "message"),
+    [
+        ({"named": {"b": pc.zeros((1,))}}, "named.b: the module has no such element"),
+        ({"parts": [{}, {}, 1]}, "parts.2: the module has no such element"),
+        ({"parts": [{"weight": 3}]}, "parts.0.weight: int can't take the place of array"),
+        ({"lin": 3}, "lin: expected a tree with its elements, got int"),
+        (3, "the module: expected a tree with its elements, got int"),
+    ],
+)
+def test_update_says_where(tree, message):
+    with pytest.raises(ValueError) as error:
+        Model().update(tree)
+    assert str(error.value) == message
 
 
 def test_update_with_a_list_for_names_is_a_key_error():

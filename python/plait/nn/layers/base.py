@@ -77,6 +77,7 @@ class Module(dict[str, Any]):
         return head + "\n" + textwrap.indent("\n".join(lines), "  ") + "\n)"
 
     # Filters: each takes (module, name, value); the name of an element of a nested container is its path in the module.
+    # Of the types asked for, the array comes first: most values are arrays, and the other answer, no, takes longer.
 
     @staticmethod
     def is_module(value: Any) -> bool:
@@ -91,12 +92,12 @@ class Module(dict[str, Any]):
     @staticmethod
     def valid_parameter_filter(module: Module, key: str, value: Any) -> bool:
         """Whether `value` is a parameter or may contain some: its name does not start with an underscore."""
-        return isinstance(value, (dict, list, pc.array)) and not key.startswith("_")
+        return isinstance(value, (pc.array, dict, list)) and not key.startswith("_")
 
     @staticmethod
     def trainable_parameter_filter(module: Module, key: str, value: Any) -> bool:
         """As `valid_parameter_filter`, without what is frozen in `module`."""
-        return isinstance(value, (dict, list, pc.array)) and not key.startswith("_") and key not in module._no_grad
+        return isinstance(value, (pc.array, dict, list)) and not key.startswith("_") and key not in module._no_grad
 
     # Reading
 
@@ -114,27 +115,11 @@ class Module(dict[str, Any]):
         Raises `RuntimeError` when `is_leaf_fn` denies something that has nothing below it.
         """
 
-        def walk(module: Module, key: str, value: Any) -> Any:
-            if is_leaf_fn is None:
-                if not isinstance(value, (dict, list)):
-                    return value if map_fn is None else map_fn(value)
-            elif is_leaf_fn(module, key, value):
-                return value if map_fn is None else map_fn(value)
-            if isinstance(value, Module):
-                return {k: walk(value, k, v) for k, v in value.items() if filter_fn(value, k, v)}
-            if isinstance(value, dict):
-                return {k: nested(module, f"{key}.{k}", v) for k, v in value.items()}
-            if isinstance(value, list):
-                return [nested(module, f"{key}.{i}", v) for i, v in enumerate(value)]
-            raise RuntimeError(
-                f"{type(self).__name__}.filter_and_map: {key!r} is {type(value).__name__}, which has nothing below it, "
-                "but is_leaf_fn says it is no leaf"
-            )
-
-        def nested(module: Module, key: str, value: Any) -> Any:
-            return walk(module, key, value) if filter_fn(module, key, value) else {}
-
-        return {k: walk(self, k, v) for k, v in self.items() if filter_fn(self, k, v)}
+        result = {}
+        for key, value in self.items():
+            if filter_fn(self, key, value):
+                result[key] = _shown(self, self, key, value, filter_fn, map_fn, is_leaf_fn)
+        return result
 
     def parameters(self) -> dict[str, Any]:
         """All parameters, as a tree of arrays."""
@@ -195,7 +180,7 @@ class Module(dict[str, Any]):
     def _replace(self, new: dict[str, Any], kind: type, strict: bool) -> Module:
         """Put the elements of the tree `new` in their places: all, or in case of an error none."""
         pending: list[tuple[Any, Any, Any]] = []
-        _match(self, new, kind, strict, "", pending)
+        _match(self, new, kind, strict, (), pending)
         for container, key, value in pending:
             container[key] = value
         return self
@@ -330,24 +315,71 @@ class Module(dict[str, Any]):
             raise ValueError("load_weights: the weights don't fit the model\n  " + "\n  ".join(problems[:20]) + more)
 
 
-def _match(old: Any, new: Any, kind: type, strict: bool, path: str, pending: list[tuple[Any, Any, Any]]) -> None:
+# Every step of a training walks the tree of parameters several times. So these are functions of the file, since one
+# inside another that calls itself keeps alive what it sees, a model, until garbage is collected; and they loop, since
+# a comprehension that sees local variables takes longer before Python 3.12.
+
+
+def _shown(
+    root: Module,
+    module: Module,
+    key: str,
+    value: Any,
+    filter_fn: Filter,
+    map_fn: Callable[[Any], Any] | None,
+    is_leaf_fn: Filter | None,
+) -> Any:
+    """What `filter_and_map` of `root` makes of a value that passed the filter; it is in `module`, at the path `key`."""
+    if not isinstance(value, (dict, list)) if is_leaf_fn is None else is_leaf_fn(module, key, value):
+        return value if map_fn is None else map_fn(value)
+    if isinstance(value, Module):
+        below = {}
+        for k, v in value.items():
+            if filter_fn(value, k, v):
+                below[k] = _shown(root, value, k, v, filter_fn, map_fn, is_leaf_fn)
+        return below
+    # Inside a dict or list the module and the start of the path stay, and what does not pass leaves its place empty.
+    if isinstance(value, dict):
+        named = {}
+        for k, v in value.items():
+            path = f"{key}.{k}"
+            passes = filter_fn(module, path, v)
+            named[k] = _shown(root, module, path, v, filter_fn, map_fn, is_leaf_fn) if passes else {}
+        return named
+    if isinstance(value, list):
+        listed = []
+        for i, v in enumerate(value):
+            path = f"{key}.{i}"
+            passes = filter_fn(module, path, v)
+            listed.append(_shown(root, module, path, v, filter_fn, map_fn, is_leaf_fn) if passes else {})
+        return listed
+    raise RuntimeError(
+        f"{type(root).__name__}.filter_and_map: {key!r} is {type(value).__name__}, which has nothing below it, "
+        "but is_leaf_fn says it is no leaf"
+    )
+
+
+def _match(
+    old: Any, new: Any, kind: type, strict: bool, path: tuple[Any, ...], pending: list[tuple[Any, Any, Any]]
+) -> None:
     """Collect in `pending` which elements of `new`, all of `kind`, replace which in `old`: (container, key, value)."""
+    in_list = isinstance(old, list)
     unknown: type[Exception] = ValueError
     if isinstance(new, dict):
         pairs: Any = new.items()
-    elif isinstance(new, list) and isinstance(old, list):
+    elif isinstance(new, list) and in_list:
         pairs = enumerate(new)
     elif isinstance(new, list):
         pairs = ((str(i), value) for i, value in enumerate(new))  # names that look like positions
         unknown = KeyError
     elif strict:
-        raise ValueError(f"{path or 'the module'}: expected a tree with its elements, got {type(new).__name__}")
+        raise ValueError(f"{_text(path) or 'the module'}: expected a tree with its elements, got {type(new).__name__}")
     else:
         return
     for key, value in pairs:
-        if not (isinstance(key, int) and key < len(old) if isinstance(old, list) else key in old):
+        if not (isinstance(key, int) and key < len(old) if in_list else key in old):
             if strict:
-                raise unknown(f"{_join(path, key)}: the module has no such element")
+                raise unknown(f"{_text((*path, key))}: the module has no such element")
             continue
         current = old[key]
         if isinstance(value, kind) and isinstance(current, kind):
@@ -355,12 +387,12 @@ def _match(old: Any, new: Any, kind: type, strict: bool, path: str, pending: lis
         elif isinstance(value, dict) and not value:
             pass  # what `parameters` and `children` put where they show nothing
         elif isinstance(current, (dict, list)):
-            _match(current, value, kind, strict, _join(path, key), pending)
+            _match(current, value, kind, strict, (*path, key), pending)
         elif strict:
             raise ValueError(
-                f"{_join(path, key)}: {type(value).__name__} can't take the place of {type(current).__name__}"
+                f"{_text((*path, key))}: {type(value).__name__} can't take the place of {type(current).__name__}"
             )
 
 
-def _join(path: str, key: Any) -> str:
-    return f"{path}.{key}" if path else str(key)
+def _text(path: tuple[Any, ...]) -> str:
+    return ".".join([str(key) for key in path])
