@@ -341,3 +341,11 @@ def test_the_model_keeps_its_arrays():
     with pytest.raises(RuntimeError, match="in the loss"):
         nn.value_and_grad(m, fails)(pc.ones((1, 2)))
     assert m.weight is weight
+
+    def replaces(x):
+        m.weight = m.weight * 2
+        return pc.sum(m(x))
+
+    _, grads = nn.value_and_grad(m, replaces)(pc.ones((1, 2)))
+    near(grads["weight"], [[2, 2]])
+    assert m.weight is weight

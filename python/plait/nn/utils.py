@@ -2,23 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
 import plait.core as pc
 from plait.nn.layers.base import Module
-
-
-@contextmanager
-def _own_parameters_after(model: Module) -> Iterator[None]:
-    """While its loss is traced a model holds placeholders; afterwards, also after an error, its own arrays again."""
-    parameters = model.trainable_parameters()
-    try:
-        yield
-    finally:
-        model.update(parameters)
 
 
 def value_and_grad(model: Module, fn: Callable[..., Any]) -> Callable[..., Any]:
@@ -37,8 +26,11 @@ def value_and_grad(model: Module, fn: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(fn)
     def value_and_gradient(*args: Any, **kwargs: Any) -> Any:
-        with _own_parameters_after(model):
-            return differentiated(model.trainable_parameters(), *args, **kwargs)
+        parameters = model.trainable_parameters()
+        try:
+            return differentiated(parameters, *args, **kwargs)
+        finally:  # while its loss is traced the model holds placeholders
+            model.update(parameters)
 
     return value_and_gradient
 
