@@ -1,6 +1,7 @@
 """Optimizers against their formulas in float64, their state, schedules and clipping."""
 
 import math
+from collections import namedtuple
 
 import numpy as np
 import pytest
@@ -255,6 +256,46 @@ def test_an_error_changes_neither_step_nor_state():
         optimizer.apply_gradients({"a": pc.ones((2,)), "b": pc.ones((2,))}, {"a": pc.ones((2,))})
     assert optimizer.step.item() == 0
     assert "m" not in optimizer.state["a"]
+
+
+def test_an_error_leaves_what_is_remembered():
+    optimizer = optim.Adam(lambda step: 0.1 * (step + 1))
+    parameters = {"a": pc.ones((2,)), "l": [pc.ones((2,)), pc.ones((1,))]}
+    optimizer.apply_gradients(parameters, parameters)
+    before = dict(tree_flatten(optimizer.state))
+    with pytest.raises(IndexError):
+        optimizer.apply_gradients({"a": pc.ones((2,)), "l": [pc.ones((2,))] * 3}, parameters)
+    assert all(before[path] is x for path, x in tree_flatten(optimizer.state))
+    with pytest.raises(ValueError, match="Adam: the state has no place for the parameter 'l'"):
+        optimizer.apply_gradients({"a": pc.ones((2,)), "l": pc.ones((2,))}, parameters)
+    assert all(before[path] is x for path, x in tree_flatten(optimizer.state))
+
+
+def test_the_result_has_the_form_of_the_gradients():
+    point = namedtuple("point", "x y")
+    one = pc.ones((1,))
+    parameters = {"t": (one, [one]), "p": point(one, one), "other": one}
+    gradients = {"p": point(one, {}), "t": (one, [one])}
+    optimizer = optim.SGD(0.1, momentum=0.9)
+    new = optimizer.apply_gradients(gradients, parameters)
+    assert list(new) == ["p", "t"] and type(new["t"]) is tuple and type(new["p"]) is point and new["p"].y == {}
+    assert sorted(p for p, _ in tree_flatten(optimizer.state)) == [
+        "learning_rate", "p.0.v", "step", "t.0.v", "t.1.0.v"
+    ]  # fmt: skip
+    near(optim.SGD(0.1).apply_gradients(one, one), [0.9])
+
+
+def test_the_learning_rate_may_change_between_parameters():
+    class Falling(optim.SGD):
+        def apply_single(self, gradient, parameter, state):
+            self.state["learning_rate"] *= 0.5
+            return super().apply_single(gradient, parameter, state)
+
+    optimizer = Falling(0.4)
+    new = optimizer.apply_gradients({"a": pc.ones((1,)), "b": pc.ones((1,))}, {"a": pc.ones((1,)), "b": pc.ones((1,))})
+    near(new["a"], [0.8])
+    near(new["b"], [0.9])
+    near(optimizer.apply_single(pc.ones((1,)), pc.ones((1,)), {"v": pc.zeros((1,))}), [0.95])
 
 
 def test_a_state_can_be_handed_on():

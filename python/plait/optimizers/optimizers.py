@@ -93,16 +93,23 @@ class Optimizer:
         else:
             found.append((gradients, parameters, state))
             return
+        by_name = isinstance(state, dict)
         for key, gradient in items:
             parameter = parameters[key]
-            wanted = list if isinstance(gradient, (list, tuple)) else dict
-            if isinstance(state, dict) and key not in state:
+            # Most are arrays, and it takes longest to find out that they are no dict, list or tuple.
+            is_leaf = type(gradient) is pc.array
+            wanted = list if not is_leaf and isinstance(gradient, (list, tuple)) else dict
+            if by_name and key not in state:
                 state[key] = wanted()
-            elif not isinstance(state[key], wanted):
-                if state[key]:
+            own = state[key]
+            if not isinstance(own, wanted):
+                if own:
                     raise ValueError(f"{type(self).__name__}: the state has no place for the parameter {key!r}")
-                state[key] = wanted()
-            self._pairs(gradient, parameter, state[key], found)
+                state[key] = own = wanted()
+            if is_leaf:
+                found.append((gradient, parameter, own))
+            else:
+                self._pairs(gradient, parameter, own, found)
 
     def init(self, parameters: dict[str, Any]) -> None:
         """Make the state for a tree of parameters (or a module, for those that are trainable).
