@@ -120,6 +120,32 @@ TEST(EngineThreads, DropGraphsThatOthersEvaluate) {
   }
 }
 
+// Memory of nodes goes from thread to thread, and what a thread keeps of it ends with the thread.
+TEST(EngineThreads, MakeAndDropEachOthersNodes) {
+  struct AtTheEnd {  // the thread's, gone after what the library keeps for the thread
+    Array held;
+    ~AtTheEnd() { held = Array(); }
+  };
+  constexpr int kNodes = 6000;  // more than one thread keeps
+  const auto chain = [] {
+    Array x = Array::from<float>(std::vector<float>{0}, {1});
+    for (int i = 0; i < kNodes; ++i) x = x + 1.0;
+    return x;
+  };
+  std::vector<Array> made(kThreads);
+  together([&](int t) {
+    thread_local AtTheEnd at_the_end;
+    made[static_cast<size_t>(t)] = chain();
+    at_the_end.held = chain();
+  });
+  together([&](int t) {
+    Array& one = made[static_cast<size_t>((t + 1) % kThreads)];
+    EXPECT_EQ(floats(one), std::vector<float>{kNodes});
+    one = Array();
+    EXPECT_EQ(floats(chain()), std::vector<float>{kNodes});
+  });
+}
+
 TEST(EngineThreads, HandlersEvaluateInTheMidstOfAnEvaluation) {
   static std::thread::id here;
   static Array y;

@@ -82,6 +82,8 @@ class Node final : public NodeBase {
   void settle_pending();
   /// Iterative: a chain of a million nodes is destroyed without recursion.
   static void destroy(Node* node) noexcept;
+  static void* operator new(size_t bytes);
+  static void operator delete(void* memory) noexcept;
 };
 
 inline Node* Array::node() const { return static_cast<Node*>(node_.get()); }

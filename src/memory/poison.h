@@ -17,6 +17,12 @@
 
 namespace plait::memory {
 
+#if defined(PLAIT_POISONS)
+inline constexpr bool kPoisons = true;
+#else
+inline constexpr bool kPoisons = false;
+#endif
+
 inline void poison([[maybe_unused]] void* data, [[maybe_unused]] int64_t bytes) noexcept {
 #if defined(PLAIT_POISONS)
   if (bytes > 0) ASAN_POISON_MEMORY_REGION(data, static_cast<size_t>(bytes));
