@@ -13,6 +13,7 @@ class SplitSource {
 
   Source write(SplitForm form) {
     const bool rows = form == SplitForm::rows;
+    one_axis_ = form == SplitForm::columns;
     w_.allow_pairs(rows);
     w_.prelude(row_lanes(staged_));
     w_.line("constexpr int kH = kLanesOfChunk / 32 / kV;");
@@ -31,8 +32,8 @@ class SplitSource {
   int first(int p) const { return staged_.first_slot[static_cast<size_t>(p)]; }
   int last(int p) const { return staged_.first_slot[static_cast<size_t>(p) + 1]; }
 
-  void begin(const std::string& name, int threads, const std::vector<uint32_t>& ids) {
-    w_.kernel(source_, name, threads, ", const Batch batch");
+  void begin(const std::string& name, const std::vector<uint32_t>& ids, const std::string& bounds = num(kThreads)) {
+    w_.kernel(source_, name, bounds, ", const Batch batch");
     w_.values(ids, Level::scalar);
   }
   void end() {
@@ -110,7 +111,7 @@ class SplitSource {
 
   void pass_rows(int p) {
     const auto ids = staged_.needed(staged_.operands_of_pass(p));
-    begin("pass" + num(p), kThreads, ids);
+    begin("pass" + num(p), ids);
     begin_warps(ids);
     for (int slot = first(p); slot < last(p); ++slot) {
       const ir::Inst& r = inst(reduction(slot));
@@ -164,73 +165,62 @@ class SplitSource {
 
   void pass_columns(int p) {
     const auto ids = staged_.needed(staged_.operands_of_pass(p));
-    begin("pass" + num(p), kThreads, ids);
+    begin("pass" + num(p), ids, bounds_of_columns(p, ids));
     w_.line("__shared__ u64 shared[" + num(kThreads) + "];");
     w_.line("int lanes = 1;");
     w_.line("while (lanes < kLanesOfChunk && lanes < a.space.length) lanes *= 2;");
     w_.line("lanes = lanes > static_cast<int>(blockDim.y) ? lanes / blockDim.y : 1;");
-    w_.line("const bool one_axis = a.space.rank - a.space.split <= 1;");
     begin_columns(ids);
-    for (int slot = first(p); slot < last(p); ++slot) {
-      const ir::Inst& r = inst(reduction(slot));
-      w_.line("Carries<" + Writer::reduction(r.op) + ", " + value_type(r.type) + "> tree" + num(slot) + ";");
-    }
-    // Loads of four lanes go ahead of what uses them.
+    w_.line("const int count = valid_of(a.space.length, chunk * kChunk, kChunk);");
+    for (int slot = first(p); slot < last(p); ++slot)
+      w_.line("Carries<" + reduction_type(slot) + "> tree" + num(slot) + ";");
     const auto inputs = w_.row_inputs(ids);
     declare_columns(inputs);
-    w_.open("const auto take_four = [&](auto whole, const int first, const i64 start)");
-    w_.line("constexpr bool kWhole = decltype(whole)::value;");
-    for (int k : inputs) w_.line(input_type(k) + " x" + num(k) + "[4][kSteps];");
-    w_.open("if constexpr (kWhole)");
-    for (int k : inputs) w_.line("column" + num(k) + ".load(start, x" + num(k) + ");");
-    w_.close();
-    w_.line("#pragma unroll");
-    w_.open("for (int i = 0; i < (kWhole ? 0 : 4 * kSteps); ++i)");
-    w_.line("const int l = i / kSteps, step = i % kSteps;");
-    w_.line("const i64 at = start + step * kLanesOfChunk + l;");
-    for (int k : inputs)
-      w_.line("x" + num(k) + "[l][step] = column" + num(k) + ".load(at, first + l < lanes && at < a.space.length);");
-    w_.close();
-    for (int slot = first(p); slot < last(p); ++slot)
-      w_.line(std::string(value_type(inst(reduction(slot)).type)) + " acc" + num(slot) + "[4];");
-    w_.line("#pragma unroll");
-    w_.open("for (int l = 0; l < 4; ++l)");
-    for (int slot = first(p); slot < last(p); ++slot) {
-      const ir::Inst& r = inst(reduction(slot));
-      w_.line("acc" + num(slot) + "[l] = " + Writer::reduction(r.op) + "::identity<" + value_type(r.type) + ">();");
-    }
-    w_.line("#pragma unroll");
-    w_.open("for (int step = 0; step < kSteps; ++step)");
-    w_.line("if (!kWhole && (first + l >= lanes || start + step * kLanesOfChunk + l >= a.space.length)) continue;");
-    w_.element_format = "x%[l][step]";
-    w_.values(ids, Level::row);
-    for (int slot = first(p); slot < last(p); ++slot) {
-      const ir::Inst& r = inst(reduction(slot));
-      const std::string acc = "acc" + num(slot) + "[l]";
-      w_.line(acc + " = " + Writer::reduction(r.op) + "::combine(" + acc + ", " + w_.value(r.a) + ");");
-    }
-    w_.forget(Level::row);
-    w_.close();
-    w_.close();
-    for (int slot = first(p); slot < last(p); ++slot) {
-      const std::string acc = "acc" + num(slot), combine = Writer::reduction(inst(reduction(slot)).op) + "::combine(";
-      w_.line("if constexpr (kWhole) tree" + num(slot) + ".push<2>(" + combine + combine + acc + "[0], " + acc +
-              "[1]), " + combine + acc + "[2], " + acc + "[3])));");
-      w_.line("else for (int l = 0; l < 4 && first + l < lanes; ++l) tree" + num(slot) + ".push<0>(" + acc + "[l]);");
-    }
-    w_.close("};");
     w_.line("#pragma unroll 1");
     w_.open("for (int first = 0; first < lanes; first += 4)");
-    w_.line("const i64 start = chunk * kChunk + static_cast<int>(threadIdx.y) * lanes + first;");
-    w_.line(
-        "const bool whole = one_axis && first + 4 <= lanes && start + (kSteps - 1) * kLanesOfChunk + 4 <= a.space.length;");
-    w_.line("if (whole) take_four(Whole{}, first, start);");
-    w_.line("else take_four(Cut{}, first, start);");
+    w_.line("const int lane = static_cast<int>(threadIdx.y) * lanes + first, steps = steps_of(count, lane);");
+    for (int slot = first(p); slot < last(p); ++slot) w_.line(value_of(slot) + " acc" + num(slot) + "[4];");
+    four_lanes();
+    for (int slot = first(p); slot < last(p); ++slot)
+      w_.line("acc" + num(slot) + "[l] = " + reduction_of(slot) + "::identity<" + value_of(slot) + ">();");
+    w_.close();
+    if (one_axis_) {  // mostly four lanes have as many elements: loads of all go ahead of what uses them
+      w_.open("if (first + 4 <= lanes && steps == steps_of(count, lane + 3))");
+      for (int k : inputs) w_.line(input_type(k) + " x" + num(k) + "[4][kSteps];");
+      for (int k : inputs) w_.line("column" + num(k) + ".load(chunk * kChunk + lane, steps, x" + num(k) + ");");
+      w_.line("#pragma unroll");
+      w_.open("for (int step = 0; step < kSteps; ++step)");
+      w_.line("if (step >= steps) break;");
+      four_lanes();
+      w_.element_format = "x%[l][step]";
+      accumulate(p, ids);
+      w_.close();
+      w_.close();
+      w_.close();
+      w_.open("else");
+    }
+    w_.line("#pragma unroll 1");
+    w_.open("for (int step = 0; step < steps; ++step)");
+    w_.line("const int at = lane + step * kLanesOfChunk;");
+    for (int k : inputs) w_.line(input_type(k) + " x" + num(k) + "[4];");
+    four_lanes();
+    for (int k : inputs)
+      w_.line("x" + num(k) + "[l] = column" + num(k) +
+              ".load(chunk * kChunk + at + l, first + l < lanes && at + l < count);");
+    w_.close();
+    four_lanes();
+    w_.line("if (first + l >= lanes || at + l >= count) continue;");
+    w_.element_format = "x%[l]";
+    accumulate(p, ids);
+    w_.close();
+    w_.close();
+    if (one_axis_) w_.close();
+    for (int slot = first(p); slot < last(p); ++slot)
+      w_.line("tree" + num(slot) + ".push(acc" + num(slot) + ", lanes);");
     w_.close();
     for (int slot = first(p); slot < last(p); ++slot) {
-      const ir::Inst& r = inst(reduction(slot));
-      w_.line("const u64 bits" + num(slot) + " = to_bits(column_tree<" + Writer::reduction(r.op) + ">(tree" +
-              num(slot) + ".last, shared));");
+      w_.line("const u64 bits" + num(slot) + " = to_bits(column_tree<" + reduction_of(slot) + ">(tree" + num(slot) +
+              ".last, shared));");
       w_.line("if (active && threadIdx.y == 0) batch.partials[(" + num(slot - first(p)) +
               " * batch.count + row) * batch.chunks + chunk] = bits" + num(slot) + ";");
     }
@@ -238,10 +228,34 @@ class SplitSource {
     end_row();
     end();
   }
+  /// As many blocks a multiprocessor as what a thread holds of loads and of its trees allows without spilling.
+  std::string bounds_of_columns(int p, const std::vector<uint32_t>& ids) const {
+    const auto words = [](DType type) { return (size_of(type) + 3) / 4; };
+    int held = 0;
+    for (int k : w_.row_inputs(ids)) held += 16 * words(staged_.operand_dtype(k));
+    for (int slot = first(p); slot < last(p); ++slot) held += 10 * words(inst(reduction(slot)).type);
+    return num(kThreads) + (!one_axis_ || held > 48 ? "" : held > 26 ? ", 3" : ", 4");
+  }
+  std::string reduction_of(int slot) const { return Writer::reduction(inst(reduction(slot)).op); }
+  std::string value_of(int slot) const { return value_type(inst(reduction(slot)).type); }
+  std::string reduction_type(int slot) const { return reduction_of(slot) + ", " + value_of(slot); }
+  void four_lanes() {
+    w_.line("#pragma unroll");
+    w_.open("for (int l = 0; l < 4; ++l)");
+  }
+  /// The values of an element into the lanes `l` of the pass's reductions.
+  void accumulate(int p, const std::vector<uint32_t>& ids) {
+    w_.values(ids, Level::row);
+    for (int slot = first(p); slot < last(p); ++slot) {
+      const std::string acc = "acc" + num(slot) + "[l]";
+      w_.line(acc + " = " + reduction_of(slot) + "::combine(" + acc + ", " + w_.value(inst(reduction(slot)).a) + ");");
+    }
+    w_.forget(Level::row);
+  }
 
   void final_rows() {
     const auto ids = staged_.needed(staged_.values_of(staged_.row_outputs));
-    begin("last", kThreads, ids);
+    begin("last", ids);
     begin_warps(ids);
     begin_vectors(ids, true);
     for (int k : staged_.row_outputs)
@@ -265,16 +279,16 @@ class SplitSource {
 
   void final_columns() {
     const auto ids = staged_.needed(staged_.values_of(staged_.row_outputs));
-    begin("last", kThreads, ids);
+    begin("last", ids);
     begin_columns(ids);
-    w_.line("const i64 left = a.space.length - chunk * kChunk, count = left < kChunk ? left : kChunk;");
+    w_.line("const int count = valid_of(a.space.length, chunk * kChunk, kChunk);");
     const auto inputs = w_.row_inputs(ids);
     declare_columns(inputs);
     std::vector<int> outputs;
     for (int k : staged_.row_outputs) outputs.push_back(staged_.output_operand(k));
     declare_columns(outputs);
-    w_.line("const int step = blockDim.y;");
-    w_.open("for (int i = threadIdx.y; i < count; i += 4 * step)");
+    w_.line("const int step = blockDim.y, round = 4 * step;");
+    w_.open("for (int i = static_cast<int>(blockIdx.y) * round + threadIdx.y; i < count; i += gridDim.y * round)");
     w_.line("const i64 at = chunk * kChunk + i;");
     for (int k : inputs) w_.line(input_type(k) + " x" + num(k) + "[4];");
     w_.line("#pragma unroll");
@@ -301,8 +315,8 @@ class SplitSource {
   }
   void declare_columns(const std::vector<int>& operands) {
     for (int k : operands)
-      w_.line("const ColumnOf<" + input_type(k) + "> column" + num(k) + "(a.space, " + operand(k) + ", off[" + num(k) +
-              "]);");
+      w_.line("const ColumnOf<" + input_type(k) + (one_axis_ ? ", true" : ", false") + "> column" + num(k) +
+              "(a.space, " + operand(k) + ", off[" + num(k) + "]);");
   }
   void store_elements(const std::vector<int>& outputs, const std::string& place, const std::string& at) {
     for (int k : outputs) {
@@ -315,7 +329,7 @@ class SplitSource {
 
   void outer() {
     const auto ids = staged_.needed(staged_.values_of(staged_.outer_outputs));
-    begin("outer", kThreads, ids);
+    begin("outer", ids);
     w_.open("for (i64 row = blockIdx.x * i64{" + num(kThreads) +
             "} + threadIdx.x; row < batch.count; row += gridDim.x * i64{" + num(kThreads) + "})");
     begin_row(ids);
@@ -328,6 +342,7 @@ class SplitSource {
   const Staged& staged_;
   Writer w_;
   Source source_;
+  bool one_axis_ = false;  // rows of columns have a single one
 };
 
 }  // namespace

@@ -31,6 +31,28 @@ unsigned blocks_for(long long units, long long units_of_block) {
 constexpr int64_t kBatchBytes = int64_t{64} << 20;  // of results and partial results, about
 constexpr long long kLongestRow = 32 * kChunk;      // of one launch
 
+constexpr int kMostOfShortRows = 128;  // operands, whose places take shared memory
+constexpr unsigned kEnoughBlocks = 512;  // for all multiprocessors to be busy
+constexpr int kColumnThreads = 8;  // that share a chunk of a column, where there are blocks enough
+constexpr int kRound = 4 * kColumnThreads;  // elements of a chunk that they write at once
+
+unsigned blocks_of_columns(const Batch& batch, int threads) {
+  const int columns = kThreads / threads;
+  return blocks_for((batch.count + columns - 1) / columns * batch.chunks, 1);
+}
+/// How many threads share a chunk of a column: more where there are few blocks, as long as neighbouring columns fill 32 bytes.
+int threads_of_column(const Staged& staged, const Batch& batch, long long length) {
+  int width = 8;
+  for (const auto& input : staged.program.inputs)
+    if (input.level == ir::Level::row) width = std::min(width, static_cast<int>(size_of(input.dtype)));
+  const auto more = [&](int threads) {
+    return threads < 32 && blocks_of_columns(batch, threads) < kEnoughBlocks && kThreads / (2 * threads) * width >= 32;
+  };
+  int threads = 1;
+  while (threads < length && (threads < kColumnThreads || more(threads))) threads *= 2;
+  return threads;
+}
+
 int power_of_two_from(long long n) {
   int power = 1;
   while (power < n) power *= 2;
@@ -60,9 +82,9 @@ struct CudaRegion::Run {
     to += operands * sizeof(Operand);
     for (size_t k = 0; k < binding.scalars.size(); ++k) std::memcpy(to + 8 * k, &binding.scalars[k].bits, 8);
   }
-  void launch(cudaKernel_t kernel, unsigned blocks, dim3 threads, void* extra = nullptr) const {
+  void launch(cudaKernel_t kernel, dim3 blocks, dim3 threads, void* extra = nullptr) const {
     void* parameters[] = {const_cast<char*>(arguments.data()), extra};
-    check_cuda(cudaLaunchKernel(reinterpret_cast<const void*>(kernel), dim3(blocks), threads, parameters, 0, stream),
+    check_cuda(cudaLaunchKernel(reinterpret_cast<const void*>(kernel), blocks, threads, parameters, 0, stream),
                "launch of a region");
   }
 };
@@ -71,9 +93,10 @@ CudaRegion::CudaRegion(RegionProgram program) : tier(tier_of_environment()), sta
 
 Source CudaRegion::source_of(Form form) const {
   if (form < kRows) return elementwise_source(staged_, static_cast<ElementForm>(form));
-  if (form < kSplitRows)
+  if (form < kShort)
     return rows_source(staged_, static_cast<RowForm>((form - kRows) / 3), static_cast<RowFit>((form - kRows) % 3));
-  return split_source(staged_, form == kSplitRows ? SplitForm::rows : SplitForm::columns);
+  if (form == kShort) return short_source(staged_);
+  return split_source(staged_, static_cast<SplitForm>(form - kSplitRows));
 }
 
 /// The code of a way, which is begun where it is not there.
@@ -125,8 +148,12 @@ CudaRegion::Chosen CudaRegion::choose_elementwise(const Run& run, int device) co
 
 CudaRegion::Chosen CudaRegion::choose_rows(const Run& run, int device) const {
   const Space& space = run.bound.space;
-  if (is_columns(staged_, run.bound)) return choose({kSplitColumns, kSplitRows}, device);
-  if (always_split || space.length > kLongestRow || space.rank - space.split > 1) return choose({kSplitRows}, device);
+  const bool columns = is_columns(staged_, run.bound), axes = space.rank - space.split > 1;
+  const bool is_short = space.length >= 1 && space.length <= kShortRow && space.rows <= INT32_MAX &&
+                        staged_.operand_count() <= kMostOfShortRows;
+  if (!always_split && is_short && (columns || axes)) return choose({kShort, kSplitRows}, device);
+  if (columns) return choose({axes ? kSplitColumnsOfAxes : kSplitColumns, kSplitRows}, device);
+  if (always_split || space.length > kLongestRow || axes) return choose({kSplitRows}, device);
   const int lanes = row_lanes(staged_);
   const long long vectors = (space.length + lanes - 1) / lanes;
   const RowForm size = vectors <= 32                              ? RowForm::few
@@ -179,7 +206,9 @@ void CudaRegion::run_elementwise(const Run& run, const Chosen& chosen) const {
 void CudaRegion::run_rows(const Run& run, const Chosen& chosen) const {
   const Space& space = run.bound.space;
   const auto size = static_cast<RowForm>((chosen.form - kRows) / 3);
-  if (size == RowForm::few) {
+  if (chosen.form == kShort) {
+    run.launch(chosen.module->kernels[0], blocks_for(space.rows, kThreads), dim3(kThreads));
+  } else if (size == RowForm::few) {
     const int lanes = row_lanes(staged_);
     int group = power_of_two_from((space.length + lanes - 1) / lanes);
     run.launch(chosen.module->kernels[0], blocks_for(space.rows, kThreads / group), dim3(kThreads), &group);
@@ -206,10 +235,8 @@ void CudaRegion::run_split(const Run& run, const Chosen& chosen) const {
   const long long next_chunks = (batch.chunks + kChunk - 1) / kChunk;
   const long long row_bytes = 8 * (reductions + (batch.chunks > 1 ? most * batch.chunks + 2 * next_chunks : 0));
   const long long batch_rows = std::clamp(kBatchBytes / std::max(row_bytes, 1ll), 1ll, space.rows);
-  const bool columns = module && chosen.form == kSplitColumns;
-  int y = 1;
-  while (columns && y < 8 && y < space.length) y *= 2;
-  const dim3 column_threads(static_cast<unsigned>(kThreads / y), static_cast<unsigned>(y));
+  const bool columns = module && chosen.form != kSplitRows;
+  const auto rounds_of_chunk = static_cast<unsigned>((std::min<long long>(space.length, kChunk) + kRound - 1) / kRound);
 
   const Scratch results(queue, 8 * reductions * batch_rows);
   const Scratch partials(queue, batch.chunks > 1 ? 8 * most * batch_rows * batch.chunks : 0);
@@ -233,8 +260,11 @@ void CudaRegion::run_split(const Run& run, const Chosen& chosen) const {
       if (!module) {
         machine->launch(stage, MachineForm::rows, batch, run.stream);
       } else if (columns) {
-        const long long groups = (batch.count + column_threads.x - 1) / column_threads.x;
-        run.launch(module->kernels[stage], blocks_for(groups * batch.chunks, 1), column_threads, &batch);
+        const bool writes = stage == static_cast<size_t>(staged_.passes);
+        const int y = writes ? kColumnThreads : threads_of_column(staged_, batch, space.length);
+        const unsigned blocks = blocks_of_columns(batch, y);
+        const unsigned parts = writes ? std::clamp(kEnoughBlocks / blocks, 1u, rounds_of_chunk) : 1;
+        run.launch(module->kernels[stage], dim3(blocks, parts), dim3(kThreads / y, y), &batch);
       } else {
         run.launch(module->kernels[stage], blocks_for(units, kThreads / 32), dim3(kThreads), &batch);
       }

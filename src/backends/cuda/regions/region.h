@@ -38,8 +38,10 @@ class CudaRegion final : public CompiledRegion {
     kTiled,
     kStridedWide,
     kRows,  // with 3 * RowForm + RowFit added
-    kSplitRows = kRows + 12,
+    kShort = kRows + 12,
+    kSplitRows,
     kSplitColumns,
+    kSplitColumnsOfAxes,
     kForms
   };
   struct Run;

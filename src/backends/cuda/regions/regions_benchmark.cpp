@@ -1,6 +1,6 @@
 // Prints how fast regions move memory on a GPU, beside a copy of as many bytes: for each, the bandwidth over all bytes read and
 // written, and its share of the
-// copy's; then what the first run took, which builds the code.
+// copy's; then what the first run took, which builds the code. Arguments: parts of the names of what is wanted.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -84,9 +84,16 @@ struct Benchmark {
              check_cuda(cudaMemcpyAsync(b, a, static_cast<size_t>(bytes), cudaMemcpyDeviceToDevice, stream), "copy");
            });
   }
+  std::vector<std::string> names;  // parts of the names of what is wanted; all without
+  bool wanted(std::string_view name) const {
+    return names.empty() || std::any_of(names.begin(), names.end(), [&](const std::string& part) {
+             return name.find(part) != std::string_view::npos;
+           });
+  }
   void measure(const char* name, const RegionProgram& program, SmallVector<int64_t, 6> extents,
                std::vector<ScalarBits> scalars, std::vector<RegionBinding::Operand> operands, int64_t read,
                int64_t written, bool tier_zero = false) {
+    if (!wanted(name)) return;
     CudaRegion region(program);
     region.tier = Tier::one;
     const RegionBinding binding = bind(program, extents, std::move(scalars), std::move(operands));
@@ -114,6 +121,20 @@ RegionProgram sum_program(DType dtype) {
   program.row_rank = 1;
   program.inputs = {{dtype}};
   program.outputs = {{s.id, dtype, Level::outer}};
+  program.code = builder.take();
+  return program;
+}
+/// Sums of x where y is positive, and what is summed.
+RegionProgram masked_sum_program(DType dtype) {
+  RegionProgram program;
+  Builder builder;
+  const Val x = builder.input(0, dtype, Level::row), y = builder.input(1, dtype, Level::row);
+  const Val kept = select(y > builder.constant(0.0, y.type()), x, builder.constant(0.0, x.type()));
+  const Val s = builder.rounded(builder.reduce(Op::reduce_sum, kept), dtype);
+  program.rank = 2;
+  program.row_rank = 1;
+  program.inputs = {{dtype}, {dtype}};
+  program.outputs = {{kept.id, dtype, Level::row}, {s.id, dtype, Level::outer}};
   program.code = builder.take();
   return program;
 }
@@ -155,8 +176,9 @@ RegionProgram add_program(DType dtype) {
   return program;
 }
 
-void all() {
+void run(std::vector<std::string> names) {
   Benchmark m;
+  m.names = std::move(names);
   std::string name;
   const auto named = [&](const char* what, DType dtype, int64_t rows, int64_t n) {
     name = std::string(what) + " " + std::string(name_of(dtype)) + " " + std::to_string(rows) + "x" + std::to_string(n);
@@ -196,6 +218,13 @@ void all() {
               {{m.a, {1, 8192}}, {m.b, {1, 0}}}, width << 27, 0);
     m.measure(named("sum of columns", dtype, 1 << 20, 128), sum_program(dtype), {128, 1 << 20}, {},
               {{m.a, {1, 128}}, {m.b, {1, 0}}}, width << 27, 0);
+    for (const int64_t rows : {256, 4096}) {  // gradients of a bias, alone and with what they are sums of
+      m.measure(named("sum of columns", dtype, rows, 1024), sum_program(dtype), {1024, rows}, {},
+                {{m.a, {1, 1024}}, {m.b, {1, 0}}}, width * rows * 1024, 0);
+      m.measure(named("masked sum of columns", dtype, rows, 1024), masked_sum_program(dtype), {1024, rows}, {},
+                {{m.a, {1, 1024}}, {m.a, {1, 1024}}, {m.b, {1, 1024}}, {m.b, {1, 0}}}, 2 * width * rows * 1024,
+                width * rows * 1024);
+    }
     m.measure(named("softmax of columns", dtype, 8192, 8192), softmax_program(dtype), {8192, 8192}, {},
               {{m.a, {1, 8192}}, {m.b, {1, 8192}}}, width << 26, width << 26);
   }
@@ -204,11 +233,11 @@ void all() {
 }  // namespace
 }  // namespace plait::cuda
 
-int main() {
+int main(int count, char** arguments) {
   std::string why_not;
   if (!plait::CudaBackend::instance(why_not)) {
     std::printf("NO DEVICE, NOT MEASURED: %s\n", why_not.c_str());
     return 0;
   }
-  plait::cuda::all();
+  plait::cuda::run({arguments + 1, arguments + count});
 }

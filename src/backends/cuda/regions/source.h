@@ -28,9 +28,13 @@ enum class RowFit : uint8_t { full, even, any };
 Source rows_source(const Staged& staged, RowForm form, RowFit fit);
 int row_lanes(const Staged& staged);
 
+/// Rows of 1 to kShortRow elements, a thread each: for rows of several axes, or beside one another.
+Source short_source(const Staged& staged);
+
 /// Rows of any length, a kernel for each pass, one for row outputs and one for outer outputs, as far as there are any. rows: a warp
-/// takes a chunk of a row; columns: a block of up to 8 threads of y takes a chunk of as many neighbouring rows as it has threads of x.
-enum class SplitForm : uint8_t { rows, columns };
+/// takes a chunk of a row; columns: a block of up to 32 threads of y takes a chunk of as many neighbouring rows as it has threads of x;
+/// columns_of_axes: the same for rows of several axes.
+enum class SplitForm : uint8_t { rows, columns, columns_of_axes };
 Source split_source(const Staged& staged, SplitForm form);
 
 /// The first line of every text: the headers that it needs.

@@ -197,23 +197,28 @@ struct RowOf {
   }
 };
 
-/// One operand's elements of a row, one at a time.
-template <class T>
+/// One operand's elements of a row, one at a time. kOneAxis: rows have a single axis.
+template <class T, bool kOneAxis>
 struct ColumnOf {
   const Space& space;
   const Operand& operand;
   char* data;
   i64 stride;
-  bool one_axis;
   PLAIT_D ColumnOf(const Space& s, const Operand& o, i64 row)
-      : space(s), operand(o), data(o.data + row), stride(row_stride(s, o)), one_axis(s.rank - s.split <= 1) {}
-  PLAIT_D char* at(i64 i) const { return data + (one_axis ? i * stride : offset_in_axes(space, operand, i)); }
-  /// Four lanes of a chunk from `start` on, all of whose elements are there, of a row of a single axis.
+      : space(s), operand(o), data(o.data + row), stride(row_stride(s, o)) {}
+  PLAIT_D char* at(i64 i) const {
+    if constexpr (kOneAxis)
+      return data + i * stride;
+    else
+      return data + offset_in_axes(space, operand, i);
+  }
+  /// Four lanes of a chunk from `start` on, each with `steps` elements. Rows of a single axis.
   template <int kSteps>
-  PLAIT_D void load(i64 start, T (&x)[4][kSteps]) const {
+  PLAIT_D void load(i64 start, int steps, T (&x)[4][kSteps]) const {
     const char* from = data + start * stride;
 #pragma unroll
     for (int step = 0; step < kSteps; ++step, from += stride * kLanesOfChunk) {
+      if (step >= steps) break;
       const char* p = from;
 #pragma unroll
       for (int l = 0; l < 4; ++l, p += stride) x[l][step] = *reinterpret_cast<const T*>(p);

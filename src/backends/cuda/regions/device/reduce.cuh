@@ -146,18 +146,25 @@ PLAIT_D T block_take(const u64* shared) {
                    32);
 }
 
-/// Neighbouring lanes of a chunk as one thread gets them, one after the other: combined like the carries of a counter.
+/// Elements that a lane of a chunk of `count` elements takes.
+PLAIT_D int steps_of(int count, int lane) { return count > lane ? (count - lane - 1) / kLanesOfChunk + 1 : 0; }
+
+/// Neighbouring lanes of a chunk as one thread gets them, four and four: combined like the carries of a counter.
 template <class R, class T>
 struct Carries {
-  T at[8];
+  T at[6];
   u32 count = 0;
   T last;  // the tree's result when the count is a power of two
-  /// What 2^kLevel lanes together have.
-  template <int kLevel>
-  PLAIT_D void push(T x) {
+  /// The next four lanes; all of them where a thread has fewer, one or two.
+  PLAIT_D void push(const T (&lane)[4], int lanes) {
+    if (lanes < 4) {
+      last = lanes == 1 ? lane[0] : R::combine(lane[0], lane[1]);
+      return;
+    }
+    T x = R::combine(R::combine(lane[0], lane[1]), R::combine(lane[2], lane[3]));
     bool placed = false;
 #pragma unroll
-    for (int bit = kLevel; bit < 8; ++bit) {
+    for (int bit = 0; bit < 6; ++bit) {
       if (placed) continue;
       if (count >> bit & 1) {
         x = R::combine(at[bit], x);
@@ -167,15 +174,45 @@ struct Carries {
       }
     }
     last = x;
-    count += 1 << kLevel;
+    ++count;
   }
 };
-struct Whole {
-  static constexpr bool value = true;
+/// The lanes of a row of up to kShortRow elements as one thread gets them, one after the other.
+template <class R, class T>
+struct Lanes {
+  T at[6];
+  PLAIT_D void push(int lane, T x) {
+    x = R::combine(R::template identity<T>(), x);
+    bool placed = false;
+#pragma unroll
+    for (int bit = 0; bit < 6; ++bit) {
+      if (placed) continue;
+      if (lane >> bit & 1) {
+        x = R::combine(at[bit], x);
+      } else {
+        at[bit] = x;
+        placed = true;
+      }
+    }
+  }
+  /// The lanes up to the next power of two are as they began.
+  PLAIT_D T tree(int length) const {
+    T x = R::template identity<T>();
+    bool begun = false;
+#pragma unroll
+    for (int bit = 0; bit < 6; ++bit) {
+      if (length >> bit & 1) {
+        if (length == 1 << bit) return at[bit];
+        x = R::combine(at[bit], x);
+        begun = true;
+      } else if (begun && length >> bit) {
+        x = R::combine(x, R::template identity<T>());
+      }
+    }
+    return x;
+  }
 };
-struct Cut {
-  static constexpr bool value = false;
-};
+
 /// Neighbouring lanes' trees of the threads of one column, threadIdx.y being their order; thread 0 gets the result. `shared`
 /// has a place for each thread.
 template <class R, class T>
