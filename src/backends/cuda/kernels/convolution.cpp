@@ -1,4 +1,5 @@
-// Convolutions by cuDNN; what does not have its form is padded first, and what it does not take runs as plain loops.
+// Convolutions by cuDNN; what does not have its form is padded first, and what it does not take runs as plain loops. Gradients of small
+// weights are products.
 #include "backends/convolution.h"
 
 #include <algorithm>
@@ -7,6 +8,7 @@
 #include <vector>
 
 #include "backends/cuda/kernels/convolution_plain.h"
+#include "backends/cuda/kernels/matmul_plain.h"
 #include "backends/cuda/kernels/plan_cache.h"
 #include "backends/cuda/kernels/prepare.h"
 #include "backends/cuda/kernels/tables.h"
@@ -225,6 +227,35 @@ ConvGeometry::Extents negative(ConvGeometry::Extents e) {
   return e;
 }
 
+/// The gradient of a weight sums over all outputs. cuDNN's deterministic algorithm for full precision gives all of an element's sum to
+/// one block: small weights leave most of the device idle, 0.34 ms for one of 64 x 3 x 3 x 32 over 16,384 outputs on an H200.
+bool is_weight_by_product(const ConvGeometry& g, DType dtype) {
+  constexpr int64_t kMostWeights = 1 << 19, kMostBytes = int64_t{256} << 20;  // of patches
+  const int64_t row = g.kernel_count() * g.c;
+  return !is_half(dtype) && g.groups == 1 && g.o * row <= kMostWeights &&
+         g.n * g.out_count() * row <= kMostBytes / size_of(dtype);
+}
+/// w (o, kernel c) = transposed y (o, n out) @ what each output sees (n out, kernel c).
+void weight_by_product(Work& work, const ConvGeometry& g, DType dtype, const void* x, const void* y, void* w) {
+  const int64_t row = g.kernel_count() * g.c, outputs = g.n * g.out_count(), bytes = size_of(dtype);
+  const bool as_it_is = g.kernel_count() == 1 && g.in == g.out && g.stride == ConvGeometry::Extents{1, 1, 1} &&
+                        g.padding == ConvGeometry::Extents{0, 0, 0};
+  if (!as_it_is) {
+    void* const patches = work.scratch<char>(outputs * row * bytes);
+    copy_patches(work, g, bytes, patches, x);
+    x = patches;
+  }
+  Product p;
+  p.dtype = dtype;
+  p.m = g.o;
+  p.n = row;
+  p.k = outputs;
+  p.a = {static_cast<const char*>(y), 1, g.o, 0};
+  p.b = {static_cast<const char*>(x), row, 1, 0};
+  p.out = static_cast<char*>(w);
+  multiply(work, p);
+}
+
 template <ConvKind kKind>
 void run(const KernelArgs& args) {
   const TensorView &a = args.inputs[0], &b = args.inputs[1], &to = args.outputs[0];
@@ -239,6 +270,8 @@ void run(const KernelArgs& args) {
     check_cuda(cudaMemsetAsync(to.data, 0, static_cast<size_t>(to.count() * bytes), work.stream()), "convolution");
     return;
   }
+  if (kKind == ConvKind::weight && is_weight_by_product(g, to.dtype))
+    return weight_by_product(work, g, to.dtype, a.data, b.data, to.data);
   if (has_form(g)) {
     if (run_cudnn(work, kKind, g, to.dtype, a.data, b.data, to.data)) return;
   } else {

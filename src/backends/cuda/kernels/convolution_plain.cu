@@ -139,6 +139,52 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
+/// ConvGeometry of one group, in integers as short as the extents allow; `words` of each pixel.
+template <class Index>
+struct PatchGeometry {
+  Index words, in[3], kernel[3], out[3], stride[3], dilation[3], padding[3];
+
+  PatchGeometry(const ConvGeometry& g, int64_t words_of_pixel) : words(static_cast<Index>(words_of_pixel)) {
+    const auto copy = [](Index(&to)[3], const ConvGeometry::Extents& e) {
+      for (size_t i = 0; i < 3; ++i) to[i] = static_cast<Index>(e[i]);
+    };
+    copy(in, g.in), copy(kernel, g.kernel), copy(out, g.out);
+    copy(stride, g.stride), copy(dilation, g.dilation), copy(padding, g.padding);
+  }
+};
+template <class Word, class Index>
+__global__ void __launch_bounds__(kThreads) patches(PatchGeometry<Index> g, Word* to, const Word* from, Index all) {
+  for (int64_t i = blockIdx.x * int64_t{kThreads} + threadIdx.x; i < all; i += gridDim.x * int64_t{kThreads}) {
+    Index rest = static_cast<Index>(i), at[3];
+    const auto take = [&](Index extent) {
+      const Index whole = rest / extent, index = rest - whole * extent;
+      rest = whole;
+      return index;
+    };
+    const Index word = take(g.words);
+    for (int k = 2; k >= 0; --k) at[k] = take(g.kernel[k]) * g.dilation[k] - g.padding[k];
+    for (int k = 2; k >= 0; --k) at[k] += take(g.out[k]) * g.stride[k];
+    bool inside = true;
+    for (int k = 0; k < 3; ++k) {
+      inside = inside && at[k] >= 0 && at[k] < g.in[k];
+      rest = rest * g.in[k] + at[k];
+    }
+    to[i] = inside ? from[rest * g.words + word] : Word{};
+  }
+}
+
+/// Calls f.template operator()<Word>() with the widest word that divides `bytes` and is aligned in both places.
+template <class F>
+void dispatch_word(int64_t bytes, const void* to, const void* from, F&& f) {
+  const auto addresses = reinterpret_cast<uintptr_t>(to) | reinterpret_cast<uintptr_t>(from);
+  int word = 16;
+  while (bytes % word != 0 || addresses % static_cast<uintptr_t>(word) != 0) word /= 2;
+  if (word == 16)
+    f.template operator()<uint4>();
+  else
+    dispatch_width(word, f);
+}
+
 template <class F>
 void dispatch_floats(DType dtype, F&& f) {
   switch (dtype) {
@@ -171,19 +217,29 @@ void convolution_plain(const Work& work, ConvKind kind, const ConvGeometry& g, D
 
 void copy_window(const Work& work, int64_t n, int64_t bytes, void* to, const ConvGeometry::Extents& extents,
                  const void* from, const ConvGeometry::Extents& from_extents, const ConvGeometry::Extents& offset) {
-  const auto addresses = reinterpret_cast<uintptr_t>(to) | reinterpret_cast<uintptr_t>(from);
-  int word = 16;
-  while (bytes % word != 0 || addresses % static_cast<uintptr_t>(word) != 0) word /= 2;
-  const auto launch = [&]<class Word>() {
-    const int64_t words = bytes / word, all = n * count(point(extents)) * words;
+  dispatch_word(bytes, to, from, [&]<class Word>() {
+    const int64_t words = bytes / static_cast<int64_t>(sizeof(Word)), all = n * count(point(extents)) * words;
     window<<<blocks_for(all), kThreads, 0, work.stream()>>>(static_cast<Word*>(to), static_cast<const Word*>(from), n,
                                                             words, point(extents), point(from_extents), point(offset));
-  };
-  if (word == 16)
-    launch.template operator()<uint4>();
-  else
-    dispatch_width(word, launch);
+  });
   work.launched("padding of a convolution");
+}
+
+void copy_patches(const Work& work, const ConvGeometry& g, int64_t bytes, void* to, const void* x) {
+  dispatch_word(g.c * bytes, to, x, [&]<class Word>() {
+    const int64_t words = g.c * bytes / static_cast<int64_t>(sizeof(Word));
+    const int64_t all = g.n * g.out_count() * g.kernel_count() * words;
+    const auto launch = [&]<class Index>(Index) {
+      patches<<<blocks_for(all), kThreads, 0, work.stream()>>>(PatchGeometry<Index>(g, words), static_cast<Word*>(to),
+                                                               static_cast<const Word*>(x), static_cast<Index>(all));
+    };
+    const auto reach = [&](size_t i) {
+      return std::max(g.in[i], g.out[i] * g.stride[i]) + g.kernel[i] * g.dilation[i] + g.padding[i];
+    };
+    const int64_t most = std::max({all, g.n * g.in_count() * words, reach(0), reach(1), reach(2)});
+    most <= INT32_MAX ? launch(int32_t{}) : launch(int64_t{});
+  });
+  work.launched("patches of a convolution");
 }
 
 }  // namespace plait::cuda

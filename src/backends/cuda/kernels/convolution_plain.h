@@ -17,4 +17,7 @@ void convolution_plain(const Work& work, ConvKind kind, const ConvGeometry& g, D
 void copy_window(const Work& work, int64_t n, int64_t bytes, void* to, const ConvGeometry::Extents& extents,
                  const void* from, const ConvGeometry::Extents& from_extents, const ConvGeometry::Extents& offset);
 
+/// What each output sees of x, zero where it looks outside: to (n out..., kernel... c) from x, elements of `bytes` bytes. One group.
+void copy_patches(const Work& work, const ConvGeometry& g, int64_t bytes, void* to, const void* x);
+
 }  // namespace plait::cuda
