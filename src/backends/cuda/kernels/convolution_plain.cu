@@ -139,12 +139,13 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
-/// ConvGeometry of one group, in integers as short as the extents allow; `words` of each pixel.
+/// ConvGeometry of one group, in integers as short as the extents allow; `words` of each pixel, of which a thread copies `each`.
 template <class Index>
 struct PatchGeometry {
-  Index words, in[3], kernel[3], out[3], stride[3], dilation[3], padding[3];
+  Index words, each, in[3], kernel[3], out[3], stride[3], dilation[3], padding[3];
 
-  PatchGeometry(const ConvGeometry& g, int64_t words_of_pixel) : words(static_cast<Index>(words_of_pixel)) {
+  PatchGeometry(const ConvGeometry& g, int64_t words_of_pixel)
+      : words(static_cast<Index>(words_of_pixel)), each(words <= 4 ? words : 1) {
     const auto copy = [](Index(&to)[3], const ConvGeometry::Extents& e) {
       for (size_t i = 0; i < 3; ++i) to[i] = static_cast<Index>(e[i]);
     };
@@ -153,15 +154,15 @@ struct PatchGeometry {
   }
 };
 template <class Word, class Index>
-__global__ void __launch_bounds__(kThreads) patches(PatchGeometry<Index> g, Word* to, const Word* from, Index all) {
-  for (int64_t i = blockIdx.x * int64_t{kThreads} + threadIdx.x; i < all; i += gridDim.x * int64_t{kThreads}) {
+__global__ void __launch_bounds__(kThreads) patches(PatchGeometry<Index> g, Word* to, const Word* from, Index threads) {
+  for (int64_t i = blockIdx.x * int64_t{kThreads} + threadIdx.x; i < threads; i += gridDim.x * int64_t{kThreads}) {
     Index rest = static_cast<Index>(i), at[3];
     const auto take = [&](Index extent) {
       const Index whole = rest / extent, index = rest - whole * extent;
       rest = whole;
       return index;
     };
-    const Index word = take(g.words);
+    const Index word = g.each == g.words ? 0 : take(g.words);  // the first
     for (int k = 2; k >= 0; --k) at[k] = take(g.kernel[k]) * g.dilation[k] - g.padding[k];
     for (int k = 2; k >= 0; --k) at[k] += take(g.out[k]) * g.stride[k];
     bool inside = true;
@@ -169,7 +170,7 @@ __global__ void __launch_bounds__(kThreads) patches(PatchGeometry<Index> g, Word
       inside = inside && at[k] >= 0 && at[k] < g.in[k];
       rest = rest * g.in[k] + at[k];
     }
-    to[i] = inside ? from[rest * g.words + word] : Word{};
+    for (Index k = 0; k < g.each; ++k) to[i * g.each + k] = inside ? from[rest * g.words + word + k] : Word{};
   }
 }
 
@@ -230,8 +231,10 @@ void copy_patches(const Work& work, const ConvGeometry& g, int64_t bytes, void* 
     const int64_t words = g.c * bytes / static_cast<int64_t>(sizeof(Word));
     const int64_t all = g.n * g.out_count() * g.kernel_count() * words;
     const auto launch = [&]<class Index>(Index) {
-      patches<<<blocks_for(all), kThreads, 0, work.stream()>>>(PatchGeometry<Index>(g, words), static_cast<Word*>(to),
-                                                               static_cast<const Word*>(x), static_cast<Index>(all));
+      const PatchGeometry<Index> geometry(g, words);
+      const int64_t threads = all / geometry.each;
+      patches<<<blocks_for(threads), kThreads, 0, work.stream()>>>(
+          geometry, static_cast<Word*>(to), static_cast<const Word*>(x), static_cast<Index>(threads));
     };
     const auto reach = [&](size_t i) {
       return std::max(g.in[i], g.out[i] * g.stride[i]) + g.kernel[i] * g.dilation[i] + g.padding[i];
