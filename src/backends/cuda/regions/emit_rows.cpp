@@ -149,7 +149,7 @@ class RowsSource {
     w_.values(staged_.needed(staged_.values_of(staged_.outer_outputs)), Level::scalar);
     if (block) {
       w_.line("const int first = threadIdx.x * kV + threadIdx.x / 32 * (kChunk - 32 * kV), at_once = 1, mine = 0;");
-      w_.line("__shared__ u64 shared[2][" + num(most_reductions()) + "][32];");
+      w_.line("__shared__ u64 shared[2][" + num(staged_.most_reductions()) + "][32];");
     } else {
       w_.line("const int first = threadIdx.x % group * kV, at_once = 256 / group, mine = threadIdx.x / group;");
     }
@@ -203,11 +203,6 @@ class RowsSource {
     int sum = 0;
     for (const ir::Inst& i : staged_.program.code) sum += i.level == Level::row ? (cost_of(i.op) + 1) / 2 : 0;
     return sum;
-  }
-  int most_reductions() const {
-    int most = 1;
-    for (int p = 0; p < staged_.passes; ++p) most = std::max(most, first_slot(p + 1) - first_slot(p));
-    return most;
   }
   bool fits_narrow() const {
     const bool pairs = w_.step() == 2;

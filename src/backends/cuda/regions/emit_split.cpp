@@ -12,15 +12,20 @@ class SplitSource {
   explicit SplitSource(const Staged& staged) : staged_(staged), w_(staged) {}
 
   Source write(SplitForm form) {
-    const bool rows = form == SplitForm::rows;
+    is_block_ = form == SplitForm::block;
+    const bool rows = form == SplitForm::rows || is_block_;
     one_axis_ = form == SplitForm::columns;
     w_.allow_pairs(rows);
     w_.prelude(row_lanes(staged_));
     w_.line("constexpr int kH = kLanesOfChunk / 32 / kV;");
     w_.line("constexpr int kSteps = kChunk / kLanesOfChunk;");
-    for (int p = 0; p < staged_.passes; ++p) rows ? pass_rows(p) : pass_columns(p);
-    if (!staged_.row_outputs.empty()) rows ? final_rows() : final_columns();
-    if (!staged_.outer_outputs.empty()) outer();
+    if (is_block_) {
+      block();
+    } else {
+      for (int p = 0; p < staged_.passes; ++p) rows ? pass_rows(p) : pass_columns(p);
+      if (!staged_.row_outputs.empty()) rows ? final_rows() : final_columns();
+      if (!staged_.outer_outputs.empty()) outer();
+    }
     source_.text = std::move(w_.text);
     return std::move(source_);
   }
@@ -72,16 +77,23 @@ class SplitSource {
     const auto inputs = w_.row_inputs(ids);
     int words = 0;
     for (int k : inputs) words += kChunk / 32 * size_of(staged_.operand_dtype(k)) / 4;
-    w_.line("constexpr int kAhead = " + std::string(!stores && words <= 64 ? "kSteps" : "2") + ";");
+    int ahead = stores ? 2 : 4;
+    if (is_block_)  // of 64 registers a thread
+      for (int most = 32; words > most && ahead > 1; most *= 2) ahead /= 2;
+    else if (words > 64)
+      ahead = 2;
+    w_.line("constexpr int kAhead = " + num(ahead) + ";  // of kSteps");
     w_.line("#pragma unroll 1");
     w_.open("for (int begin = 0; begin < kSteps; begin += kAhead)");
     if (!inputs.empty()) {
       for (int k : inputs) w_.line("Kept<" + input_type(k) + ", kV> raw" + num(k) + "[kAhead * kH];");
       open_vectors();
       w_.line("if (valid == 0) continue;");
-      for (int k : inputs)
-        w_.line("load_row(a.space, " + operand(k) + ", off[" + num(k) + "], at, valid, raw" + num(k) +
-                "[step * kH + h]);");
+      for (int k : inputs) {
+        const std::string raw = "at, valid, raw" + num(k) + "[step * kH + h]);";
+        w_.line(is_block_ ? "row" + num(k) + ".template load<true>(" + raw
+                          : "load_row(a.space, " + operand(k) + ", off[" + num(k) + "], " + raw);
+      }
       close_vectors();
     }
     open_vectors();
@@ -101,8 +113,10 @@ class SplitSource {
     w_.open("for (int step = 0; step < kAhead; ++step)");
     w_.line("#pragma unroll");
     w_.open("for (int h = 0; h < kH; ++h)");
-    w_.line("const i64 at = chunk * kChunk + (((begin + step) * kH + h) * 32 + lane) * kV;");
-    w_.line("const int valid = valid_of(a.space.length, at, kV);");
+    w_.line("const " + std::string(is_block_ ? "int" : "i64") +
+            " at = chunk * kChunk + (((begin + step) * kH + h) * 32 + lane) * kV;");
+    w_.line(is_block_ ? "const int valid = at < length ? kV : 0;"
+                      : "const int valid = valid_of(a.space.length, at, kV);");
   }
   void close_vectors() {
     w_.close();
@@ -113,6 +127,16 @@ class SplitSource {
     const auto ids = staged_.needed(staged_.operands_of_pass(p));
     begin("pass" + num(p), ids);
     begin_warps(ids);
+    reduce_chunk(p, ids);
+    for (int slot = first(p); slot < last(p); ++slot)
+      w_.line("if (lane == 0) batch.partials[(" + num(slot - first(p)) +
+              " * batch.count + row) * batch.chunks + chunk] = bits" + num(slot) + ";");
+    w_.close();
+    end_row();
+    end();
+  }
+  /// The results of a pass of one chunk, as `bits<slot>`.
+  void reduce_chunk(int p, const std::vector<uint32_t>& ids) {
     for (int slot = first(p); slot < last(p); ++slot) {
       const ir::Inst& r = inst(reduction(slot));
       w_.line(std::string(value_type(r.type)) + " acc" + num(slot) + "[kH][kV];");
@@ -144,12 +168,69 @@ class SplitSource {
       const ir::Inst& r = inst(reduction(slot));
       w_.line("const u64 bits" + num(slot) + " = to_bits(chunk_tree<" + Writer::reduction(r.op) + ">(acc" + num(slot) +
               ", 32));");
-      w_.line("if (lane == 0) batch.partials[(" + num(slot - first(p)) +
-              " * batch.count + row) * batch.chunks + chunk] = bits" + num(slot) + ";");
+    }
+  }
+
+  /// All passes over a row in one kernel: what one reads, the next finds in the caches.
+  void block() {
+    const auto n = num(staged_.operand_count());
+    const auto ids_of = [&](int p) {
+      return staged_.needed(p == staged_.passes ? staged_.values_of(staged_.row_outputs) : staged_.operands_of_pass(p));
+    };
+    const auto outer_ids = staged_.needed(staged_.values_of(staged_.outer_outputs));
+    w_.kernel(source_, "long_rows", kLongThreads);
+    for (int p = 0; p <= staged_.passes; ++p) w_.values(ids_of(p), Level::scalar);
+    w_.values(outer_ids, Level::scalar);
+    w_.line("__shared__ u64 partial[" + num(staged_.most_reductions()) + "][kLongChunks];");
+    w_.line("const int lane = threadIdx.x % 32, length = static_cast<int>(a.space.length);");
+    w_.line("const int chunks = (length + kChunk - 1) / kChunk;");
+    w_.open("for (i64 row = blockIdx.x; row < a.space.rows; row += gridDim.x)");
+    w_.line("i64 off[" + n + "];");
+    w_.line("row_offsets<" + n + ">(a.space, a.operand, static_cast<u64>(row), off);");
+    std::vector<uint32_t> read;
+    for (int p = 0; p <= staged_.passes; ++p)
+      for (uint32_t id : ids_of(p)) read.push_back(id);
+    std::vector<int> operands = w_.row_inputs(read);
+    for (int k : staged_.row_outputs) operands.push_back(staged_.output_operand(k));
+    for (int k : operands)
+      w_.line("const RowOf<" + input_type(k) + ", kV> row" + num(k) + "(a.space, " + operand(k) + ", off[" + num(k) +
+              "]);");
+    const std::string each_chunk =
+        "for (int chunk = threadIdx.x / 32; chunk < chunks; chunk += " + num(kLongThreads / 32) + ")";
+    for (int p = 0; p < staged_.passes; ++p) {
+      const auto ids = ids_of(p);
+      w_.values(ids, Level::outer);
+      w_.divisors(ids);
+      w_.open(each_chunk);
+      reduce_chunk(p, ids);
+      for (int slot = first(p); slot < last(p); ++slot)
+        w_.line("if (lane == 0) partial[" + num(slot - first(p)) + "][chunk] = bits" + num(slot) + ";");
+      w_.close();
+      w_.line("__syncthreads();");
+      for (int slot = first(p); slot < last(p); ++slot) {
+        w_.line("const " + value_of(slot) + " " + w_.value(reduction(slot)) + " = chunks_tree<" + reduction_type(slot) +
+                ">(partial[" + num(slot - first(p)) + "], chunks);");
+        w_.define(reduction(slot));
+      }
+      w_.line("__syncthreads();  // the places are free");
+    }
+    const auto ids = ids_of(staged_.passes);
+    w_.values(ids, Level::outer);
+    w_.values(outer_ids, Level::outer);
+    w_.divisors(ids);
+    w_.line("__syncthreads();  // outputs may be the memory of inputs");
+    if (!staged_.row_outputs.empty()) {
+      w_.open(each_chunk);
+      write_chunk(ids);
+      w_.close();
+    }
+    if (!staged_.outer_outputs.empty()) {
+      w_.open("if (threadIdx.x == 0)");
+      store_elements(staged_.outer_outputs, "place", "0");
+      w_.close();
     }
     w_.close();
-    end_row();
-    end();
+    w_.close();
   }
 
   /// Blocks take neighbouring rows of a chunk, one a thread of x; those of y share the chunk's lanes.
@@ -257,6 +338,12 @@ class SplitSource {
     const auto ids = staged_.needed(staged_.values_of(staged_.row_outputs));
     begin("last", ids);
     begin_warps(ids);
+    write_chunk(ids);
+    w_.close();
+    end_row();
+    end();
+  }
+  void write_chunk(const std::vector<uint32_t>& ids) {
     begin_vectors(ids, true);
     for (int k : staged_.row_outputs)
       w_.line(std::string(memory_type(staged_.program.outputs[static_cast<size_t>(k)].dtype)) + " y" + num(k) +
@@ -269,12 +356,11 @@ class SplitSource {
     w_.forget(Level::row);
     for (int k : staged_.row_outputs) {
       const int o = staged_.output_operand(k);
-      w_.line("store_row(a.space, " + operand(o) + ", off[" + num(o) + "], at, valid, y" + num(k) + ");");
+      const std::string y = "at, valid, y" + num(k) + ");";
+      w_.line(is_block_ ? "row" + num(o) + ".template store<true>(" + y
+                        : "store_row(a.space, " + operand(o) + ", off[" + num(o) + "], " + y);
     }
     end_vectors();
-    w_.close();
-    end_row();
-    end();
   }
 
   void final_columns() {
@@ -342,6 +428,7 @@ class SplitSource {
   const Staged& staged_;
   Writer w_;
   Source source_;
+  bool is_block_ = false;
   bool one_axis_ = false;  // rows of columns have a single one
 };
 

@@ -32,9 +32,21 @@ constexpr int64_t kBatchBytes = int64_t{64} << 20;  // of results and partial re
 constexpr long long kLongestRow = 32 * kChunk;      // of one launch
 
 constexpr int kMostOfShortRows = 128;  // operands, whose places take shared memory
+constexpr long long kManyRows = 96;  // long ones, a block each
+constexpr int kMostOfLongRows = 4;   // reductions of a pass, whose chunks take shared memory
+// Of one, as later passes should find in the caches what all multiprocessors read: on an H200 softmax of 128,256 bfloat16 took 1.28 ms
+// by a block a row and 1.93 by launches for each pass, of as many float32 3.08 and 2.52.
+constexpr long long kMostBytesOfLongRow = 300 << 10;
 constexpr unsigned kEnoughBlocks = 512;  // for all multiprocessors to be busy
 constexpr int kColumnThreads = 8;  // that share a chunk of a column, where there are blocks enough
 constexpr int kRound = 4 * kColumnThreads;  // elements of a chunk that they write at once
+
+/// Bytes of one element of all that is read along rows.
+long long row_bytes(const Staged& staged) {
+  long long bytes = 0;
+  for (const auto& input : staged.program.inputs) bytes += input.level == ir::Level::row ? size_of(input.dtype) : 0;
+  return bytes;
+}
 
 unsigned blocks_of_columns(const Batch& batch, int threads) {
   const int columns = kThreads / threads;
@@ -96,6 +108,7 @@ Source CudaRegion::source_of(Form form) const {
   if (form < kShort)
     return rows_source(staged_, static_cast<RowForm>((form - kRows) / 3), static_cast<RowFit>((form - kRows) % 3));
   if (form == kShort) return short_source(staged_);
+  if (form == kLong) return split_source(staged_, SplitForm::block);
   return split_source(staged_, static_cast<SplitForm>(form - kSplitRows));
 }
 
@@ -151,10 +164,17 @@ CudaRegion::Chosen CudaRegion::choose_rows(const Run& run, int device) const {
   const bool columns = is_columns(staged_, run.bound), axes = space.rank - space.split > 1;
   const bool is_short = space.length >= 1 && space.length <= kShortRow && space.rows <= INT32_MAX &&
                         staged_.operand_count() <= kMostOfShortRows;
-  if (!always_split && is_short && (columns || axes)) return choose({kShort, kSplitRows}, device);
+  if (rows_as == RowsAs::they_are && is_short && (columns || axes)) return choose({kShort, kSplitRows}, device);
   if (columns) return choose({axes ? kSplitColumnsOfAxes : kSplitColumns, kSplitRows}, device);
-  if (always_split || space.length > kLongestRow || axes) return choose({kSplitRows}, device);
   const int lanes = row_lanes(staged_);
+  const bool aligned = is_even(staged_, run.bound, lanes);
+  const bool fits_block =
+      aligned && space.length <= kLongChunks * kChunk && staged_.most_reductions() <= kMostOfLongRows;
+  const bool long_and_many =
+      space.length > kLongestRow && space.rows >= kManyRows && row_bytes(staged_) * space.length <= kMostBytesOfLongRow;
+  if (fits_block && (rows_as == RowsAs::they_are ? long_and_many : rows_as == RowsAs::long_and_many))
+    return choose({kLong, kSplitRows}, device);
+  if (rows_as == RowsAs::longest || space.length > kLongestRow || axes) return choose({kSplitRows}, device);
   const long long vectors = (space.length + lanes - 1) / lanes;
   const RowForm size = vectors <= 32                              ? RowForm::few
                        : space.length <= kChunk                   ? RowForm::warp
@@ -164,7 +184,7 @@ CudaRegion::Chosen CudaRegion::choose_rows(const Run& run, int device) const {
       space.length > 0 && (size == RowForm::few ? (vectors & (vectors - 1)) == 0 : space.length % kChunk == 0);
   const int full = kRows + 3 * static_cast<int>(size), even = full + 1, any = full + 2;
   const int large = kRows + 3 * static_cast<int>(size == RowForm::block ? RowForm::large : size);
-  if (!is_even(staged_, run.bound, lanes)) return choose({any, large + 2, kSplitRows}, device);
+  if (!aligned) return choose({any, large + 2, kSplitRows}, device);
   if (!whole) return choose({even, any, large + 1, large + 2, kSplitRows}, device);
   return choose({full, even, any, large, large + 1, large + 2, kSplitRows}, device);
 }
@@ -208,6 +228,8 @@ void CudaRegion::run_rows(const Run& run, const Chosen& chosen) const {
   const auto size = static_cast<RowForm>((chosen.form - kRows) / 3);
   if (chosen.form == kShort) {
     run.launch(chosen.module->kernels[0], blocks_for(space.rows, kThreads), dim3(kThreads));
+  } else if (chosen.form == kLong) {
+    run.launch(chosen.module->kernels[0], blocks_for(space.rows, 1), dim3(kLongThreads));
   } else if (size == RowForm::few) {
     const int lanes = row_lanes(staged_);
     int group = power_of_two_from((space.length + lanes - 1) / lanes);
@@ -226,10 +248,7 @@ void CudaRegion::run_split(const Run& run, const Chosen& chosen) const {
   const Space& space = run.bound.space;
   const auto queue = run.binding.queue;
   const auto reductions = static_cast<long long>(staged_.reductions.size());
-  long long most = 0;  // reductions of a pass
-  for (int p = 0; p < staged_.passes; ++p)
-    most = std::max<long long>(
-        most, staged_.first_slot[static_cast<size_t>(p) + 1] - staged_.first_slot[static_cast<size_t>(p)]);
+  const long long most = staged_.most_reductions();
   Batch batch{};
   batch.chunks = std::max(1ll, (space.length + kChunk - 1) / kChunk);
   const long long next_chunks = (batch.chunks + kChunk - 1) / kChunk;

@@ -16,6 +16,8 @@
 namespace plait::cuda {
 
 enum class Tier : uint8_t { automatic, zero, one };
+/// For tests: as if all rows were too long for one launch, or long and many.
+enum class RowsAs : uint8_t { they_are, longest, long_and_many };
 
 class CudaRegion final : public CompiledRegion {
  public:
@@ -25,7 +27,7 @@ class CudaRegion final : public CompiledRegion {
   const char* how() const override;
 
   Tier tier;  // PLAIT_CUDA_TIER, or as a test wants
-  bool always_split = false;  // for tests: as if rows were long
+  RowsAs rows_as = RowsAs::they_are;
   /// How many ways of going over the elements have code for this device.
   int built(int device) const;
 
@@ -39,6 +41,7 @@ class CudaRegion final : public CompiledRegion {
     kStridedWide,
     kRows,  // with 3 * RowForm + RowFit added
     kShort = kRows + 12,
+    kLong,
     kSplitRows,
     kSplitColumns,
     kSplitColumnsOfAxes,

@@ -194,8 +194,8 @@ void run(std::vector<std::string> names) {
     m.measure(named("add, broadcast", dtype, 16384, 8192), add_program(dtype), {16384, 8192}, {},
               {{m.a, {8192, 1}}, {m.a, {0, 1}}, {m.b, {8192, 1}}}, width << 27, width << 27);
     const std::vector<std::pair<int64_t, int64_t>> shapes = {
-        {4096, 4096},   {16384, 4096}, {32768, 4096}, {8192, 16384}, {4096, 32768}, {1 << 20, 64},
-        {1 << 18, 256}, {65536, 1000}, {65536, 1024}, {16384, 4097}, {1024, 100000}};
+        {4096, 4096},  {16384, 4096}, {32768, 4096}, {8192, 16384},  {4096, 32768}, {1 << 20, 64}, {1 << 18, 256},
+        {65536, 1000}, {65536, 1024}, {16384, 4097}, {1024, 100000}, {4096, 50257}, {4096, 128256}};
     for (const auto& [rows, n] : shapes) {
       const int64_t bytes = width * rows * n;
       const auto over = ScalarBits::of(1.0 / static_cast<double>(n), DType::float32);
@@ -204,7 +204,7 @@ void run(std::vector<std::string> names) {
                 rows == 16384 && n == 4096);
       m.measure(named("layer norm", dtype, rows, n), layer_norm_program(dtype), {rows, n}, {over},
                 {in, along, along, out}, bytes, bytes);
-      if (n != 4096 && n != 16384) continue;
+      if (n != 4096 && n != 16384 && n < 50000) continue;
       m.measure(named("rms norm", dtype, rows, n), rms_norm_program(dtype), {rows, n}, {over}, {in, along, out}, bytes,
                 bytes);
       m.measure(named("log sum exp", dtype, rows, n), log_sum_exp_program(dtype), {rows, n}, {}, {in, {m.b, {1, 0}}},

@@ -112,12 +112,13 @@ void run_on_gpu(const Case& test, const CompiledRegion& region, std::vector<Memo
 /// A region in each way of running it.
 struct Tiers {
   explicit Tiers(const RegionProgram& program)
-      : zero(program), one(program), split(program), reference(compile_region_reference(program)) {
+      : zero(program), one(program), split(program), block(program), reference(compile_region_reference(program)) {
     zero.tier = Tier::zero;
-    one.tier = split.tier = Tier::one;
-    split.always_split = true;
+    one.tier = split.tier = block.tier = Tier::one;
+    split.rows_as = RowsAs::longest;
+    block.rows_as = RowsAs::long_and_many;
   }
-  CudaRegion zero, one, split;
+  CudaRegion zero, one, split, block;
   std::unique_ptr<CompiledRegion> reference;
 
   /// Tolerances per output, or one for all.
@@ -130,6 +131,8 @@ struct Tiers {
     if (test.program.row_rank > 0) {
       run_on_gpu(test, split, from_one);
       compare(test, expected, from_zero, from_one, tolerances, "tier 1, split");
+      run_on_gpu(test, block, from_one);
+      compare(test, expected, from_zero, from_one, tolerances, "tier 1, a block a row");
     }
   }
   static void compare(const Case& test, const std::vector<Memory>& expected, const std::vector<Memory>& zero,
@@ -314,7 +317,7 @@ TEST(CudaRegions, SumsDependOnTheRowOnly) {
         test.inputs.push_back(std::move(in));
         for (const auto& out : program.outputs)
           test.outputs.push_back(make_memory(random, out.dtype, test.extents, {true, false}, Lay::contiguous));
-        for (const CudaRegion* region : {&tiers.zero, &tiers.one, &tiers.split}) {
+        for (const CudaRegion* region : {&tiers.zero, &tiers.one, &tiers.split, &tiers.block}) {
           std::vector<Memory> results;
           run_on_gpu(test, *region, results);
           std::vector<uint32_t> firsts;
@@ -322,9 +325,10 @@ TEST(CudaRegions, SumsDependOnTheRowOnly) {
           if (expected.empty()) expected = firsts;
           EXPECT_EQ(firsts, expected) << "length " << length << " transposed " << transposed << " rows " << first_rows
                                       << " way "
-                                      << (region == &tiers.zero  ? 0
-                                          : region == &tiers.one ? 1
-                                                                 : 2);
+                                      << (region == &tiers.zero    ? 0
+                                          : region == &tiers.one   ? 1
+                                          : region == &tiers.split ? 2
+                                                                   : 3);
         }
       }
     }

@@ -33,8 +33,10 @@ Source short_source(const Staged& staged);
 
 /// Rows of any length, a kernel for each pass, one for row outputs and one for outer outputs, as far as there are any. rows: a warp
 /// takes a chunk of a row; columns: a block of up to 32 threads of y takes a chunk of as many neighbouring rows as it has threads of x;
-/// columns_of_axes: the same for rows of several axes.
-enum class SplitForm : uint8_t { rows, columns, columns_of_axes };
+/// columns_of_axes: the same for rows of several axes; block: one kernel in which a block of kLongThreads takes a row, as in
+/// RowFit::even, of up to kLongChunks chunks.
+enum class SplitForm : uint8_t { rows, columns, columns_of_axes, block };
+inline constexpr int kLongThreads = 1024;
 Source split_source(const Staged& staged, SplitForm form);
 
 /// The first line of every text: the headers that it needs.

@@ -128,6 +128,12 @@ std::vector<uint32_t> Staged::operands_of_pass(int p) const {
   return ids;
 }
 
+int Staged::most_reductions() const {
+  int most = 1;
+  for (size_t p = 0; p < static_cast<size_t>(passes); ++p) most = std::max(most, first_slot[p + 1] - first_slot[p]);
+  return most;
+}
+
 std::vector<uint32_t> Staged::values_of(const std::vector<int>& outputs) const {
   std::vector<uint32_t> ids;
   for (int k : outputs) ids.push_back(program.outputs[static_cast<size_t>(k)].value);

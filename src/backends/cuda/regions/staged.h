@@ -34,6 +34,7 @@ struct Staged {
   std::vector<uint32_t> needed(const std::vector<uint32_t>& targets) const;
   std::vector<uint32_t> operands_of_pass(int p) const;  // what its reductions read
   std::vector<uint32_t> values_of(const std::vector<int>& outputs) const;
+  int most_reductions() const;  // of a pass, at least 1
 
  private:
   std::vector<char> narrow_exponentials() const;

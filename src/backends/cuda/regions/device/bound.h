@@ -10,6 +10,8 @@ constexpr int kAxes = 12;
 /// neighbouring lanes are combined pairwise until one is left. The chunks' results are the row of the next round.
 constexpr int kChunk = 1024;
 constexpr int kLanesOfChunk = 256;
+/// The most chunks of a row that a block takes alone.
+constexpr int kLongChunks = 1024;
 /// The longest row that a thread takes alone.
 constexpr int kShortRow = 32;
 

@@ -146,6 +146,20 @@ PLAIT_D T block_take(const u64* shared) {
                    32);
 }
 
+/// The next round, of a row of up to kLongChunks chunks' results: each warp does all of it, and every thread gets the result.
+template <class R, class T>
+PLAIT_D T chunks_tree(const u64* partial, int chunks) {
+  if (chunks == 1) return from_bits<T>(partial[0]);
+  T at[kLanesOfChunk / 32][1];
+#pragma unroll
+  for (int h = 0; h < kLanesOfChunk / 32; ++h) {
+    at[h][0] = R::template identity<T>();
+    for (int i = h * 32 + threadIdx.x % 32; i < chunks; i += kLanesOfChunk)
+      at[h][0] = R::combine(at[h][0], from_bits<T>(partial[i]));
+  }
+  return chunk_tree<R>(at, 32);
+}
+
 /// Elements that a lane of a chunk of `count` elements takes.
 PLAIT_D int steps_of(int count, int lane) { return count > lane ? (count - lane - 1) / kLanesOfChunk + 1 : 0; }
 
