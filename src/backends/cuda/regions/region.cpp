@@ -31,18 +31,22 @@ unsigned blocks_for(long long units, long long units_of_block) {
 constexpr int64_t kBatchBytes = int64_t{64} << 20;  // of results and partial results, about
 constexpr long long kLongestRow = 32 * kChunk;      // of one launch
 
-constexpr int kMostOfShortRows = 128;  // operands, whose places take shared memory
-constexpr long long kManyRows = 96;  // long ones, a block each
-constexpr int kMostOfLongRows = 4;   // reductions of a pass, whose chunks take shared memory
-// Of one, as later passes should find in the caches what all multiprocessors read: on an H200 softmax of 128,256 bfloat16 took 1.28 ms
-// by a block a row and 1.93 by launches for each pass, of as many float32 3.08 and 2.52.
+// Of rows that a thread takes: operands, as where their elements lie takes shared memory.
+constexpr int kMostOfShortRows = 128;
+// Of rows that a block takes: how many are enough for all multiprocessors; reductions of a pass, as the results of chunks take shared
+// memory; bytes of a row, as later passes should find it in the caches. On an H200 softmax of rows of 128,256 bfloat16 took
+// 1.28 ms so and 1.93 by launches for each pass, of as many float32 3.08 and 2.52.
+constexpr long long kManyRows = 96;
+constexpr int kMostOfLongRows = 4;
 constexpr long long kMostBytesOfLongRow = 300 << 10;
-constexpr unsigned kEnoughBlocks = 512;  // for all multiprocessors to be busy
-constexpr int kColumnThreads = 8;  // that share a chunk of a column, where there are blocks enough
-constexpr int kRound = 4 * kColumnThreads;  // elements of a chunk that they write at once
+// Of columns: blocks enough for all multiprocessors; threads that then share a chunk of a column; elements of it that they write at
+// once.
+constexpr unsigned kEnoughBlocks = 512;
+constexpr int kColumnThreads = 8;
+constexpr int kRound = 4 * kColumnThreads;
 
 /// Bytes of one element of all that is read along rows.
-long long row_bytes(const Staged& staged) {
+long long bytes_along_rows(const Staged& staged) {
   long long bytes = 0;
   for (const auto& input : staged.program.inputs) bytes += input.level == ir::Level::row ? size_of(input.dtype) : 0;
   return bytes;
@@ -170,8 +174,8 @@ CudaRegion::Chosen CudaRegion::choose_rows(const Run& run, int device) const {
   const bool aligned = is_even(staged_, run.bound, lanes);
   const bool fits_block =
       aligned && space.length <= kLongChunks * kChunk && staged_.most_reductions() <= kMostOfLongRows;
-  const bool long_and_many =
-      space.length > kLongestRow && space.rows >= kManyRows && row_bytes(staged_) * space.length <= kMostBytesOfLongRow;
+  const bool long_and_many = space.length > kLongestRow && space.rows >= kManyRows &&
+                             bytes_along_rows(staged_) * space.length <= kMostBytesOfLongRow;
   if (fits_block && (rows_as == RowsAs::they_are ? long_and_many : rows_as == RowsAs::long_and_many))
     return choose({kLong, kSplitRows}, device);
   if (rows_as == RowsAs::longest || space.length > kLongestRow || axes) return choose({kSplitRows}, device);
