@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <memory>
 #include <optional>
 
 #include "backends/strided.h"
@@ -175,7 +176,9 @@ class Run {
   }
 
   void run_region(const RegionStep& step, const Step& at) {
-    thread_local RegionBinding binding;
+    thread_local std::unique_ptr<RegionBinding> kept;  // its vectors
+    if (!kept) kept = std::make_unique<RegionBinding>();
+    RegionBinding& binding = *kept;
     const size_t rank = step.extents.size();
     binding.extents.resize(rank);
     for (size_t i = 0; i < rank; ++i)
