@@ -1,7 +1,7 @@
 """static_tls.py READELF LIBRARY MOST: fails when variables of threads take more than MOST bytes of the library.
 
-A library with the fast model for some of them gets all of them from memory that a process sets aside when it starts: about 1,600 bytes
-for all libraries that are opened later. OpenMP's want some as well, and whoever comes last is refused.
+A library with the fast model for some of them gets all of them from memory that a process sets aside when it starts:
+about 1,600 bytes for all libraries that are opened later. OpenMP wants some as well, and who comes last is refused.
 """
 
 import re
