@@ -1,7 +1,5 @@
 #include "transforms/trace.h"
 
-#include <unordered_set>
-
 #include "graph/registry.h"
 
 namespace plait {
@@ -52,30 +50,25 @@ Array abstract_placeholder(Aval aval, uint64_t level) {
 }
 
 TraceGraph::TraceGraph(std::span<const Array> outputs, std::span<const Array> placeholders, uint64_t level) {
-  std::unordered_set<const Node*> seen;
-  for (const Array& p : placeholders) {
-    position_.emplace(p.node(), -1);  // numbered when reached
-    seen.insert(p.node());
-  }
+  constexpr int64_t kSeen = -1, kPlaceholder = -2;  // which is numbered when it is reached
+  for (const Array& p : placeholders) position_.emplace(p.node(), kPlaceholder);
   struct Frame {
     Node* node;
     uint32_t next;
   };
   std::vector<Frame> stack;
-  std::unordered_set<const Node*> listed;
-  const auto list = [&](Node* node) {
-    if (!listed.insert(node).second) return;
-    position_[node] = static_cast<int64_t>(nodes_.size());
+  const auto list = [&](Node* node, int64_t& position) {
+    position = static_cast<int64_t>(nodes_.size());
     nodes_.push_back(node);
   };
   // Nodes older than the trace cannot depend on it, and may be losing their inputs to an evaluation right now.
   const auto enter = [&](Node* node) {
     if (node->level < level) return;
-    if (position_.contains(node)) {
-      list(node);
-      return;
-    }
-    if (seen.insert(node).second) stack.push_back({node, 0});
+    const auto [at, fresh] = position_.try_emplace(node, kSeen);
+    if (fresh)
+      stack.push_back({node, 0});
+    else if (at->second == kPlaceholder)
+      list(node, at->second);
   };
   for (const Array& out : outputs) {
     enter(out.node());
@@ -88,14 +81,12 @@ TraceGraph::TraceGraph(std::span<const Array> outputs, std::span<const Array> pl
       Node* finished = node;
       stack.pop_back();
       for (const Array& in : finished->inputs) {
-        if (!position_.contains(in.node())) continue;
-        list(finished);
+        if (!depends(in)) continue;
+        list(finished, position_[finished]);
         break;
       }
     }
   }
-  for (const Array& p : placeholders)
-    if (!listed.contains(p.node())) position_.erase(p.node());
 }
 
 }  // namespace plait

@@ -24,16 +24,16 @@ class TraceGraph {
   TraceGraph(std::span<const Array> outputs, std::span<const Array> placeholders, uint64_t level);
 
   const std::vector<Node*>& nodes() const { return nodes_; }
-  bool depends(const Array& a) const { return position_.contains(a.node()); }
+  bool depends(const Array& a) const { return position(a.node()) >= 0; }
   /// Number of the node in `nodes`, or -1 when it does not depend on the trace.
   int64_t position(const Node* node) const {
     const auto it = position_.find(node);
-    return it == position_.end() ? -1 : it->second;
+    return it == position_.end() || it->second < 0 ? -1 : it->second;
   }
 
  private:
   std::vector<Node*> nodes_;
-  std::unordered_map<const Node*, int64_t> position_;
+  std::unordered_map<const Node*, int64_t> position_;  // in `nodes_`; below 0: seen and not in it
 };
 
 }  // namespace plait

@@ -144,8 +144,8 @@ class RowsSource {
                                                        : "256, 3";
     w_.kernel(source_, "rows", bounds, few ? ", const int group" : "");
     if (!few) w_.line("constexpr int group = 32;");
-    for (int p = 0; p < staged_.passes; ++p) w_.values(staged_.needed(staged_.operands_of_pass(p)), Level::scalar);
-    w_.values(staged_.needed(staged_.values_of(staged_.row_outputs)), Level::scalar);
+    for (int p = 0; p < staged_.passes; ++p) w_.values(staged_.needed_in(p), Level::scalar);
+    w_.values(staged_.needed_in(staged_.passes), Level::scalar);
     w_.values(staged_.needed(staged_.values_of(staged_.outer_outputs)), Level::scalar);
     if (block) {
       w_.line("const int first = threadIdx.x * kV + threadIdx.x / 32 * (kChunk - 32 * kV), at_once = 1, mine = 0;");
@@ -297,7 +297,7 @@ class RowsSource {
 
   void pass(int p) {
     const bool last = p == staged_.passes;
-    const auto needed = staged_.needed(last ? staged_.values_of(staged_.row_outputs) : staged_.operands_of_pass(p));
+    const auto needed = staged_.needed_in(p);
     w_.values(needed, Level::outer);
     w_.divisors(needed);
     if (!last) declare_accumulators(p);

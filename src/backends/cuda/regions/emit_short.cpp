@@ -16,7 +16,7 @@ class ShortSource {
     w_.allow_pairs(false);
     w_.prelude(1);
     w_.kernel(source_, "short_rows", kThreads);
-    for (int p = 0; p <= staged_.passes; ++p) w_.values(needed(p), Level::scalar);
+    for (int p = 0; p <= staged_.passes; ++p) w_.values(staged_.needed_in(p), Level::scalar);
     const auto outer = staged_.needed(staged_.values_of(staged_.outer_outputs));
     w_.values(outer, Level::scalar);
     w_.line("__shared__ i64 place[" + n + "][kShortRow];  // from the beginning of a row");
@@ -31,7 +31,7 @@ class ShortSource {
     w_.line("i64 off[" + n + "];");
     w_.line("row_offsets<" + n + ">(a.space, a.operand, static_cast<u32>(row), off);");
     for (int p = 0; p < staged_.passes; ++p) pass(p);
-    const auto last = needed(staged_.passes);
+    const auto last = staged_.needed_in(staged_.passes);
     w_.values(last, Level::outer);
     w_.values(outer, Level::outer);  // before anything is written: outputs may be the memory of inputs
     w_.divisors(last);
@@ -45,13 +45,9 @@ class ShortSource {
 
  private:
   const ir::Inst& inst(uint32_t id) const { return staged_.program.code[id]; }
-  /// What a pass reads, or, behind all passes, what the row outputs do.
-  std::vector<uint32_t> needed(int p) const {
-    return staged_.needed(p == staged_.passes ? staged_.values_of(staged_.row_outputs) : staged_.operands_of_pass(p));
-  }
 
   void pass(int p) {
-    const auto ids = needed(p);
+    const auto ids = staged_.needed_in(p);
     w_.values(ids, Level::outer);
     w_.divisors(ids);
     const int first = staged_.first_slot[static_cast<size_t>(p)], end = staged_.first_slot[static_cast<size_t>(p) + 1];

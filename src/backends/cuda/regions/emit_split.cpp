@@ -124,7 +124,7 @@ class SplitSource {
   }
 
   void pass_rows(int p) {
-    const auto ids = staged_.needed(staged_.operands_of_pass(p));
+    const auto ids = staged_.needed_in(p);
     begin("pass" + num(p), ids);
     begin_warps(ids);
     reduce_chunk(p, ids);
@@ -174,12 +174,9 @@ class SplitSource {
   /// All passes over a row in one kernel: what one reads, the next finds in the caches.
   void block() {
     const auto n = num(staged_.operand_count());
-    const auto ids_of = [&](int p) {
-      return staged_.needed(p == staged_.passes ? staged_.values_of(staged_.row_outputs) : staged_.operands_of_pass(p));
-    };
     const auto outer_ids = staged_.needed(staged_.values_of(staged_.outer_outputs));
     w_.kernel(source_, "long_rows", kLongThreads);
-    for (int p = 0; p <= staged_.passes; ++p) w_.values(ids_of(p), Level::scalar);
+    for (int p = 0; p <= staged_.passes; ++p) w_.values(staged_.needed_in(p), Level::scalar);
     w_.values(outer_ids, Level::scalar);
     w_.line("__shared__ u64 partial[" + num(staged_.most_reductions()) + "][kLongChunks];");
     w_.line("const int lane = threadIdx.x % 32, length = static_cast<int>(a.space.length);");
@@ -189,7 +186,7 @@ class SplitSource {
     w_.line("row_offsets<" + n + ">(a.space, a.operand, static_cast<u64>(row), off);");
     std::vector<uint32_t> read;
     for (int p = 0; p <= staged_.passes; ++p)
-      for (uint32_t id : ids_of(p)) read.push_back(id);
+      for (uint32_t id : staged_.needed_in(p)) read.push_back(id);
     std::vector<int> operands = w_.row_inputs(read);
     for (int k : staged_.row_outputs) operands.push_back(staged_.output_operand(k));
     for (int k : operands)
@@ -198,7 +195,7 @@ class SplitSource {
     const std::string each_chunk =
         "for (int chunk = threadIdx.x / 32; chunk < chunks; chunk += " + num(kLongThreads / 32) + ")";
     for (int p = 0; p < staged_.passes; ++p) {
-      const auto ids = ids_of(p);
+      const auto ids = staged_.needed_in(p);
       w_.values(ids, Level::outer);
       w_.divisors(ids);
       w_.open(each_chunk);
@@ -214,7 +211,7 @@ class SplitSource {
       }
       w_.line("__syncthreads();  // the places are free");
     }
-    const auto ids = ids_of(staged_.passes);
+    const auto ids = staged_.needed_in(staged_.passes);
     w_.values(ids, Level::outer);
     w_.values(outer_ids, Level::outer);
     w_.divisors(ids);
@@ -245,7 +242,7 @@ class SplitSource {
   }
 
   void pass_columns(int p) {
-    const auto ids = staged_.needed(staged_.operands_of_pass(p));
+    const auto ids = staged_.needed_in(p);
     begin("pass" + num(p), ids, bounds_of_columns(p, ids));
     w_.line("__shared__ u64 shared[" + num(kThreads) + "];");
     w_.line("int lanes = 1;");
@@ -335,7 +332,7 @@ class SplitSource {
   }
 
   void final_rows() {
-    const auto ids = staged_.needed(staged_.values_of(staged_.row_outputs));
+    const auto ids = staged_.needed_in(staged_.passes);
     begin("last", ids);
     begin_warps(ids);
     write_chunk(ids);
@@ -364,7 +361,7 @@ class SplitSource {
   }
 
   void final_columns() {
-    const auto ids = staged_.needed(staged_.values_of(staged_.row_outputs));
+    const auto ids = staged_.needed_in(staged_.passes);
     begin("last", ids);
     begin_columns(ids);
     w_.line("const int count = valid_of(a.space.length, chunk * kChunk, kChunk);");

@@ -128,6 +128,10 @@ std::vector<uint32_t> Staged::operands_of_pass(int p) const {
   return ids;
 }
 
+std::vector<uint32_t> Staged::needed_in(int p) const {
+  return needed(p == passes ? values_of(row_outputs) : operands_of_pass(p));
+}
+
 int Staged::most_reductions() const {
   int most = 1;
   for (size_t p = 0; p < static_cast<size_t>(passes); ++p) most = std::max(most, first_slot[p + 1] - first_slot[p]);

@@ -33,6 +33,8 @@ struct Staged {
   /// What `targets` are made from, in program order, themselves included; reductions count as known.
   std::vector<uint32_t> needed(const std::vector<uint32_t>& targets) const;
   std::vector<uint32_t> operands_of_pass(int p) const;  // what its reductions read
+  /// `needed` for a pass, or, behind the last one, for the row outputs.
+  std::vector<uint32_t> needed_in(int p) const;
   std::vector<uint32_t> values_of(const std::vector<int>& outputs) const;
   int most_reductions() const;  // of a pass, at least 1
 
