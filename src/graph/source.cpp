@@ -81,8 +81,8 @@ SourceId paired(SourceId line, TransformsId under) {
     Interned::Pair pair{0, 0};
     SourceId id = 0;
   };
-  thread_local std::unique_ptr<std::array<Entry, 64>>
-      recent;  // apart: a thread's own memory is scarce (tests/static_tls.py)
+  // Apart, as a thread's own memory is scarce (tests/static_tls.py).
+  thread_local std::unique_ptr<std::array<Entry, 64>> recent;
   if (!recent) recent = std::make_unique<std::array<Entry, 64>>();
   Entry& entry = (*recent)[(line ^ under * 31) % recent->size()];
   if (entry.pair != Interned::Pair{line, under}) {

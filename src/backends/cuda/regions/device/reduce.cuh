@@ -163,7 +163,25 @@ PLAIT_D T chunks_tree(const u64* partial, int chunks) {
 /// Elements that a lane of a chunk of `count` elements takes.
 PLAIT_D int steps_of(int count, int lane) { return count > lane ? (count - lane - 1) / kLanesOfChunk + 1 : 0; }
 
-/// Neighbouring lanes of a chunk as one thread gets them, four and four: combined like the carries of a counter.
+/// Adds the next of neighbours that come one after the other, `count` having come: combined like the carries of a counter. The
+/// combination that ends with it; of all where count + 1 is a power of two.
+template <class R, class T>
+PLAIT_D T carried(T (&at)[6], u32 count, T x) {
+  bool placed = false;
+#pragma unroll
+  for (int bit = 0; bit < 6; ++bit) {
+    if (placed) continue;
+    if (count >> bit & 1) {
+      x = R::combine(at[bit], x);
+    } else {
+      at[bit] = x;
+      placed = true;
+    }
+  }
+  return x;
+}
+
+/// Neighbouring lanes of a chunk as one thread gets them, four and four.
 template <class R, class T>
 struct Carries {
   T at[6];
@@ -176,18 +194,7 @@ struct Carries {
       return;
     }
     T x = R::combine(R::combine(lane[0], lane[1]), R::combine(lane[2], lane[3]));
-    bool placed = false;
-#pragma unroll
-    for (int bit = 0; bit < 6; ++bit) {
-      if (placed) continue;
-      if (count >> bit & 1) {
-        x = R::combine(at[bit], x);
-      } else {
-        at[bit] = x;
-        placed = true;
-      }
-    }
-    last = x;
+    last = carried<R>(at, count, x);
     ++count;
   }
 };
@@ -195,20 +202,7 @@ struct Carries {
 template <class R, class T>
 struct Lanes {
   T at[6];
-  PLAIT_D void push(int lane, T x) {
-    x = R::combine(R::template identity<T>(), x);
-    bool placed = false;
-#pragma unroll
-    for (int bit = 0; bit < 6; ++bit) {
-      if (placed) continue;
-      if (lane >> bit & 1) {
-        x = R::combine(at[bit], x);
-      } else {
-        at[bit] = x;
-        placed = true;
-      }
-    }
-  }
+  PLAIT_D void push(int lane, T x) { carried<R>(at, static_cast<u32>(lane), R::combine(R::template identity<T>(), x)); }
   /// The lanes up to the next power of two are as they began.
   PLAIT_D T tree(int length) const {
     T x = R::template identity<T>();
